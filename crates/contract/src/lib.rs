@@ -1,0 +1,25 @@
+//! What integrators see: REST and callback JSON, validation, the error catalogue, message ids.
+//!
+//! No I/O, no clock, no randomness of its own: [`Clock`] and [`Rng`] are parameters everywhere and
+//! the real ones are made in each `main`.
+
+pub mod callback;
+pub mod clock;
+pub mod contacts;
+pub mod envelope;
+pub mod error;
+pub mod id;
+pub mod json;
+pub mod login;
+pub mod message;
+pub mod number;
+pub mod rng;
+pub mod route;
+pub mod settings;
+
+pub use clock::Clock;
+pub use error::{ApiError, Code};
+pub use id::{Direction, Key, MessageId};
+pub use number::Number;
+pub use rng::Rng;
+pub use route::{Route, ShardId};

@@ -1,0 +1,1 @@
+//! The engine: queue, contacts, delivery, event log and callbacks. One folder a concern.

@@ -1,0 +1,59 @@
+//! HTTP/2 settings of every gRPC connection, named for both ends because tonic's defaults differ
+//! by side.
+//!
+//! h2 ends a connection that holds too many small unread DATA frames; its budget is half the
+//! connection window, and the window is the only lever that hyper and tonic expose. 4 MiB leave
+//! room for about 9,000 unread replies. Adaptive windows start at 64 KiB and are never used.
+
+use std::time::Duration;
+
+use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
+
+/// Flow-control window of one stream, bytes.
+pub const STREAM_WINDOW: u32 = 1 << 20;
+/// Flow-control window of one connection, bytes.
+pub const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Requests a client channel may queue.
+pub const CLIENT_BUFFER: usize = 1_024;
+/// A dead peer is noticed after ping interval + ping timeout.
+pub const PING_INTERVAL: Duration = Duration::from_secs(10);
+/// See [`PING_INTERVAL`].
+pub const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Largest gRPC message either side accepts, bytes: a 1 MiB REST body and its framing.
+pub const MAX_MESSAGE: usize = 2 << 20;
+
+/// A server with the windows, keep-alive and TCP settings of this module.
+#[must_use]
+pub fn server(max_concurrent_streams: u32) -> Server {
+    Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_adaptive_window(Some(false))
+        .http2_keepalive_interval(Some(PING_INTERVAL))
+        .http2_keepalive_timeout(Some(PING_TIMEOUT))
+        .max_concurrent_streams(max_concurrent_streams)
+}
+
+/// Accepts connections with TCP_NODELAY.
+#[must_use]
+pub fn incoming(listener: tokio::net::TcpListener) -> TcpIncoming {
+    TcpIncoming::from(listener).with_nodelay(Some(true))
+}
+
+/// A channel that connects on first use and reconnects by itself.
+///
+/// # Errors
+/// When `url` is not a URL.
+pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .http2_adaptive_window(false)
+        .http2_keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .keep_alive_while_idle(true)
+        .tcp_nodelay(true)
+        .buffer_size(CLIENT_BUFFER)
+        .connect_timeout(Duration::from_secs(5))
+        .connect_lazy())
+}

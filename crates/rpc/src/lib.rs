@@ -1,0 +1,26 @@
+//! Code generated from `proto/`, and the HTTP/2 settings both ends of every gRPC hop share.
+//!
+//! Nothing here decides anything: services are implemented in the coreapp and the sandbox, called
+//! from the webapp and the upstream client.
+
+pub mod http2;
+
+/// `heliograph.coreapp.v1`: the internal API of the coreapp.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; what a generator emits changes with its version"
+)]
+pub mod coreapp {
+    tonic::include_proto!("heliograph.coreapp.v1");
+}
+
+/// `heliograph.upstream.v1`: what the coreapp speaks with the network.
+#[allow(
+    clippy::all,
+    clippy::pedantic,
+    reason = "generated; what a generator emits changes with its version"
+)]
+pub mod upstream {
+    tonic::include_proto!("heliograph.upstream.v1");
+}

@@ -1,0 +1,141 @@
+//! The rows of the tables, as the coreapp sees them. Every `body`, `header` and `payload` starts
+//! with a version byte that belongs to whoever wrote it.
+
+use bytes::Bytes;
+use contract::{Key, Number, Route, ShardId};
+
+/// `message`: insert-only, outlives its job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    pub key: Key,
+    pub created_ms: i64,
+    /// SHA-256 of the stored message; tells a retry from a clash of keys.
+    pub body_hash: [u8; 32],
+    pub body: Bytes,
+}
+
+/// `job`: a message that is not settled yet. Headers of all jobs are in memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// `epoch << 40 | n`.
+    pub id: i64,
+    pub key: Key,
+    pub route: Route,
+    pub created_ms: i64,
+    /// What is needed to go on without the body.
+    pub header: Bytes,
+}
+
+/// `outbox`: exactly the bytes that leave for one device of the recipient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbox {
+    pub key: Key,
+    pub device: i32,
+    /// As the upstream protocol numbers it.
+    pub kind: i16,
+    pub payload: Bytes,
+}
+
+/// `contact`: the network's last answer for a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contact {
+    pub number: Number,
+    /// `None`: no account.
+    pub wa_id: Option<Number>,
+    pub checked_ms: i64,
+}
+
+/// `event` before its sequence number is assigned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewEvent {
+    pub kind: i16,
+    pub route: Route,
+    pub key: Option<Key>,
+    pub held: bool,
+    pub created_ms: i64,
+    /// The exact JSON that will be POSTed.
+    pub body: Bytes,
+}
+
+/// `event`: one entry of a shard's log. Sequence numbers have no gaps.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    pub shard: ShardId,
+    pub seq: i64,
+    pub event: NewEvent,
+}
+
+/// `cursor`: how far an endpoint has got in a shard's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    pub endpoint: i16,
+    /// Everything up to here is settled, but for the holes.
+    pub read_to: i64,
+    /// Encoded by the dispatcher.
+    pub holes: Bytes,
+}
+
+/// `inbound`: a received message, kept to recognise its repetition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    pub peer: Route,
+    pub key: Key,
+    pub created_ms: i64,
+}
+
+/// `user`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct User {
+    pub name: String,
+    /// PHC string.
+    pub password_hash: String,
+    pub admin: bool,
+    pub must_change: bool,
+    /// Unix seconds; older tokens are void.
+    pub not_before: i64,
+}
+
+/// `revoked`: a token that was logged out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Revoked {
+    pub rand: String,
+    /// Unix seconds.
+    pub expires: i64,
+}
+
+/// `config`: a versioned JSON document under a name (`settings`, `token_key`, …).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    pub name: String,
+    pub version: i64,
+    pub document: Bytes,
+}
+
+/// `shard`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shard {
+    pub id: ShardId,
+    pub owner_inc: i64,
+    pub epoch: i64,
+    pub event_floor: i64,
+}
+
+/// `node` with its `beat`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    pub inc: i64,
+    pub name: String,
+    /// host:port of 6250.
+    pub addr: String,
+    pub state: NodeState,
+    pub version: String,
+    pub beat: i64,
+}
+
+/// `node.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NodeState {
+    Live = 1,
+    Draining = 2,
+    Dead = 3,
+}

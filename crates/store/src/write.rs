@@ -1,0 +1,120 @@
+//! What can be written, and how the writer is told.
+
+use contract::{Key, Number, Route, ShardId};
+use tokio::sync::oneshot;
+
+use crate::rows::{
+    Config, Contact, Cursor, Inbound, Job, Message, NewEvent, Outbox, Revoked, User,
+};
+
+/// Which of a lane's inboxes a write waits in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Accept, seal, settle, receipts, inbound.
+    Hot,
+    /// Callback cursors.
+    Cursor,
+    /// Contacts, clean-up, keys. At most a quarter of a batch while hot writes wait.
+    Bulk,
+}
+
+/// One change of one row. All of a [`Write`] belong to its shard.
+#[derive(Clone, Debug)]
+pub enum Op {
+    /// A taken key is [`WriteError::Conflict`].
+    InsertMessage(Message),
+    InsertJob(Job),
+    DeleteJob(i64),
+    InsertOutbox(Outbox),
+    DeleteOutbox {
+        key: Key,
+        device: i32,
+    },
+    /// Gets the shard's next sequence number when its batch is built.
+    InsertEvent(NewEvent),
+    PutContact(Contact),
+    DeleteContact(Number),
+    /// A taken (peer, key) is [`WriteError::Conflict`].
+    InsertInbound(Inbound),
+    PutCursor(Cursor),
+    // Control shard only:
+    PutConfig(Config),
+    PutUser(User),
+    DeleteUser(String),
+    PutRevoked(Revoked),
+    // Clean-up, at most `limit` rows:
+    /// Events with seq ≤ `floor` made before `before_ms`; moves `shard.event_floor` along.
+    TrimEvents {
+        floor: i64,
+        before_ms: i64,
+        limit: u32,
+    },
+    /// Messages whose key sorts before `key`.
+    TrimMessages {
+        key: Key,
+        limit: u32,
+    },
+    /// Inbound rows of one peer-hash range made before `before_ms`.
+    TrimInbound {
+        from: Route,
+        before_ms: i64,
+        limit: u32,
+    },
+    /// Revocations that expired before this (Unix seconds).
+    TrimRevoked {
+        before_s: i64,
+    },
+}
+
+/// Changes that are committed together or not at all.
+#[derive(Debug)]
+pub struct Write {
+    pub shard: ShardId,
+    /// Epoch under which the writer owns the shard; another one is refused.
+    pub epoch: i64,
+    pub class: Class,
+    pub ops: Vec<Op>,
+    pub reply: Reply,
+}
+
+/// How the outcome is told. Every write is answered exactly once.
+#[derive(Debug)]
+pub enum Reply {
+    /// In the list that the shard's owner gets once a commit.
+    Token(u64),
+    Once(oneshot::Sender<Result<Committed, WriteError>>),
+    /// Nobody waits.
+    None,
+}
+
+/// Answer to [`Reply::Token`].
+#[derive(Debug)]
+pub struct Answer {
+    pub shard: ShardId,
+    pub token: u64,
+    pub result: Result<Committed, WriteError>,
+}
+
+/// The write is on disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Sequence number of the write's first event; the others follow it. 0 without events.
+    pub first_seq: i64,
+}
+
+/// The write is not on disk and will not be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum WriteError {
+    /// This process no longer owns the lane; all its shards are lost.
+    #[error("another coreapp has taken over")]
+    Fenced,
+    /// The shard is not owned under that epoch.
+    #[error("the shard is not owned here")]
+    NotOwned,
+    /// A key is taken.
+    #[error("a row with this key exists")]
+    Conflict,
+    /// The database refuses this write, whatever the others do.
+    #[error("the database refused the write: {0}")]
+    Rejected(String),
+}

@@ -1,0 +1,224 @@
+//! The trait the coreapp sends through, and the client of the sandbox network.
+//!
+//! Sealing stays outside: an upstream carries bytes. What differs between networks is stated as
+//! data in [`Caps`]. Control-rate calls are methods; per-message traffic flows over a link.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+use contract::{Code, Key, Number, ShardId};
+use tokio::sync::mpsc;
+
+/// What a network is like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caps {
+    pub sealing: Sealing,
+    /// `None`: the network needs no contact sync.
+    pub contacts: Option<Batch>,
+    /// `None`: no pre-keys.
+    pub prekeys: Option<Batch>,
+    pub resend: Resend,
+    pub inbound: InboundBy,
+    /// Messages to one recipient that may be unanswered at once.
+    pub per_recipient: usize,
+    /// Messages on the link that may be unanswered at once.
+    pub window: usize,
+}
+
+/// Who seals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealing {
+    EndToEnd,
+    Plain,
+}
+
+/// A call that takes many: one in flight, at most `max` items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Batch {
+    pub max: usize,
+    pub timeout: Duration,
+}
+
+/// May a message whose answer was lost be sent again?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resend {
+    /// The network drops the second one.
+    Harmless,
+    /// Only after asking, and after this long.
+    AskFirst(Duration),
+}
+
+/// How inbound messages arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InboundBy {
+    Stream,
+    Webhook,
+}
+
+/// Coreapp → network.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outgoing {
+    /// Claims shards; the answer is one [`Item::Welcome`] a shard.
+    Hello {
+        generation: u64,
+        shards: Vec<(ShardId, i64)>,
+    },
+    Send(SendItem),
+    /// Everything of the shard up to `seq` is durable.
+    Ack {
+        shard: ShardId,
+        epoch: i64,
+        seq: u64,
+        our_seq: i64,
+    },
+}
+
+/// One message to one recipient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SendItem {
+    pub shard: ShardId,
+    pub epoch: i64,
+    pub key: Key,
+    /// wa_id.
+    pub to: Number,
+    /// text, template, …: in the clear.
+    pub category: &'static str,
+    pub envelopes: Vec<Envelope>,
+}
+
+/// Bytes for, or from, one device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Envelope {
+    pub device: u32,
+    pub kind: EnvelopeKind,
+    pub ciphertext: Bytes,
+}
+
+/// As numbered by the upstream protocol and the outbox rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvelopeKind {
+    Plain = 1,
+    PreKey = 2,
+    Message = 3,
+}
+
+/// Network → coreapp.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Incoming {
+    /// A new connection stands; nothing is attached to it yet. Whatever was unanswered on an
+    /// earlier one will not be answered.
+    Connected,
+    /// The connection is gone, with the reason for a log.
+    Disconnected(String),
+    /// Send nothing at all for so long.
+    Busy(Duration),
+    /// Something for a shard. `seq` is 0 for what the network does not keep.
+    Item { shard: ShardId, seq: u64, item: Item },
+}
+
+/// Something for a shard.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Item {
+    /// The shard is attached, unless `epoch_seen` is above ours.
+    Welcome {
+        epoch_seen: i64,
+        acked_our_seq: i64,
+    },
+    Answer {
+        key: Key,
+        result: Result<Sent, Refused>,
+    },
+    Receipt(Receipt),
+    Inbound(Inbound),
+    /// Somebody claimed the shard with a higher epoch.
+    Detached {
+        epoch_seen: i64,
+    },
+}
+
+/// The network took the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sent {
+    pub timestamp_ms: i64,
+}
+
+/// The network did not take the message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// This message later.
+    Retry(Duration),
+    /// Nothing on this link for a while.
+    Hold(Duration),
+    /// Nothing to this recipient for a while.
+    Recipient(Duration),
+    /// Never.
+    Final { code: Code, details: String },
+}
+
+/// What became of a message that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    pub key: Key,
+    /// wa_id of the recipient.
+    pub from: Number,
+    pub kind: ReceiptKind,
+    pub timestamp_ms: i64,
+}
+
+/// See [`Receipt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptKind {
+    Delivered,
+    Read,
+    Failed(Code),
+}
+
+/// A customer's message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inbound {
+    pub key: Key,
+    pub from: Number,
+    pub profile_name: String,
+    pub timestamp_ms: i64,
+    pub envelope: Envelope,
+}
+
+/// The network's word on a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContactResult {
+    pub number: Number,
+    pub status: ContactStatus,
+}
+
+/// See [`ContactResult`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContactStatus {
+    Registered { wa_id: Number },
+    NotRegistered,
+    Failed,
+}
+
+/// A control-rate call failed; it may be repeated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the upstream call failed: {0}")]
+pub struct CallError(pub String);
+
+/// A network.
+pub trait Upstream: Send + Sync + 'static {
+    fn caps(&self) -> Caps;
+
+    /// Asks which numbers have an account; the answer keeps the order.
+    fn check_contacts(
+        &self,
+        numbers: Vec<Number>,
+    ) -> impl Future<Output = Result<Vec<ContactResult>, CallError>> + Send;
+
+    /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
+    /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no
+    /// connection is dropped: the owner sends it again once its shard is welcomed.
+    fn link(
+        &self,
+        outgoing: mpsc::Receiver<Outgoing>,
+        incoming: mpsc::Sender<Vec<Incoming>>,
+    ) -> impl Future<Output = ()> + Send;
+}

@@ -1,0 +1,1 @@
+//! The REST edge: authentication, limits, validation, and the hop to the coreapp. No state.
