@@ -3,6 +3,7 @@
 //! Nothing here decides anything: services are implemented in the coreapp and the sandbox, called
 //! from the webapp and the upstream client.
 
+pub mod error;
 pub mod http2;
 
 /// `heliograph.coreapp.v1`: the internal API of the coreapp.
