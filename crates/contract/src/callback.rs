@@ -1,1 +1,268 @@
-//! Placeholder.
+//! The exact bytes that are POSTed to the integrator's webhook, one kind of event a body.
+
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::{Map, Value};
+
+use crate::{
+    contacts::ContactEntry,
+    envelope::InboundContent,
+    error::ApiError,
+    id::{Direction, MessageId},
+    number::Number,
+};
+
+/// What an event of the log is about. The numbers are stored and never change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(i16)]
+pub enum EventKind {
+    /// Of a message we sent.
+    Status = 1,
+    /// A customer's message.
+    Inbound = 2,
+    /// Tied to no message.
+    Errors = 3,
+    /// Late results of a contact check.
+    Contacts = 4,
+}
+
+impl EventKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Status, Self::Inbound, Self::Errors, Self::Contacts];
+
+    /// As stored.
+    #[must_use]
+    pub fn get(self) -> i16 {
+        self as i16
+    }
+
+    /// From a stored number; `None` for one of a newer version.
+    #[must_use]
+    pub fn from_i16(kind: i16) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.get() == kind)
+    }
+
+    /// The top-level key of its body.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Status => "statuses",
+            Self::Inbound => "messages",
+            Self::Errors => "errors",
+            Self::Contacts => "contacts",
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusKind {
+    /// The network has it.
+    Sent,
+    /// The device has it.
+    Delivered,
+    /// The customer saw it; implies delivered.
+    Read,
+    /// It will not arrive.
+    Failed,
+    /// The customer deleted a message of theirs.
+    Deleted,
+    /// Not final: part of the message is unavailable.
+    Warning,
+}
+
+impl StatusKind {
+    /// Its name in the contract.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Failed => "failed",
+            Self::Deleted => "deleted",
+            Self::Warning => "warning",
+        }
+    }
+}
+
+/// A status of one message.
+pub struct StatusEvent<'a> {
+    /// The id its sender got.
+    pub id: MessageId,
+    /// The recipient's wa_id.
+    pub recipient: Number,
+    /// The recipient as the sender wrote it.
+    pub input: &'a str,
+    /// What happened.
+    pub kind: StatusKind,
+    /// When, Unix seconds.
+    pub timestamp_s: i64,
+    /// Why it failed.
+    pub errors: &'a [ApiError],
+}
+
+/// A customer's message.
+pub struct InboundEvent<'a> {
+    /// The id we gave it.
+    pub id: MessageId,
+    /// The customer's wa_id.
+    pub from: Number,
+    /// Our own number: the author of quoted messages that we sent.
+    pub business: Option<Number>,
+    /// The name the customer goes by; may be empty.
+    pub profile_name: &'a str,
+    /// When it was sent, Unix seconds.
+    pub timestamp_s: i64,
+    /// What it says.
+    pub content: &'a InboundContent,
+}
+
+/// `{"statuses":[…]}`.
+///
+/// `conversation` and `pricing` are left out: they report what the vendor bills, nobody here bills
+/// anything, and clients have had to live without them on `read` at all times.
+#[must_use]
+pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        statuses: [Status<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Status<'a> {
+        #[serde(serialize_with = "display")]
+        id: &'a MessageId,
+        recipient_id: &'a Number,
+        status: StatusKind,
+        #[serde(serialize_with = "display")]
+        timestamp: i64,
+        r#type: &'static str,
+        message: Message<'a>,
+        #[serde(skip_serializing_if = "<[ApiError]>::is_empty")]
+        errors: &'a [ApiError],
+    }
+    #[derive(Serialize)]
+    struct Message<'a> {
+        recipient_id: &'a str,
+    }
+    to_vec(&Body {
+        statuses: [Status {
+            id: &event.id,
+            recipient_id: &event.recipient,
+            status: event.kind,
+            timestamp: event.timestamp_s,
+            r#type: "message",
+            message: Message { recipient_id: event.input },
+            errors: event.errors,
+        }],
+    })
+}
+
+/// `{"contacts":[…],"messages":[…]}`.
+#[must_use]
+pub fn inbound(event: &InboundEvent<'_>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        contacts: [Contact<'a>; 1],
+        messages: [Inbound<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Contact<'a> {
+        profile: Profile<'a>,
+        wa_id: &'a Number,
+    }
+    #[derive(Serialize)]
+    struct Profile<'a> {
+        name: &'a str,
+    }
+    to_vec(&Body {
+        contacts: [Contact { profile: Profile { name: event.profile_name }, wa_id: &event.from }],
+        messages: [Inbound(event)],
+    })
+}
+
+/// `{"errors":[…]}`: trouble that belongs to no message.
+#[must_use]
+pub fn errors(errors: &[ApiError]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        errors: &'a [ApiError],
+    }
+    to_vec(&Body { errors })
+}
+
+/// `{"contacts":[…]}`: results that a non-blocking contact check did not wait for.
+#[must_use]
+pub fn contacts(contacts: &[ContactEntry]) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        contacts: &'a [ContactEntry],
+    }
+    to_vec(&Body { contacts })
+}
+
+/// The message of an inbound event; one of its keys is named like its type.
+struct Inbound<'a>(&'a InboundEvent<'a>);
+
+impl Serialize for Inbound<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let InboundEvent { id, from, business, timestamp_s, content, .. } = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(context) = content.context() {
+            map.serialize_entry("context", &Quoted { context, business: business.as_ref() })?;
+        }
+        map.serialize_entry("from", from)?;
+        map.serialize_entry("id", &id.to_string())?;
+        map.serialize_entry("timestamp", &timestamp_s.to_string())?;
+        map.serialize_entry("type", content.kind())?;
+        if let Some(object) = content.object() {
+            map.serialize_entry(content.kind(), object)?;
+        }
+        if let Some(referral) = content.referral() {
+            map.serialize_entry("referral", referral)?;
+        }
+        if let Some(error) = content.error() {
+            map.serialize_entry("errors", &[error])?;
+        }
+        map.end()
+    }
+}
+
+/// `context` with the author of the quoted message, who is known from its id.
+struct Quoted<'a> {
+    context: &'a Map<String, Value>,
+    business: Option<&'a Number>,
+}
+
+impl Serialize for Quoted<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let quoted: Option<MessageId> =
+            self.context.get("id").and_then(Value::as_str).and_then(|id| id.parse().ok());
+        let author = quoted.as_ref().and_then(|id| match id.direction {
+            Direction::Outbound => self.business,
+            Direction::Inbound => Some(&id.number),
+        });
+        let mut map = serializer.serialize_map(None)?;
+        if let Some(author) = author {
+            map.serialize_entry("from", author)?;
+        }
+        for (name, value) in self.context {
+            if author.is_none() || name != "from" {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+fn display<T: std::fmt::Display, S: Serializer>(
+    value: &T,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+/// All shapes here have text keys and plain values, which always serialise.
+fn to_vec(body: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(body).unwrap_or_default()
+}

@@ -1,1 +1,132 @@
-//! Placeholder.
+//! The plaintext inside an envelope: UTF-8 JSON.
+//!
+//! Outbound it is the canonical message as it is (see [`crate::message`]). Inbound it has the same
+//! shape but comes from a customer's device, which we do not control: whatever is not understood
+//! becomes a message of type `unknown`, and nothing but the content is taken over, so that a device
+//! cannot forge who sent what, when, or a system message.
+
+use serde_json::{Map, Value};
+
+use crate::{error::ApiError, error::Code, json};
+
+/// Longest plaintext read, bytes. Longer ones become `unknown`.
+pub const MAX_PLAINTEXT: usize = 256 << 10;
+/// Longest name of a type, characters. Longer ones become `unknown`.
+const MAX_TYPE: usize = 32;
+
+/// Names that are fields of the message itself, or types that only the network may send.
+const RESERVED: [&str; 13] = [
+    "from",
+    "id",
+    "timestamp",
+    "type",
+    "context",
+    "identity",
+    "referral",
+    "errors",
+    "group_id",
+    "system",
+    "unknown",
+    "preview_url",
+    "to",
+];
+
+/// What a customer sent.
+#[derive(Clone, PartialEq)]
+pub struct InboundContent {
+    kind: String,
+    /// The object named like the type.
+    object: Option<Value>,
+    context: Option<Map<String, Value>>,
+    referral: Option<Value>,
+}
+
+impl InboundContent {
+    /// Reads a decrypted plaintext. Never fails: see the module.
+    #[must_use]
+    pub fn parse(plaintext: &[u8]) -> Self {
+        Self::read(plaintext).unwrap_or_else(Self::unknown)
+    }
+
+    /// A message that could not be read, also for one that could not be decrypted.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self { kind: "unknown".to_owned(), object: None, context: None, referral: None }
+    }
+
+    fn read(plaintext: &[u8]) -> Option<Self> {
+        if plaintext.len() > MAX_PLAINTEXT {
+            return None;
+        }
+        let Value::Object(mut message) = json::parse(plaintext).ok()? else { return None };
+        let kind = match message.remove("type") {
+            Some(Value::String(kind)) => kind,
+            None => "text".to_owned(),
+            Some(_) => return None,
+        };
+        let object = message.remove(&kind);
+        let passes = match (kind.as_str(), &object) {
+            ("ephemeral", _) => true,
+            ("text", Some(text)) => text.get("body").is_some_and(Value::is_string),
+            ("contacts", Some(contacts)) => contacts.is_array(),
+            (kind, Some(object)) => is_type_name(kind) && object.is_object(),
+            (_, None) => false,
+        };
+        passes.then(|| Self {
+            object: object.filter(|_| kind != "ephemeral"),
+            kind,
+            context: message.remove("context").and_then(context),
+            referral: message.remove("referral").filter(Value::is_object),
+        })
+    }
+
+    /// `type` of the message.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        &self.kind
+    }
+
+    /// The object named like the type; `unknown` and `ephemeral` have none.
+    #[must_use]
+    pub fn object(&self) -> Option<&Value> {
+        self.object.as_ref()
+    }
+
+    /// What is quoted or forwarded, in the shape of callbacks.
+    #[must_use]
+    pub fn context(&self) -> Option<&Map<String, Value>> {
+        self.context.as_ref()
+    }
+
+    /// The advertisement the customer came from.
+    #[must_use]
+    pub fn referral(&self) -> Option<&Value> {
+        self.referral.as_ref()
+    }
+
+    /// What went wrong with this message: 501 when its content cannot be shown.
+    #[must_use]
+    pub fn error(&self) -> Option<ApiError> {
+        let details = match self.kind.as_str() {
+            "unknown" => "Message type is not currently supported",
+            "ephemeral" => "Disappearing messages are not shown",
+            _ => return None,
+        };
+        Some(ApiError::new(Code::TYPE_NOT_SUPPORTED, details))
+    }
+}
+
+/// The quoted message's id is `message_id` when sent and `id` when received.
+fn context(value: Value) -> Option<Map<String, Value>> {
+    let Value::Object(mut context) = value else { return None };
+    if let Some(id) = context.remove("message_id") {
+        context.entry("id").or_insert(id);
+    }
+    (!context.is_empty()).then_some(context)
+}
+
+fn is_type_name(kind: &str) -> bool {
+    (1..=MAX_TYPE).contains(&kind.len())
+        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+        && !RESERVED.contains(&kind)
+}

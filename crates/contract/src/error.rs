@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt};
 
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 /// A code of the catalogue. Where the wire contract leaves the HTTP status open, it is ours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -148,3 +148,20 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+/// The object of `errors[]`, in REST answers and callbacks alike. `href` is relative: an absolute
+/// one would need to know under which name we are reached.
+impl Serialize for ApiError {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_struct("Error", 4)?;
+        object.serialize_field("code", &self.code)?;
+        object.serialize_field("title", self.code.title())?;
+        if self.details.is_empty() {
+            object.skip_field("details")?;
+        } else {
+            object.serialize_field("details", &self.details)?;
+        }
+        object.serialize_field("href", &format_args!("/docs/errors/{}", self.code.get()))?;
+        object.end()
+    }
+}

@@ -3,11 +3,13 @@
 //! No I/O, no clock, no randomness of its own: [`Clock`] and [`Rng`] are parameters everywhere and
 //! the real ones are made in each `main`.
 
+pub mod answer;
 pub mod callback;
 pub mod clock;
 pub mod contacts;
 pub mod envelope;
 pub mod error;
+pub mod fields;
 pub mod id;
 pub mod json;
 pub mod login;
@@ -19,6 +21,7 @@ pub mod settings;
 
 pub use clock::Clock;
 pub use error::{ApiError, Code};
+pub use fields::Fields;
 pub use id::{Direction, Key, MessageId};
 pub use number::Number;
 pub use rng::Rng;

@@ -1,1 +1,356 @@
-//! Placeholder.
+//! `/v1/settings/application`: the settings document, its defaults, and how it is stored and shown.
+//!
+//! Our own settings live under `heliograph`, so that old clients see the shape they know.
+
+use std::ops::RangeInclusive;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    callback::StatusKind,
+    error::{ApiError, Code},
+    number::Number,
+};
+
+mod patch;
+mod stored;
+
+pub use stored::SettingsError;
+
+/// Of both callback delays, milliseconds: up to a day.
+pub const DELAY_MS: RangeInclusive<u32> = 1..=86_400_000;
+/// Seconds between heartbeats.
+pub const HEARTBEAT_S: RangeInclusive<u32> = 1..=3_600;
+/// Seconds of silence.
+pub const UNHEALTHY_S: RangeInclusive<u32> = 1..=86_400;
+/// POSTs in flight a coreapp and endpoint.
+pub const CONCURRENT_REQUESTS: RangeInclusive<u32> = 1..=256;
+/// Messages waiting to be sent.
+pub const JOBS_MAX: RangeInclusive<u32> = 1..=1_000_000;
+/// Calls a second; 0: no limit.
+pub const PER_SECOND: RangeInclusive<u32> = 0..=1_000_000;
+/// Calls at once above the rate.
+pub const BURST: RangeInclusive<u32> = 1..=1_000_000;
+/// Undelivered callbacks.
+pub const QUEUE_MAX: RangeInclusive<u32> = 1..=10_000_000;
+/// Age of an undelivered callback, seconds: up to 30 days.
+pub const MAX_AGE_S: RangeInclusive<u32> = 1..=2_592_000;
+/// Days a contact stays known.
+pub const CACHE_DAYS: RangeInclusive<u32> = 1..=30;
+/// Longest webhook URL, bytes.
+pub const MAX_URL: usize = 2_048;
+/// Longest free text, characters.
+pub const MAX_NOTE: usize = 128;
+
+/// The document.
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Application {
+    /// Step of the retry delay, milliseconds.
+    pub callback_backoff_delay_ms: u32,
+    /// Cap of that delay, milliseconds.
+    pub max_callback_backoff_delay_ms: u32,
+    /// Accepted and kept; callbacks are always durable.
+    pub callback_persist: bool,
+    /// Accepted and kept, seconds; the cluster has its own clockwork.
+    pub heartbeat_interval: u32,
+    /// As `heartbeat_interval`.
+    pub unhealthy_interval: u32,
+    /// Which inbound media are fetched unasked.
+    pub media: Media,
+    /// Where callbacks go, and which.
+    pub webhooks: Webhooks,
+    /// Messages are kept for a day only.
+    pub pass_through: bool,
+    /// Report changed numbers of customers.
+    pub notify_user_change_number: bool,
+    /// Report changed identities of customers, refuse to send until acknowledged.
+    pub show_security_notifications: bool,
+    /// What is collected unasked.
+    pub garbagecollector_enable: GarbageCollector,
+    /// Predecessor of `garbagecollector_enable`; kept and shown once set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub db_garbagecollector_enable: Option<bool>,
+    /// Tuning of older clients; kept.
+    pub axolotl_context_striping_disabled: bool,
+    /// No media in `referral`.
+    pub skip_referral_media_download: bool,
+    /// Tuning of older clients; kept.
+    pub webhook_payload_conversation_pricingmodel_disabled: bool,
+    /// Whom to alert; kept and shown once set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_call_pager: Option<String>,
+    /// More in the log.
+    pub verbose_logging: bool,
+    /// How much in the log.
+    pub log_level: String,
+    /// Ours.
+    pub heliograph: Heliograph,
+    /// Keys that a newer version wrote. They survive our reading and writing, so that a rolling
+    /// upgrade loses nothing, but are never shown.
+    #[serde(skip)]
+    newer: Map<String, Value>,
+}
+
+impl Default for Application {
+    fn default() -> Self {
+        Self {
+            callback_backoff_delay_ms: 3_000,
+            max_callback_backoff_delay_ms: 900_000,
+            callback_persist: true,
+            heartbeat_interval: 5,
+            unhealthy_interval: 30,
+            media: Media::default(),
+            webhooks: Webhooks::default(),
+            pass_through: false,
+            notify_user_change_number: false,
+            show_security_notifications: false,
+            garbagecollector_enable: GarbageCollector::default(),
+            db_garbagecollector_enable: None,
+            axolotl_context_striping_disabled: false,
+            skip_referral_media_download: false,
+            webhook_payload_conversation_pricingmodel_disabled: false,
+            on_call_pager: None,
+            verbose_logging: false,
+            log_level: "info".to_owned(),
+            heliograph: Heliograph::default(),
+            newer: Map::new(),
+        }
+    }
+}
+
+/// `media`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Media {
+    /// Types fetched unasked.
+    pub auto_download: Vec<MediaType>,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self { auto_download: MediaType::ALL.to_vec() }
+    }
+}
+
+/// A type of inbound media.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaType {
+    Audio,
+    Document,
+    Image,
+    Sticker,
+    Video,
+    Voice,
+}
+
+impl MediaType {
+    /// All six.
+    pub const ALL: [Self; 6] =
+        [Self::Audio, Self::Document, Self::Image, Self::Sticker, Self::Video, Self::Voice];
+}
+
+/// `webhooks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Webhooks {
+    /// Target; empty: events are discarded.
+    pub url: String,
+    /// POSTs in flight.
+    pub max_concurrent_requests: u32,
+    /// Which statuses are reported.
+    pub message: StatusFilter,
+}
+
+impl Default for Webhooks {
+    fn default() -> Self {
+        Self { url: String::new(), max_concurrent_requests: 6, message: StatusFilter::default() }
+    }
+}
+
+/// `webhooks.message`: `failed`, `deleted` and `warning` are always reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct StatusFilter {
+    /// Also known as `sent_status`.
+    pub sent: bool,
+    pub delivered: bool,
+    pub read: bool,
+}
+
+impl Default for StatusFilter {
+    fn default() -> Self {
+        Self { sent: false, delivered: true, read: true }
+    }
+}
+
+impl StatusFilter {
+    /// Is a status of this kind reported?
+    #[must_use]
+    pub fn wants(&self, kind: StatusKind) -> bool {
+        match kind {
+            StatusKind::Sent => self.sent,
+            StatusKind::Delivered => self.delivered,
+            StatusKind::Read => self.read,
+            StatusKind::Failed | StatusKind::Deleted | StatusKind::Warning => true,
+        }
+    }
+}
+
+/// `garbagecollector_enable`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GarbageCollector {
+    pub messages: bool,
+    pub media: bool,
+}
+
+impl Default for GarbageCollector {
+    fn default() -> Self {
+        Self { messages: true, media: false }
+    }
+}
+
+/// `heliograph`: what the original did not have.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heliograph {
+    pub jobs: Jobs,
+    pub quotas: Quotas,
+    pub callbacks: Callbacks,
+    pub contacts: Contacts,
+    pub web: Web,
+}
+
+/// `heliograph.jobs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Jobs {
+    /// Messages waiting to be sent, a coreapp. Full: 503/1016 until half is gone.
+    pub max: u32,
+}
+
+impl Default for Jobs {
+    fn default() -> Self {
+        Self { max: 50_000 }
+    }
+}
+
+/// `heliograph.quotas`: of each coreapp. Beyond: 429/1015.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Quotas {
+    /// 0: no limit.
+    pub messages_per_second: u32,
+    /// 0: no limit.
+    pub contacts_per_second: u32,
+    /// Calls at once above either rate.
+    pub burst: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { messages_per_second: 80, contacts_per_second: 40, burst: 40 }
+    }
+}
+
+/// `heliograph.callbacks`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Callbacks {
+    /// What a full queue does to new messages.
+    pub when_full: WhenFull,
+    /// Undelivered callbacks at which the queue is full; it is no longer so at half.
+    pub queue_max: u32,
+    /// Older ones become dead letters, seconds.
+    pub max_age_s: u32,
+}
+
+impl Default for Callbacks {
+    fn default() -> Self {
+        Self { when_full: WhenFull::Refuse, queue_max: 100_000, max_age_s: 604_800 }
+    }
+}
+
+/// What a full callback queue does to new messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    /// 503/1016, as the original.
+    Refuse,
+    /// Nothing.
+    KeepSending,
+}
+
+/// `heliograph.contacts`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Contacts {
+    /// Answer `valid` for every number, as clients from v2.43 on expect.
+    pub always_valid: bool,
+    /// How long an answer of the network stays good, days.
+    pub cache_days: u32,
+}
+
+impl Default for Contacts {
+    fn default() -> Self {
+        Self { always_valid: false, cache_days: 7 }
+    }
+}
+
+/// `heliograph.web`: limits of each webapp; 0: no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Web {
+    /// Requests a second of a user.
+    pub per_user: u32,
+    /// Requests a second of a source address.
+    pub per_address: u32,
+    /// Logins a second of a source address.
+    pub login_per_address: u32,
+    /// Failed logins a minute under one name.
+    pub login_failures_per_name: u32,
+}
+
+impl Default for Web {
+    fn default() -> Self {
+        Self { per_user: 500, per_address: 1_000, login_per_address: 5, login_failures_per_name: 5 }
+    }
+}
+
+impl Application {
+    /// What `GET` shows under `settings.application`, serialised. `wa_id` is our own number, when
+    /// there is one.
+    #[must_use]
+    pub fn public_json(&self, wa_id: Option<&Number>) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Public<'a> {
+            #[serde(flatten)]
+            application: &'a Application,
+            sent_status: bool,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            wa_id: Option<&'a Number>,
+        }
+        let sent_status = self.webhooks.message.sent;
+        // Text keys and plain values always serialise.
+        serde_json::to_vec(&Public { application: self, sent_status, wa_id }).unwrap_or_default()
+    }
+
+    /// Applies the body of a `PATCH`: absent keys stay, arrays are replaced, `wa_id` is read-only
+    /// and ignored so that a client may send back what it got.
+    ///
+    /// # Errors
+    /// 1008 nothing given, 1009 type or range, 1010 unknown key with its path, 1025 no JSON.
+    /// Nothing is applied then.
+    pub fn patch(&self, body: &[u8]) -> Result<Self, ApiError> {
+        let mut next = self.clone();
+        let fields = crate::fields::Fields::of_body(body)?;
+        if fields.is_empty() {
+            return Err(ApiError::new(Code::MISSING, "Give at least one parameter to change"));
+        }
+        patch::apply(&mut next, fields)?;
+        Ok(next)
+    }
+}
