@@ -54,8 +54,7 @@ impl EventKind {
 }
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StatusKind {
     /// The network has it.
     Sent,
@@ -133,7 +132,7 @@ pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
         #[serde(serialize_with = "display")]
         id: &'a MessageId,
         recipient_id: &'a Number,
-        status: StatusKind,
+        status: &'static str,
         #[serde(serialize_with = "display")]
         timestamp: i64,
         r#type: &'static str,
@@ -149,7 +148,7 @@ pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
         statuses: [Status {
             id: &event.id,
             recipient_id: &event.recipient,
-            status: event.kind,
+            status: event.kind.as_str(),
             timestamp: event.timestamp_s,
             r#type: "message",
             message: Message { recipient_id: event.input },

@@ -74,7 +74,38 @@ catalogue! {
     ACCOUNT_LOCKED = 1031, 403, "Sender account has been locked";
     TEMPLATE_PARAM_COUNT = 2000, 400, "Template Param Count Mismatch";
     TEMPLATE_MISSING = 2001, 400, "Template Missing";
+    TEMPLATE_FETCH_FAILED = 2002, 400, "Template Fetch Failed";
+    TEMPLATE_PACK_MISSING = 2003, 400, "Template Pack Missing";
+    TEMPLATE_PARAM_TOO_LONG = 2004, 400, "Template Param Length Too Long";
+    TEMPLATE_TEXT_TOO_LONG = 2005, 400, "Template Hydrated Text Too Long";
+    TEMPLATE_WHITE_SPACE = 2006, 400, "Template White Space Policy Violated";
+    TEMPLATE_FORMAT = 2007, 400, "Template Format Character Policy Violated";
+    TEMPLATE_MEDIA_FORMAT = 2008, 400, "Template Media Format Unsupported";
+    TEMPLATE_COMPONENT_ABSENT = 2009, 400, "Template Required Component Missing";
+    TEMPLATE_URL = 2010, 400, "Template Invalid Hydrated URL";
+    TEMPLATE_PHONE_NUMBER = 2011, 400, "Template Invalid Phone Number";
+    TEMPLATE_PARAM_FORMAT = 2012, 400, "Template Parameter Format Mismatch";
+    TEMPLATE_BUTTONS = 2013, 400, "Template Buttons Unsupported";
+    NAMESPACE_EMPTY = 2014, 400, "Expected Namespace is Empty";
+    SECTIONS = 2015, 400, "Invalid number of sections";
+    ROWS = 2016, 400, "Invalid number of rows";
+    CHARACTERS = 2017, 400, "Character Policy Violated";
+    PRODUCTS = 2023, 400, "Invalid number of product";
+    CATALOG_NOT_FOUND = 2024, 400, "Catalog ID not found";
+    CATALOG_NOT_LINKED = 2025, 400, "Catalog ID not linked to API number";
+    PRODUCTS_MISSING = 2026, 400, "Missing products";
+    PRODUCTS_NOT_FOUND = 2027, 400, "No products found";
+    COMPLIANCE_ALL = 2028, 400, "List all products failed compliance";
+    COMPLIANCE_SOME = 2029, 400, "List some products failed compliance";
+    COMPLIANCE_MIXED = 2030, 400, "List mixed products invalid and failed compliance";
+    HEADER_STRUCTURE = 2036, 400, "Invalid Header Structure";
     NOT_ENGAGED = 2048, 400, "Not engaged contact";
+    COMPLIANCE_ABSENT = 2050, 400, "Missing Compliance Info";
+    TEMPLATE_REJECTED = 2060, 400, "Template Rejected";
+    TEMPLATE_PAUSED = 2061, 400, "Template Paused";
+    TEMPLATE_DISABLED = 2062, 400, "Template Disabled";
+    FLOW_BLOCKED = 2068, 400, "Flow is blocked";
+    FLOW_THROTTLED = 2069, 400, "Flow is throttled";
 }
 
 impl Code {
@@ -108,7 +139,8 @@ impl Serialize for Code {
 pub struct ApiError {
     /// What went wrong, for programs.
     pub code: Code,
-    /// What was given, what is allowed, what to do. For people.
+    /// What was given, what is allowed, what to do. For the caller, whose numbers and texts it may
+    /// repeat: logs and metrics take the code alone.
     pub details: Cow<'static, str>,
     /// When a repeat may succeed, milliseconds.
     pub retry_after_ms: Option<u64>,

@@ -168,4 +168,29 @@ mod tests {
         assert_eq!(id.key.to_string(), "57e2a5b32e2c999e4c");
         assert_eq!(id.to_string(), "gBGGeZRAZ1NvAglX4qWzLiyZnkw");
     }
+
+    struct At(i64);
+
+    impl Clock for At {
+        fn unix_ms(&self) -> i64 {
+            self.0
+        }
+    }
+
+    struct Same(u8);
+
+    impl Rng for Same {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(self.0);
+        }
+    }
+
+    #[test]
+    fn keys_sort_by_the_second_they_were_minted_in() {
+        let early = Key::mint(&At(1_704_070_800_999), &Same(0xff));
+        let late = Key::mint(&At(1_704_070_801_000), &Same(0x00));
+        assert!(early < late);
+        assert_eq!(early.minted_s(), 1_704_070_800);
+        assert_eq!(early.to_string(), "65920e90ffffffffff");
+    }
 }

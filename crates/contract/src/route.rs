@@ -36,7 +36,6 @@ impl Route {
     /// The shard: the hash's top six bits.
     #[must_use]
     pub fn shard(self) -> ShardId {
-        #[expect(clippy::cast_possible_truncation, reason = "six bits")]
         ShardId((self.0 >> 58) as i16)
     }
 

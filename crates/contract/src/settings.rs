@@ -152,8 +152,8 @@ impl MediaType {
         [Self::Audio, Self::Document, Self::Image, Self::Sticker, Self::Video, Self::Voice];
 }
 
-/// `webhooks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// `webhooks`. No `Debug`: the URL may carry the receiver's token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Webhooks {
     /// Target; empty: events are discarded.

@@ -169,18 +169,25 @@ fn media_types(media: &mut Fields) -> Result<Option<Vec<MediaType>>, ApiError> {
 /// sender's to check, when it calls.
 fn url(webhooks: &mut Fields) -> Result<Option<String>, ApiError> {
     let Some(given) = webhooks.optional_str("url")? else { return Ok(None) };
-    let good = given.is_empty()
-        || (given.len() <= MAX_URL
-            && given.parse().is_ok_and(|uri: Uri| {
-                matches!(uri.scheme_str(), Some("http" | "https"))
-                    && uri.host().is_some_and(|host| !host.is_empty())
-            }));
-    if good {
+    if given.is_empty() || (given.len() <= MAX_URL && is_http(&given)) {
         return Ok(Some(given));
     }
+    // The part before `@` and the query may be credentials.
+    let shown = given.split(['?', '#']).next().unwrap_or_default();
+    let shown = shown.rsplit('@').next().unwrap_or_default();
     Err(webhooks.invalid(
         "url",
-        fields::quoted(&given),
+        fields::quoted(shown),
         format_args!("an http or https URL of at most {MAX_URL} bytes, or an empty text"),
     ))
+}
+
+fn is_http(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
+        return false;
+    };
+    let host = authority.host();
+    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
+    !host.is_empty() && (host_and_port == host || authority.port_u16().is_some())
 }

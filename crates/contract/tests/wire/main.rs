@@ -1,0 +1,12 @@
+//! The wire contract, held from outside: what integrators send and what they get, byte for byte.
+
+#[cfg(test)]
+mod bodies;
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod numbers;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod settings;

@@ -1,0 +1,255 @@
+//! The settings document: partial changes, their refusals, the stored form.
+
+use contract::callback::StatusKind;
+use contract::settings::{Application, MediaType, SettingsError, WhenFull};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn patched(patch: &Value) -> Application {
+    let patch = patch.to_string();
+    Application::default().patch(patch.as_bytes()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn value(bytes: &[u8]) -> Value {
+    serde_json::from_slice(bytes).unwrap()
+}
+
+fn maybe<S: Strategy>(strategy: S) -> impl Strategy<Value = Option<S::Value>> {
+    prop::option::of(strategy)
+}
+
+/// Patches that touch every kind of setting, each present or not.
+fn patches() -> impl Strategy<Value = Value> {
+    let top = (
+        maybe(1_u32..=86_400_000),
+        maybe(any::<bool>()),
+        maybe("[a-z]{0,12}"),
+        maybe(prop::collection::vec(prop::sample::select(vec!["audio", "voice", "image"]), 0..4)),
+        maybe(prop::sample::select(vec!["", "http://h/", "https://u:p@h:8/x?y=1"])),
+        maybe(any::<bool>()),
+        maybe(1_u32..=256),
+    );
+    let ours = (
+        maybe(1_u32..=1_000_000),
+        maybe(0_u32..=1_000_000),
+        maybe(prop::sample::select(vec!["refuse", "keep_sending"])),
+        maybe(any::<bool>()),
+        maybe(1_u32..=30),
+    );
+    (top, ours).prop_map(|((delay, flag, note, media, url, sent, concurrent), ours)| {
+        let (jobs, quota, when_full, always_valid, days) = ours;
+        json!({
+            "callback_backoff_delay_ms": delay,
+            "max_callback_backoff_delay_ms": delay.map(|ms| ms.to_string()),
+            "pass_through": flag,
+            "db_garbagecollector_enable": flag,
+            "garbagecollector_enable": { "media": flag },
+            "on_call_pager": note,
+            "log_level": note,
+            "media": { "auto_download": media },
+            "sent_status": flag,
+            "webhooks": { "url": url, "max_concurrent_requests": concurrent, "message": { "sent": sent } },
+            "heliograph": {
+                "jobs": { "max": jobs },
+                "quotas": { "messages_per_second": quota },
+                "callbacks": { "when_full": when_full },
+                "contacts": { "always_valid": always_valid, "cache_days": days },
+                "web": { "per_user": quota },
+            },
+        })
+    })
+}
+
+proptest! {
+    #[test]
+    fn sending_back_what_was_got_changes_nothing(patch in patches()) {
+        let application = patched(&patch);
+        let own = contract::Number::parse("16315550000").unwrap();
+        for shown in [application.public_json(None), application.public_json(Some(&own))] {
+            prop_assert!(application.patch(&shown).is_ok_and(|same| same == application));
+            prop_assert!(Application::default().patch(&shown).is_ok_and(|same| same == application));
+        }
+    }
+
+    #[test]
+    fn the_stored_form_comes_back(patch in patches()) {
+        let application = patched(&patch);
+        let back = Application::from_json(&application.to_json());
+        prop_assert!(back.is_ok_and(|back| back == application));
+    }
+}
+
+#[test]
+fn a_patch_changes_what_it_names_and_nothing_else() {
+    let application = patched(&json!({
+        "callback_backoff_delay_ms": "10",
+        "max_callback_backoff_delay_ms": 20,
+        "media": { "auto_download": ["voice", "image", "voice"] },
+        "webhooks": { "url": "HTTPS://example.org:8443/cb?key=1", "max_concurrent_requests": 256,
+                      "message": { "delivered": false } },
+        "heliograph": { "callbacks": { "when_full": "keep_sending" }, "quotas": { "messages_per_second": 0 } },
+    }));
+    assert_eq!(application.callback_backoff_delay_ms, 10);
+    assert_eq!(application.max_callback_backoff_delay_ms, 20);
+    assert_eq!(application.media.auto_download, [MediaType::Voice, MediaType::Image]);
+    assert_eq!(application.webhooks.url, "HTTPS://example.org:8443/cb?key=1");
+    assert_eq!(application.webhooks.max_concurrent_requests, 256);
+    let filter = application.webhooks.message;
+    assert_eq!((filter.sent, filter.delivered, filter.read), (false, false, true));
+    assert_eq!(application.heliograph.callbacks.when_full, WhenFull::KeepSending);
+    assert_eq!(application.heliograph.quotas.messages_per_second, 0);
+    assert_eq!(application.heliograph.quotas.contacts_per_second, 40);
+    let shown = value(&application.public_json(None));
+    assert_eq!(shown["callback_backoff_delay_ms"], 10);
+    assert_eq!(shown.get("wa_id"), None);
+}
+
+#[test]
+fn sent_status_is_another_name_and_the_newer_one_wins() {
+    assert!(patched(&json!({ "sent_status": true })).webhooks.message.sent);
+    let both = json!({ "sent_status": true, "webhooks": { "message": { "sent": false } } });
+    assert!(!patched(&both).webhooks.message.sent);
+    let shown = patched(&json!({ "webhooks": { "message": { "sent": true } } })).public_json(None);
+    assert_eq!(value(&shown)["sent_status"], true);
+}
+
+#[test]
+fn a_bad_patch_is_refused_by_the_path_of_its_parameter() {
+    for (patch, code, words) in [
+        ("{}", 1008, &["at least one"][..]),
+        (r#"{"log_level":null}"#, 1008, &[]),
+        ("[]", 1025, &["an array"]),
+        (
+            r#"{"callback_backoff_delay_ms":0}"#,
+            1009,
+            &["'callback_backoff_delay_ms'", "0", "1 to 86400000"],
+        ),
+        (r#"{"callback_backoff_delay_ms":"3 s"}"#, 1009, &["'3 s'"]),
+        (r#"{"callback_backoff_delay_ms":-5}"#, 1009, &["-5"]),
+        (r#"{"callback_backoff_delay_ms":1.5}"#, 1009, &["1.5"]),
+        (r#"{"heartbeat_interval":"5"}"#, 1009, &["'heartbeat_interval'"]),
+        (r#"{"callback_persist":1}"#, 1009, &["'callback_persist'", "true or false"]),
+        (
+            r#"{"media":{"auto_download":["fax"]}}"#,
+            1009,
+            &["'media.auto_download'", "'fax'", "'voice'"],
+        ),
+        (r#"{"media":{"auto_download":"audio"}}"#, 1009, &["an array"]),
+        (r#"{"webhooks":[]}"#, 1009, &["'webhooks'", "an object"]),
+        (
+            r#"{"webhooks":{"max_concurrent_requests":257}}"#,
+            1009,
+            &["'webhooks.max_concurrent_requests'", "257", "1 to 256"],
+        ),
+        (r#"{"webhooks":{"max_concurrent_requests":0}}"#, 1009, &["1 to 256"]),
+        (r#"{"webhooks":{"message":{"failed":false}}}"#, 1010, &["'webhooks.message.failed'"]),
+        (r#"{"webhooks":{"surplus":1}}"#, 1010, &["'webhooks.surplus'"]),
+        (r#"{"surplus":1}"#, 1010, &["'surplus'"]),
+        (r#"{"garbagecollector_enable":{"all":true}}"#, 1010, &["'garbagecollector_enable.all'"]),
+        (r#"{"heliograph":{"jobs":{"max":0}}}"#, 1009, &["'heliograph.jobs.max'", "1 to 1000000"]),
+        (r#"{"heliograph":{"jobs":{"min":1}}}"#, 1010, &["'heliograph.jobs.min'"]),
+        (
+            r#"{"heliograph":{"callbacks":{"when_full":"drop"}}}"#,
+            1009,
+            &["'heliograph.callbacks.when_full'", "'drop'", "'keep_sending'"],
+        ),
+        (r#"{"heliograph":{"callbacks":{"when_full":{"refuse":1}}}}"#, 1009, &["an object"]),
+        (
+            r#"{"heliograph":{"contacts":{"cache_days":31}}}"#,
+            1009,
+            &["'heliograph.contacts.cache_days'"],
+        ),
+        (r#"{"heliograph":{"quotas":{"burst":0}}}"#, 1009, &["'heliograph.quotas.burst'"]),
+        (r#"{"heliograph":{"surplus":{}}}"#, 1010, &["'heliograph.surplus'"]),
+    ] {
+        let error = Application::default().patch(patch.as_bytes()).err();
+        let error = error.unwrap_or_else(|| panic!("accepted: {patch}"));
+        assert_eq!((error.code.get(), error.status()), (code, 400), "{patch}: {error}");
+        for word in words {
+            assert!(error.details.contains(word), "{patch}: {error} lacks {word}");
+        }
+    }
+}
+
+#[test]
+fn a_webhook_url_is_one_the_sender_can_call() {
+    let long = format!("http://h/{}", "x".repeat(2_040));
+    for good in
+        ["", "http://127.0.0.1:9092/callback", "https://[::1]:1/", "http://h", &long[..2_048]]
+    {
+        assert_eq!(patched(&json!({ "webhooks": { "url": good } })).webhooks.url, good);
+    }
+    for bad in [
+        "ftp://h/",
+        "h",
+        "/callback",
+        "http://",
+        "http:///x",
+        "http://h:99999/",
+        "http://h:/",
+        "http://a b/",
+        "http://h/\n",
+        "file:///etc/passwd",
+        &long,
+    ] {
+        let patch = json!({ "webhooks": { "url": bad } }).to_string();
+        let error = Application::default().patch(patch.as_bytes()).err();
+        assert_eq!(error.map(|error| error.code.get()), Some(1009), "{bad:.60}");
+    }
+    let secret = json!({ "webhooks": { "url": "ftp://user:pass@h/x?token=t0ken" } }).to_string();
+    let error = Application::default().patch(secret.as_bytes()).err().unwrap();
+    assert!(error.details.contains("'h/x'"), "{error}");
+    assert!(!error.details.contains("pass@") && !error.details.contains("t0ken"), "{error}");
+}
+
+#[test]
+fn keys_of_a_newer_version_survive_an_older_one() {
+    let newer = json!({
+        "schema": 1,
+        "application": {
+            "log_level": "debug",
+            "tomorrow": { "a": [1] },
+            "webhooks": { "url": "http://h/", "batch_max": 5 },
+            "heliograph": { "jobs": { "max": 9, "min": 1 }, "events": {} },
+        },
+    });
+    let read = Application::from_json(newer.to_string().as_bytes()).ok().unwrap();
+    assert_eq!((read.log_level.as_str(), read.heliograph.jobs.max), ("debug", 9));
+    assert!(!String::from_utf8(read.public_json(None)).unwrap().contains("tomorrow"));
+
+    let changed = read.patch(br#"{"heliograph":{"jobs":{"max":10}}}"#).ok().unwrap();
+    let mut written = value(&changed.to_json());
+    let application = &mut written["application"];
+    assert_eq!(application["tomorrow"], json!({ "a": [1] }));
+    assert_eq!(application["webhooks"]["batch_max"], 5);
+    assert_eq!(application["heliograph"]["jobs"], json!({ "max": 10, "min": 1 }));
+    assert_eq!(application["heliograph"]["events"], json!({}));
+    assert!(Application::from_json(&changed.to_json()).is_ok_and(|back| back == changed));
+}
+
+#[test]
+fn a_document_of_another_schema_or_shape_is_refused_without_showing_it() {
+    let read = |text: &str| Application::from_json(text.as_bytes()).err().unwrap();
+    assert!(matches!(read(r#"{"schema":2,"application":{}}"#), SettingsError::Schema(2)));
+    for damaged in ["", "{}", r#"{"schema":1,"application":{"webhooks":{"url":{"secret":1}}}}"#] {
+        let error = read(damaged);
+        assert!(matches!(error, SettingsError::Damaged { .. }));
+        assert!(!error.to_string().contains("secret"));
+    }
+    assert!(
+        Application::from_json(br#"{"schema":1,"application":{}}"#)
+            .is_ok_and(|read| read == Application::default())
+    );
+}
+
+#[test]
+fn failures_are_reported_whatever_the_filter_says() {
+    let none =
+        json!({ "webhooks": { "message": { "sent": false, "delivered": false, "read": false } } });
+    let filter = patched(&none).webhooks.message;
+    let wanted = |kind| filter.wants(kind);
+    assert!([StatusKind::Failed, StatusKind::Deleted, StatusKind::Warning].into_iter().all(wanted));
+    assert!(![StatusKind::Sent, StatusKind::Delivered, StatusKind::Read].into_iter().any(wanted));
+    let default = Application::default().webhooks.message;
+    assert!(!default.wants(StatusKind::Sent) && default.wants(StatusKind::Delivered));
+}
