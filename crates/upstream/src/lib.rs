@@ -3,6 +3,8 @@
 //! Sealing stays outside: an upstream carries bytes. What differs between networks is stated as
 //! data in [`Caps`]. Control-rate calls are methods; per-message traffic flows over a link.
 
+pub mod sandbox;
+
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;

@@ -1,0 +1,110 @@
+//! Client of the sandbox network.
+//!
+//! What lives here: the connection settings and the control-rate call. The stream is in `link`, the
+//! translation between protocol and neutral types in `convert`.
+
+mod backoff;
+mod convert;
+mod link;
+
+use std::time::Duration;
+
+use contract::Number;
+use rpc::{
+    http2,
+    upstream::{SyncContactsRequest, upstream_client::UpstreamClient},
+};
+use tokio::{sync::mpsc, time::timeout};
+use tonic::transport::Channel;
+
+use crate::{
+    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, Resend, Sealing, Upstream,
+};
+
+/// Numbers one contact sync may ask for; the network refuses more.
+pub const CONTACTS_PER_CALL: usize = 2_000;
+/// How long a contact sync may take before it counts as failed.
+pub const CONTACTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Messages to one recipient that may be unanswered at once: the stream keeps their order.
+pub const PER_RECIPIENT: usize = 8;
+/// Messages on the link that may be unanswered at once: 27,000/s at 150 ms.
+pub const WINDOW: usize = 4_096;
+
+/// The sandbox network, reached over gRPC. Connects on first use.
+#[derive(Clone, Debug)]
+pub struct Sandbox {
+    channel: Channel,
+    number: Number,
+}
+
+/// The address of the sandbox is no URL.
+#[derive(Debug, thiserror::Error)]
+#[error("use {url:?} as the sandbox's URL, such as http://127.0.0.1:9081")]
+pub struct UrlError {
+    url: String,
+    source: tonic::transport::Error,
+}
+
+impl Sandbox {
+    /// A client of the sandbox at `url` (`http://host:port`) that speaks for the own `number`.
+    ///
+    /// # Errors
+    /// When `url` is not a URL. That nobody listens there shows later, as
+    /// [`Incoming::Disconnected`].
+    pub fn new(url: &str, number: Number) -> Result<Self, UrlError> {
+        match http2::channel(url) {
+            Ok(channel) => Ok(Self { channel, number }),
+            Err(source) => Err(UrlError { url: url.to_owned(), source }),
+        }
+    }
+
+    fn client(&self) -> UpstreamClient<Channel> {
+        UpstreamClient::new(self.channel.clone())
+            .max_decoding_message_size(http2::MAX_MESSAGE)
+            .max_encoding_message_size(http2::MAX_MESSAGE)
+    }
+}
+
+impl Upstream for Sandbox {
+    fn caps(&self) -> Caps {
+        Caps {
+            sealing: Sealing::Plain,
+            contacts: Some(Batch { max: CONTACTS_PER_CALL, timeout: CONTACTS_TIMEOUT }),
+            prekeys: None,
+            resend: Resend::Harmless,
+            inbound: InboundBy::Stream,
+            per_recipient: PER_RECIPIENT,
+            window: WINDOW,
+        }
+    }
+
+    async fn check_contacts(&self, numbers: Vec<Number>) -> Result<Vec<ContactResult>, CallError> {
+        let request = SyncContactsRequest {
+            number: self.number.to_string(),
+            numbers: numbers.iter().map(Number::to_string).collect(),
+        };
+        let mut client = self.client();
+        let response = match timeout(CONTACTS_TIMEOUT, client.sync_contacts(request)).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return Err(CallError(convert::reason(&status))),
+            Err(_) => {
+                return Err(CallError(format!(
+                    "no answer within {} s",
+                    CONTACTS_TIMEOUT.as_secs()
+                )));
+            }
+        };
+        convert::contacts(&numbers, &response.results)
+    }
+
+    async fn link(
+        &self,
+        mut outgoing: mpsc::Receiver<Outgoing>,
+        incoming: mpsc::Sender<Vec<Incoming>>,
+    ) {
+        tokio::select! {
+            () = link::run(self.client(), self.number, &mut outgoing, &incoming) => {}
+            () = incoming.closed() => {}
+        }
+    }
+}
