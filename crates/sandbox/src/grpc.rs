@@ -1,0 +1,137 @@
+//! The upstream protocol over gRPC: carries items between the streams and the network.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use futures_util::{Stream, StreamExt, stream};
+use rpc::upstream::{
+    Down, SyncContactsRequest, SyncContactsResponse, Up, upstream_server::Upstream,
+};
+use tokio::{sync::Notify, time::sleep};
+use tokio_util::task::AbortOnDropHandle;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    driver::Shared,
+    network::{AccountId, Network, Pull, StreamId, SyncRefused},
+};
+
+/// Most items handed to, or taken from, the network under one lock.
+const CHUNK: usize = 256;
+
+pub(crate) struct Service {
+    shared: Arc<Shared>,
+}
+
+impl Service {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        Self { shared }
+    }
+}
+
+#[tonic::async_trait]
+impl Upstream for Service {
+    type AttachStream = Pin<Box<dyn Stream<Item = Result<Down, Status>> + Send>>;
+
+    async fn attach(
+        &self,
+        request: Request<Streaming<Up>>,
+    ) -> Result<Response<Self::AttachStream>, Status> {
+        let (id, wake) = self
+            .shared
+            .open_stream()
+            .ok_or_else(|| Status::resource_exhausted("too many streams, or the sandbox stops"))?;
+        let open = Open { shared: self.shared.clone(), id };
+        let reader = tokio::spawn(read(self.shared.clone(), id, request.into_inner()));
+        let state = Some(Attached { open, wake, _reader: AbortOnDropHandle::new(reader) });
+        let chunks = stream::unfold(state, |state| async move {
+            let attached = state?;
+            match attached.next().await {
+                Ok(items) => {
+                    let items: Vec<_> = items.into_iter().map(Ok).collect();
+                    Some((stream::iter(items), Some(attached)))
+                }
+                Err(why) => Some((stream::iter(vec![Err(Status::unavailable(why))]), None)),
+            }
+        });
+        Ok(Response::new(Box::pin(chunks.flatten())))
+    }
+
+    async fn sync_contacts(
+        &self,
+        request: Request<SyncContactsRequest>,
+    ) -> Result<Response<SyncContactsResponse>, Status> {
+        let SyncContactsRequest { number, numbers } = request.into_inner();
+        let begun = self.shared.with(|network, _| network.begin_sync(&number, numbers.len()));
+        let (account, latency_ms) = begun.map_err(|refused| match refused {
+            SyncRefused::Concurrent | SyncRefused::Accounts => {
+                Status::resource_exhausted(refused.to_string())
+            }
+            SyncRefused::TooMany | SyncRefused::Number => {
+                Status::invalid_argument(refused.to_string())
+            }
+        })?;
+        let _under_way = Syncing { shared: &self.shared, account };
+        sleep(Duration::from_millis(latency_ms)).await;
+        let results = self.shared.with(|network: &mut Network, _| network.contacts(numbers));
+        Ok(Response::new(SyncContactsResponse { results }))
+    }
+}
+
+/// Hands what comes up to the network until either side ends.
+async fn read(shared: Arc<Shared>, id: StreamId, up: Streaming<Up>) {
+    // A broken item ends the stream, as does its end.
+    let items = up
+        .take_while(|item| std::future::ready(item.is_ok()))
+        .filter_map(|item| async { item.ok() });
+    let mut chunks = std::pin::pin!(items.ready_chunks(CHUNK));
+    while let Some(chunk) = chunks.next().await {
+        if !shared.with(|network, now| network.handle(id, chunk, now)) {
+            return;
+        }
+    }
+    shared.drop_stream(id);
+}
+
+/// The way down. Dropped with the connection, and the reader with it.
+struct Attached {
+    open: Open,
+    wake: Arc<Notify>,
+    _reader: AbortOnDropHandle<()>,
+}
+
+impl Attached {
+    /// What is ready to go down, or why nothing more will.
+    async fn next(&self) -> Result<Vec<Down>, &'static str> {
+        loop {
+            match self.open.shared.with(|network, _| network.pull(self.open.id, CHUNK)) {
+                Pull::Items(items) => return Ok(items),
+                Pull::Closed(why) => return Err(why),
+                Pull::Empty => self.wake.notified().await,
+            }
+        }
+    }
+}
+
+/// A stream the network knows.
+struct Open {
+    shared: Arc<Shared>,
+    id: StreamId,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.drop_stream(self.id);
+    }
+}
+
+/// A contact sync under way; ends also when the caller gives up.
+struct Syncing<'a> {
+    shared: &'a Shared,
+    account: AccountId,
+}
+
+impl Drop for Syncing<'_> {
+    fn drop(&mut self) {
+        self.shared.with(|network, _| network.end_sync(self.account));
+    }
+}

@@ -1,0 +1,133 @@
+//! The control API: for tests, integrators and operators; loopback only, so no login.
+//!
+//! What lives here: the routes and how bodies are read and errors told. `phones` and `faults` hold
+//! the handlers.
+
+mod faults;
+mod messages;
+mod phones;
+
+use std::sync::Arc;
+
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{
+        DefaultBodyLimit, Path, State,
+        rejection::{BytesRejection, PathRejection},
+    },
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use contract::Number;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::{
+    driver::Shared,
+    network::{ControlError, Stats},
+    numbering::wa_id,
+};
+
+/// Largest body, bytes: no customer's message is longer.
+const BODY_MAX: usize = 256 << 10;
+
+/// All routes.
+pub(crate) fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/stats", get(stats))
+        .route("/faults", get(faults::show).put(faults::change).delete(faults::reset))
+        .route("/messages", get(messages::delivered))
+        .route("/phones/{wa_id}", get(phones::show).put(phones::change))
+        .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
+        .route("/phones/{wa_id}/read", axum::routing::post(phones::read))
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(not_allowed)
+        .layer(DefaultBodyLimit::max(BODY_MAX))
+        .with_state(shared)
+}
+
+async fn livez() -> Json<serde_json::Value> {
+    Json(json!({ "status": "ok" }))
+}
+
+async fn stats(State(shared): State<Arc<Shared>>) -> Json<Stats> {
+    Json(shared.with(|network, _| network.stats()))
+}
+
+async fn nothing_here() -> Problem {
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
+         /phones/{wa_id}/messages or /phones/{wa_id}/read",
+    )
+}
+
+async fn not_allowed() -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "this path has other methods; see Allow")
+}
+
+/// A refusal: `{"error": "what is wrong"}`.
+#[derive(Debug)]
+struct Problem {
+    status: StatusCode,
+    error: String,
+}
+
+impl Problem {
+    fn new(status: StatusCode, error: impl Into<String>) -> Self {
+        Self { status, error: error.into() }
+    }
+
+    fn bad(error: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error)
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        (self.status, Json(json!({ "error": self.error }))).into_response()
+    }
+}
+
+impl From<ControlError> for Problem {
+    fn from(error: ControlError) -> Self {
+        let status = match error {
+            ControlError::Plan(_) => StatusCode::BAD_REQUEST,
+            ControlError::NoSuchKey(_) => StatusCode::NOT_FOUND,
+            ControlError::Unacked | ControlError::Phones | ControlError::Accounts => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            ControlError::NotKept
+            | ControlError::NoBusiness
+            | ControlError::WhichBusiness(_)
+            | ControlError::OwnNumber
+            | ControlError::NotRegistered => StatusCode::CONFLICT,
+        };
+        Self::new(status, error.to_string())
+    }
+}
+
+/// The phone a path names, whichever national variant it is written in.
+fn phone(path: Result<Path<String>, PathRejection>) -> Result<Number, Problem> {
+    let Path(text) = path.map_err(|rejection| Problem::bad(rejection.body_text()))?;
+    let number = Number::parse(&text)
+        .map_err(|error| Problem::bad(format!("the path's wa_id is no number: {error}")))?;
+    Ok(wa_id(number))
+}
+
+/// A JSON body; an empty one counts as `{}`.
+fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| {
+        let text = match rejection.status() {
+            StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {BODY_MAX} bytes"),
+            _ => rejection.body_text(),
+        };
+        Problem::new(rejection.status(), text)
+    })?;
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(text)
+        .map_err(|error| Problem::bad(format!("the body is wrong: {error}")))
+}
