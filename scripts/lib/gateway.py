@@ -1,0 +1,230 @@
+"""A gateway of separate processes on free loopback ports, for the scripts beside this folder.
+
+Only the standard library: the scripts must run where nothing is installed.
+"""
+import base64
+import http.client
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.parse
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PASSWORD = "Scr1pts-secret!"
+START_S = 30
+
+
+def fail(text):
+    sys.exit(f"{pathlib.Path(sys.argv[0]).name}: {text}")
+
+
+def binary():
+    """The release build; built now if it is not there yet, or named by HELIOGRAPH_BINARY."""
+    named = os.environ.get("HELIOGRAPH_BINARY")
+    if named:
+        return named
+    subprocess.run(["cargo", "build", "--release", "--quiet", "--bin", "heliograph"],
+                   cwd=ROOT, check=True)
+    target = pathlib.Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+    return str(target / "release" / "heliograph")
+
+
+def free_ports(count):
+    """Ports that were free a moment ago, next to each other as a coreapp wants them."""
+    for base in range(20000 + os.getpid() % 5000, 60000, count):
+        held = []
+        try:
+            for port in range(base, base + count):
+                held.append(socket.socket())
+                held[-1].bind(("127.0.0.1", port))
+            return list(range(base, base + count))
+        except OSError:
+            continue
+        finally:
+            for one in held:
+                one.close()
+    fail("no free ports")
+
+
+class Gateway:
+    """Sandbox, coreapp and webapp. `wrap` may put a command before each role's own."""
+
+    def __init__(self, directory, database, wrap=lambda role, command: command, env=None,
+                 batch_max=None, sandbox_latency_ms=None):
+        self.binary = binary()
+        self.directory = pathlib.Path(directory)
+        self.database = database
+        self.wrap = wrap
+        self.env = {**os.environ, **(env or {})}
+        self.children = {}
+        self.batch_max = batch_max
+        self.sandbox_latency_ms = sandbox_latency_ms
+        ports = free_ports(8)
+        self.core = ports[0]  # messages, contacts, control, health
+        self.upstream, self.phones, self.http, self.https = ports[4:8]
+        self.token = None
+
+    # === processes ===
+
+    def command(self, role):
+        data = str(self.directory / role)
+        loopback = "127.0.0.1"
+        if role == "sandbox":
+            command = [self.binary, role, "--listen", f"{loopback}:{self.upstream}",
+                       "--http", f"{loopback}:{self.phones}"]
+        elif role == "coreapp":
+            command = [self.binary, role, "--database", self.database, "--listen", loopback,
+                       "--port", str(self.core), "--node", "core",
+                       "--upstream", f"http://{loopback}:{self.upstream}"]
+        else:
+            command = [self.binary, role, "--http", f"{loopback}:{self.http}", "--https",
+                       f"{loopback}:{self.https}", "--coreapps", f"{loopback}:{self.core}",
+                       "--data-dir", data]
+        return command
+
+    def start_role(self, role):
+        env = dict(self.env)
+        env.setdefault("HELIOGRAPH_LOG__LEVEL", "info")
+        env["HELIOGRAPH_EGRESS__ALLOW"] = "loopback,http"
+        if self.batch_max:
+            env["HELIOGRAPH_DATABASE__BATCH_MAX"] = str(self.batch_max)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        log = open(self.directory / f"{role}.log", "ab")
+        command = self.wrap(role, self.command(role))
+        self.children[role] = subprocess.Popen(command, env=env, cwd=self.directory, stderr=log,
+                                               stdout=log, stdin=subprocess.DEVNULL)
+        return self.children[role]
+
+    def start(self):
+        for role in ("sandbox", "coreapp", "webapp"):
+            self.start_role(role)
+        deadline = time.monotonic() + START_S
+        while not self.ready():
+            self.check_alive()
+            if time.monotonic() > deadline:
+                fail(f"the gateway is not ready after {START_S} s; logs are in {self.directory}")
+            time.sleep(0.05)
+        self.login()
+
+    def check_alive(self):
+        for role, child in self.children.items():
+            if child.poll() is not None:
+                tail = (self.directory / f"{role}.log").read_text(errors="replace")[-2000:]
+                fail(f"the {role} ended with status {child.returncode}:\n{tail}")
+
+    def kill(self, role):
+        """kill -9."""
+        child = self.children.pop(role)
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+
+    def stop(self):
+        children, self.children = list(self.children.values()), {}
+        for child in children:
+            if child.poll() is None:
+                child.terminate()
+        for child in children:
+            try:
+                child.wait(10)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+
+    # === calls ===
+
+    def ready(self):
+        try:
+            return self.call("GET", "/readyz", anonymous=True)[0] == 200
+        except OSError:
+            return False
+
+    def call(self, method, path, body=None, anonymous=False, port=None):
+        """(status, parsed JSON or None) of one call to the webapp, or to another port."""
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.http, timeout=30)
+        headers = {"Content-Type": "application/json"}
+        if not anonymous and self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        try:
+            connection.request(method, path, json.dumps(body) if body is not None else None, headers)
+            answer = connection.getresponse()
+            data = answer.read()
+        finally:
+            connection.close()
+        try:
+            return answer.status, json.loads(data)
+        except ValueError:
+            return answer.status, None
+
+    def login(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
+        for password, body in (("secret", {"new_password": PASSWORD}), (PASSWORD, {})):
+            basic = base64.b64encode(f"admin:{password}".encode()).decode()
+            connection.request("POST", "/v1/users/login", json.dumps(body),
+                               {"Authorization": f"Basic {basic}",
+                                "Content-Type": "application/json"})
+            answer = connection.getresponse()
+            data = answer.read()
+            if answer.status == 200:
+                self.token = json.loads(data)["users"][0]["token"]
+                return
+        fail(f"login is answered {answer.status}: {data[:300]}")
+
+    def patch_settings(self, patch):
+        status, answer = self.call("PATCH", "/v1/settings/application", patch)
+        if status != 200:
+            fail(f"PATCH /v1/settings/application is answered {status}: {answer}")
+
+    def no_limits(self):
+        self.patch_settings({"heliograph": {
+            "quotas": {"messages_per_second": 0, "contacts_per_second": 0},
+            "web": {"per_user": 0, "per_address": 0},
+        }})
+
+    def sandbox(self, path):
+        status, answer = self.call("GET", path, anonymous=True, port=self.phones)
+        if status != 200:
+            fail(f"the sandbox answers {status} to {path}: {answer}")
+        return answer
+
+    def phone_messages(self):
+        """(key, recipient, copies) of every message that reached a phone, in order."""
+        after = 0
+        while True:
+            page = self.sandbox(f"/messages?after={after}&limit=10000")
+            for message in page["messages"]:
+                yield message["key"], message["to"], message["copies"]
+            if not page["messages"]:
+                return
+            after = page["next"]
+
+
+def key_of(message_id):
+    """The message key inside a public id, in hex: what the network knows the message by."""
+    raw = base64.urlsafe_b64decode(message_id + "=" * (-len(message_id) % 4))
+    return raw[4 + (raw[2] & 0x7f) + 1:].hex()
+
+
+def database_url(engine, directory):
+    """(url, stop): a new SQLite file, or a new database on a private PostgreSQL."""
+    if engine == "sqlite":
+        return f"sqlite:{pathlib.Path(directory) / 'heliograph.db'}", lambda: None
+    raise NotImplementedError
+
+
+def recipient(n):
+    """Number n of many: an ordinary phone, none of the endings that behave oddly."""
+    return f"49151{n // 9990:05d}{10 + n % 9990:04d}"
+
+
+def percentile(values, q):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(len(values) * q))] if values else None
+
+
+def quote(text):
+    return urllib.parse.quote(text, safe="")
