@@ -1,0 +1,158 @@
+//! Passwords: argon2id on few blocking threads, so that a flood of logins takes a bounded share of
+//! the machine. Unknown names are hashed too: the time taken does not tell them from known ones.
+
+use std::{num::NonZeroUsize, sync::Arc, thread};
+
+use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use contract::{ApiError, Code, Rng, login::Secret};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
+
+/// Memory of one hash, KiB. These three are OWASP's recommendation for argon2id.
+const MEMORY_KIB: u32 = 19_456;
+/// Passes over it.
+const PASSES: u32 = 2;
+/// Threads of one hash.
+const LANES: u32 = 1;
+/// Logins that wait for a thread; one more is refused with 1016.
+const MAX_WAITING: usize = 64;
+const SALT_BYTES: usize = 16;
+
+/// Hashes and checks passwords.
+pub(crate) struct Passwords {
+    argon2: Argon2<'static>,
+    /// Verified against when there is no such user.
+    dummy: Arc<str>,
+    threads: Arc<Semaphore>,
+    waiting: Semaphore,
+}
+
+/// The right to use a hashing thread. Held over check and bookkeeping, it bounds how many guesses
+/// can be under way before a failure counts.
+pub(crate) struct Thread {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Passwords {
+    /// # Errors
+    /// When argon2 refuses its parameters or the hash of the dummy fails.
+    pub(crate) fn new(rng: &impl Rng) -> Result<Self, argon2::password_hash::Error> {
+        let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
+            .map_err(|_| argon2::password_hash::Error::ParamsInvalid)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let mut nobodys = [0; 32];
+        rng.fill(&mut nobodys);
+        let dummy = hashed(&argon2, &nobodys, &salt(rng))?.into();
+        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        Ok(Self {
+            argon2,
+            dummy,
+            threads: Arc::new(Semaphore::new((cores / 2).max(1))),
+            waiting: Semaphore::new(MAX_WAITING),
+        })
+    }
+
+    /// Waits for a thread.
+    ///
+    /// # Errors
+    /// 503/1016 when too many wait already.
+    pub(crate) async fn thread(&self) -> Result<Thread, ApiError> {
+        let busy = || {
+            ApiError::new(Code::OVERLOADED, "Too many logins at once; repeat later")
+                .retry_after_ms(1_000)
+        };
+        let _place = self.waiting.try_acquire().map_err(|_| busy())?;
+        let permit = Arc::clone(&self.threads).acquire_owned().await.map_err(|_| busy())?;
+        Ok(Thread { _permit: permit })
+    }
+
+    /// Is it the password of `hash`? Without a hash it is not, after the same time.
+    ///
+    /// # Errors
+    /// 500/1014 when the process is stopping.
+    pub(crate) async fn verify(
+        &self,
+        thread: Thread,
+        password: &Secret,
+        hash: Option<String>,
+    ) -> Result<(bool, Thread), ApiError> {
+        let (argon2, password) = (self.argon2.clone(), password.clone());
+        let known = hash.is_some();
+        let hash: Arc<str> = hash.map_or_else(|| Arc::clone(&self.dummy), Into::into);
+        // The permit goes with the work: a client that leaves frees no thread that is still busy.
+        let work = spawn_blocking(move || {
+            let right = argon2.verify_password(password.expose().as_bytes(), &*hash).is_ok();
+            (right, thread)
+        });
+        match work.await {
+            Ok((right, thread)) => Ok((right && known, thread)),
+            Err(_) => Err(ApiError::new(Code::INTERNAL, "The password could not be checked")),
+        }
+    }
+
+    /// The hash of a new password, a PHC string.
+    ///
+    /// # Errors
+    /// 500/1014 when it cannot be made.
+    pub(crate) async fn hash(
+        &self,
+        thread: Thread,
+        rng: &impl Rng,
+        password: &Secret,
+    ) -> Result<String, ApiError> {
+        let (argon2, password, salt) = (self.argon2.clone(), password.clone(), salt(rng));
+        let work = spawn_blocking(move || {
+            let hash = hashed(&argon2, password.expose().as_bytes(), &salt);
+            drop(thread);
+            hash
+        });
+        let failed = || ApiError::new(Code::INTERNAL, "The new password could not be hashed");
+        work.await.map_err(|_| failed())?.map_err(|_| failed())
+    }
+}
+
+fn salt(rng: &impl Rng) -> [u8; SALT_BYTES] {
+    let mut salt = [0; SALT_BYTES];
+    rng.fill(&mut salt);
+    salt
+}
+
+fn hashed(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &[u8],
+) -> Result<String, argon2::password_hash::Error> {
+    Ok(argon2.hash_password_with_salt(password, salt)?.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Fixed;
+
+    impl Rng for Fixed {
+        fn fill(&self, out: &mut [u8]) {
+            out.fill(7);
+        }
+    }
+
+    #[tokio::test]
+    async fn only_the_right_password_of_a_known_user_is_right() {
+        let passwords = Passwords::new(&Fixed).unwrap();
+        let (right, wrong) = (Secret::new("N3w-Secret".to_owned()), Secret::new("no".to_owned()));
+        let hash = passwords.hash(passwords.thread().await.unwrap(), &Fixed, &right).await.unwrap();
+        assert!(hash.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{hash}");
+        for (password, hash, good) in [
+            (&right, Some(hash.clone()), true),
+            (&wrong, Some(hash), false),
+            (&right, None, false),
+            (&right, Some("no hash".to_owned()), false),
+        ] {
+            let thread = passwords.thread().await.unwrap();
+            assert_eq!(passwords.verify(thread, password, hash).await.unwrap().0, good);
+        }
+    }
+}

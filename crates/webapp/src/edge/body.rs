@@ -1,0 +1,90 @@
+//! Request bodies: bounded in size and time before anything looks into them.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::{Bytes, BytesMut};
+use contract::{ApiError, Code, json::MAX_BODY};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::time::timeout;
+
+use crate::metrics::Web;
+
+/// For the whole body to arrive.
+const ARRIVAL: Duration = Duration::from_secs(10);
+/// Of a body that is too large this much is read and dropped, so that the client gets to read its
+/// refusal instead of a reset connection; then the connection closes.
+const DISCARD: usize = 8 << 20;
+/// And for no longer than this.
+const DISCARD_TIME: Duration = Duration::from_secs(2);
+
+/// Reads a body of at most 1 MiB within 10 s.
+///
+/// # Errors
+/// 413/1025 too large, 408/1025 too slow, 400/1025 broken off.
+pub(crate) async fn read(metrics: &Web, mut body: Body) -> Result<Bytes, ApiError> {
+    let _reading = Web::held(&metrics.reading);
+    let read = match timeout(ARRIVAL, collect(&mut body)).await {
+        Ok(read) => read,
+        Err(_) => Err(ApiError::new(
+            Code::INVALID_REQUEST,
+            format!("The body did not arrive within {} s", ARRIVAL.as_secs()),
+        )
+        .with_status(408)),
+    };
+    if read.as_ref().is_err_and(|error| error.status() == 413) {
+        let _gave_up = timeout(DISCARD_TIME, discard(&mut body)).await;
+    }
+    read
+}
+
+async fn collect(body: &mut Body) -> Result<Bytes, ApiError> {
+    let announced = body.size_hint().lower();
+    if announced > MAX_BODY as u64 {
+        return Err(too_large());
+    }
+    let Some(first) = data(body).await? else { return Ok(Bytes::new()) };
+    if first.len() > MAX_BODY {
+        return Err(too_large());
+    }
+    if body.is_end_stream() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::from(first);
+    while let Some(next) = data(body).await? {
+        if whole.len() + next.len() > MAX_BODY {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(&next);
+    }
+    Ok(whole.freeze())
+}
+
+/// The next piece; trailers are dropped.
+async fn data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| {
+            ApiError::new(Code::INVALID_REQUEST, "The body broke off before its end")
+        })?;
+        if let Ok(data) = frame.into_data() {
+            return Ok(Some(data));
+        }
+    }
+    Ok(None)
+}
+
+async fn discard(body: &mut Body) {
+    let mut dropped = 0;
+    while dropped < DISCARD {
+        match data(body).await {
+            Ok(Some(piece)) => dropped += piece.len(),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+fn too_large() -> ApiError {
+    ApiError::new(Code::INVALID_REQUEST, format!("The body has more than {MAX_BODY} bytes"))
+        .with_status(413)
+}

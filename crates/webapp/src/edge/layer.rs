@@ -1,0 +1,172 @@
+//! The one layer around every route.
+
+use std::{convert::Infallible, future::Future, pin::Pin, sync::Arc, task::Poll, time::Duration};
+
+use axum::{
+    body::Body,
+    extract::Request,
+    response::{IntoResponse, Response},
+};
+use contract::{ApiError, Code};
+use futures_util::future::Either;
+use governor::middleware::NoOpMiddleware;
+use http::{HeaderName, HeaderValue, header};
+use tokio::time::{Instant, timeout};
+use tower::{Layer, Service};
+use tower_governor::{
+    GovernorError,
+    governor::{Governor, GovernorConfig, GovernorConfigBuilder},
+};
+use tracing::Instrument as _;
+
+use super::{
+    answer::{Consulted, Refusal, Refused},
+    limits::{SourceAddress, too_many},
+    request::Context,
+};
+use crate::{
+    app::App,
+    metrics::{RouteMetrics, Web},
+};
+
+const SERVER: HeaderValue = HeaderValue::from_static("Server");
+const NO_CACHE: HeaderValue = HeaderValue::from_static("no-cache, private");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const INTERNAL_IDS: HeaderName = HeaderName::from_static("x-internal-request-ids");
+
+/// Wraps a route; `label` names it in metrics and logs.
+#[derive(Clone)]
+pub(crate) struct EdgeLayer {
+    app: Arc<App>,
+    route: Arc<RouteMetrics>,
+}
+
+impl EdgeLayer {
+    pub(crate) fn new(app: Arc<App>, label: &'static str) -> Self {
+        let route = Arc::new(RouteMetrics::new(Arc::clone(&app.metrics), label));
+        Self { app, route }
+    }
+}
+
+impl<S> Layer<S> for EdgeLayer {
+    type Service = Edge<S>;
+
+    fn layer(&self, inner: S) -> Edge<S> {
+        let governed = Governor::new(inner, &self.app.governor).error_handler(refused);
+        Edge { app: Arc::clone(&self.app), route: Arc::clone(&self.route), governed }
+    }
+}
+
+/// See [`EdgeLayer`].
+pub(crate) struct Edge<S> {
+    app: Arc<App>,
+    route: Arc<RouteMetrics>,
+    governed: Governor<SourceAddress, NoOpMiddleware, S, Body>,
+}
+
+impl<S: Clone> Clone for Edge<S> {
+    fn clone(&self) -> Self {
+        Self {
+            app: Arc::clone(&self.app),
+            route: Arc::clone(&self.route),
+            governed: self.governed.clone(),
+        }
+    }
+}
+
+impl<S> Service<Request> for Edge<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut std::task::Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.governed.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let began = Instant::now();
+        let context = request.extensions().get::<Context>().copied();
+        let answer = match self.app.limits.address() {
+            Some(limiter) => {
+                self.governed.limiter = limiter;
+                Either::Left(self.governed.call(request))
+            }
+            None => Either::Right(self.governed.inner.call(request)),
+        };
+        let (app, route) = (Arc::clone(&self.app), Arc::clone(&self.route));
+        let work = async move {
+            let _handling = Web::held(&app.metrics.handling);
+            let mut response = match timeout(app.request_timeout, answer).await {
+                Ok(Ok(response)) => response,
+                Err(_) => too_slow(app.request_timeout).into_response(),
+            };
+            if let Some(context) = context {
+                finish(&app, &route, began, context, &mut response);
+            }
+            Ok(response)
+        };
+        // Below the usual level: at work nobody pays for it.
+        let span = match context {
+            Some(Context { id, .. }) => {
+                tracing::debug_span!("request", request.id = %id, http.route = self.route.label)
+            }
+            None => tracing::Span::none(),
+        };
+        Box::pin(work.instrument(span))
+    }
+}
+
+fn finish(app: &App, route: &RouteMetrics, began: Instant, context: Context, out: &mut Response) {
+    let status = out.status().as_u16();
+    let ms = began.elapsed().as_secs_f64() * 1_000.0;
+    route.answered(status, ms);
+    if status == 429 {
+        app.metrics.limited.inc();
+    }
+    if status >= 500 {
+        let code = out.extensions().get::<Refused>().map(|refused| refused.0);
+        app.failures.failed(context.id, route.label, status, code, ms);
+    }
+    let id = context.id.to_string();
+    let consulted = out.extensions().get::<Consulted>().map(|consulted| match consulted.0 {
+        Some(key) => format!("{id}|{key}"),
+        None => id.clone(),
+    });
+    let headers = out.headers_mut();
+    headers.insert(header::SERVER, SERVER);
+    headers.insert(header::CACHE_CONTROL, NO_CACHE);
+    if let Some(value) = consulted.and_then(|ids| HeaderValue::try_from(ids).ok()) {
+        headers.insert(INTERNAL_IDS, value);
+    }
+    if let Ok(value) = HeaderValue::try_from(id) {
+        headers.insert(REQUEST_ID, value);
+    }
+}
+
+/// tower_governor wants a quota to begin with; the limiter in force is put in with each call.
+/// `None` never happens: one a second is a quota.
+pub(crate) fn governor() -> Option<GovernorConfig<SourceAddress, NoOpMiddleware>> {
+    GovernorConfigBuilder::default()
+        .per_second(1)
+        .burst_size(1)
+        .key_extractor(SourceAddress)
+        .finish()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "the signature tower_governor asks for")]
+fn refused(error: GovernorError) -> Response {
+    let wait = match error {
+        GovernorError::TooManyRequests { wait_time, .. } => Duration::from_secs(wait_time),
+        GovernorError::UnableToExtractKey | GovernorError::Other { .. } => Duration::from_secs(1),
+    };
+    Refusal::from(too_many(wait)).into_response()
+}
+
+fn too_slow(limit: Duration) -> Refusal {
+    let details = format!("There was no answer within {} s", limit.as_secs());
+    ApiError::new(Code::NOT_READY, details).into()
+}

@@ -1,0 +1,195 @@
+//! The coreapps' contacts and control listeners: those configured, and those the shard map names.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use contract::{ApiError, Code};
+use tokio::time::timeout;
+use tonic::{Response, Status, transport::Channel};
+
+use super::unary::{refusal, unreachable, was_unreachable};
+use crate::config::CoreAddress;
+
+/// Coreapps learned from shard maps whose channels are kept; at the bound all are forgotten and
+/// opened again when needed.
+const MAX_LEARNED: usize = 256;
+
+/// Channels to every coreapp; they connect on first use and reconnect by themselves.
+pub(crate) struct Cores {
+    seeds: Vec<Core>,
+    preferred: AtomicUsize,
+    learned: Mutex<HashMap<String, Core>>,
+}
+
+#[derive(Clone)]
+struct Core {
+    address: CoreAddress,
+    contacts: Channel,
+    control: Channel,
+}
+
+/// Which listener a call goes to.
+#[derive(Clone, Copy)]
+enum Port {
+    Contacts,
+    Control,
+}
+
+impl Core {
+    fn new(address: CoreAddress) -> Result<Self, tonic::transport::Error> {
+        let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"));
+        let (contacts, control) = (channel(&address.contacts)?, channel(&address.control)?);
+        Ok(Self { address, contacts, control })
+    }
+
+    fn port(&self, port: Port) -> (&str, Channel) {
+        match port {
+            Port::Contacts => (&self.address.contacts, self.contacts.clone()),
+            Port::Control => (&self.address.control, self.control.clone()),
+        }
+    }
+}
+
+impl Cores {
+    /// The configured ones.
+    ///
+    /// # Errors
+    /// When an address is none.
+    pub(crate) fn new(addresses: &[CoreAddress]) -> Result<Self, tonic::transport::Error> {
+        let seeds = addresses.iter().cloned().map(Core::new).collect::<Result<_, _>>()?;
+        Ok(Self { seeds, preferred: AtomicUsize::new(0), learned: Mutex::new(HashMap::new()) })
+    }
+
+    /// Address and control channel of the coreapp calls go to first. There is at least one.
+    pub(crate) fn preferred(&self) -> (String, Channel) {
+        let core = self.seed(0);
+        (core.address.control.clone(), core.control.clone())
+    }
+
+    /// Another one from now on.
+    pub(crate) fn prefer_next(&self) {
+        self.preferred.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls the contacts listener of a coreapp, the next one's when it cannot be reached.
+    ///
+    /// # Errors
+    /// What the coreapp refused with; 503/1011 when none answered within `limit`.
+    pub(crate) async fn contacts<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(Port::Contacts, limit, call).await
+    }
+
+    /// The same for the control listener. Only for calls that may be repeated.
+    ///
+    /// # Errors
+    /// As [`Self::contacts`].
+    pub(crate) async fn control<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(Port::Control, limit, call).await
+    }
+
+    /// Calls the control listener of every coreapp that owns a shard, of the configured ones when
+    /// none does: address and answer of each.
+    pub(crate) async fn every<T, F>(
+        &self,
+        owners: &[Option<std::sync::Arc<str>>],
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Vec<(String, Result<T, ApiError>)>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let calls = self.nodes(owners).into_iter().map(|core| {
+            let (address, channel) = core.port(Port::Control);
+            let (address, called) = (address.to_owned(), call(channel));
+            async move {
+                let answer = bounded(&address, limit, called).await;
+                (address.clone(), answer.map_err(|status| refusal(&address, &status)))
+            }
+        });
+        futures_util::future::join_all(calls).await
+    }
+
+    async fn call<T, F>(
+        &self,
+        port: Port,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut last = ApiError::new(Code::NOT_READY, "No coreapp is configured");
+        for place in 0..self.seeds.len() {
+            let (address, channel) = self.seed(place).port(port);
+            match bounded(address, limit, call(channel)).await {
+                Ok(answer) => return Ok(answer),
+                Err(status) if was_unreachable(&status) => last = refusal(address, &status),
+                Err(status) => return Err(refusal(address, &status)),
+            }
+        }
+        Err(last)
+    }
+
+    fn seed(&self, place: usize) -> &Core {
+        let at = self.preferred.load(Ordering::Relaxed).wrapping_add(place);
+        &self.seeds[at % self.seeds.len().max(1)]
+    }
+
+    fn nodes(&self, owners: &[Option<std::sync::Arc<str>>]) -> Vec<Core> {
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes: Vec<Core> = Vec::new();
+        for owner in owners.iter().flatten() {
+            if nodes.iter().any(|node| *node.address.messages == **owner) {
+                continue;
+            }
+            let known = self.seeds.iter().find(|seed| *seed.address.messages == **owner);
+            let node = known.cloned().or_else(|| {
+                if let Some(core) = learned.get(&**owner) {
+                    return Some(core.clone());
+                }
+                let core = owner.parse().ok().and_then(|address| Core::new(address).ok())?;
+                if learned.len() >= MAX_LEARNED {
+                    learned.clear();
+                }
+                learned.insert(owner.to_string(), core.clone());
+                Some(core)
+            });
+            nodes.extend(node);
+        }
+        if nodes.is_empty() { self.seeds.clone() } else { nodes }
+    }
+}
+
+async fn bounded<T>(
+    address: &str,
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, Status> {
+    match timeout(limit, call).await {
+        Ok(answer) => answer.map(Response::into_inner),
+        Err(_) => Err(Status::deadline_exceeded(unreachable(
+            address,
+            &format!("no answer within {} s", limit.as_secs()),
+        ))),
+    }
+}

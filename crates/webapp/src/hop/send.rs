@@ -1,0 +1,174 @@
+//! One message to its coreapp: the tries, and what an answer or its absence means.
+//!
+//! The key is minted before the first try and never changes, so a repeat cannot make a second
+//! message. A try that was sent and not answered leaves the outcome unknown; from then on only an
+//! acceptance or a refusal that looked the key up settles it.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use contract::{ApiError, Code, Key, Number, Route};
+use rpc::coreapp::SendFrame;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    backoff::Backoff,
+    live::{NotTaken, Verdict},
+    table::Hop,
+};
+
+/// From the request to its answer.
+const BUDGET: Duration = Duration::from_secs(10);
+/// Of one try; then it is repeated under the same key with the shard map of that moment.
+const TRY: Duration = Duration::from_secs(3);
+
+/// A message to be accepted by a coreapp.
+pub(crate) struct Message {
+    pub(crate) key: Key,
+    pub(crate) to: Number,
+    /// The recipient as the caller wrote it.
+    pub(crate) input: String,
+    /// The canonical message.
+    pub(crate) body: Bytes,
+    /// Who asks.
+    pub(crate) actor: Arc<str>,
+    pub(crate) request_id: String,
+    /// Trace of the caller, may be empty.
+    pub(crate) traceparent: String,
+}
+
+/// Why a message was not accepted.
+pub(crate) enum Failure {
+    /// It was not.
+    Refused(ApiError),
+    /// It may have been: 503/1011.
+    Unknown(ApiError),
+}
+
+/// How one try ended.
+enum Try {
+    Accepted(String),
+    Refused(ApiError),
+    /// Sent, not answered.
+    Lost(String),
+    /// Not sent: nobody to send it to.
+    Unsent(String),
+    /// Not sent: too many wait already.
+    Full,
+}
+
+impl Hop {
+    /// Sends until there is an answer or the budget is spent. Gives the public id.
+    pub(crate) async fn send(&self, message: Message) -> Result<String, Failure> {
+        let Ok(_place) = self.in_flight.try_acquire() else { return Err(Failure::Refused(full())) };
+        let deadline = Instant::now() + BUDGET;
+        let key = Bytes::copy_from_slice(message.key.as_bytes());
+        let frame = |attempt, left: Duration| SendFrame {
+            seq: 0,
+            key: key.clone(),
+            to: message.to.as_str().to_owned(),
+            input: message.input.clone(),
+            message: message.body.clone(),
+            attempt,
+            timeout_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
+            actor: message.actor.to_string(),
+            request_id: message.request_id.clone(),
+            traceparent: message.traceparent.clone(),
+        };
+        let mut backoff = Backoff::default();
+        let (mut attempt, mut unknown) = (1, false);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let (wait, last) = match self.attempt(&message.to, frame(attempt, left), deadline).await
+            {
+                Try::Accepted(id) => return Ok(id),
+                Try::Refused(error) => match after(&error, unknown) {
+                    After::Answer => return Err(Failure::Refused(error)),
+                    After::Repeat { settled } => {
+                        attempt += 1;
+                        unknown |= !settled;
+                        let wait = error.retry_after_ms.map(Duration::from_millis);
+                        (wait.unwrap_or_else(|| backoff.next_delay()), error)
+                    }
+                },
+                Try::Lost(cause) => {
+                    attempt += 1;
+                    unknown = true;
+                    (Duration::ZERO, ApiError::new(Code::NOT_READY, cause))
+                }
+                Try::Unsent(cause) => (backoff.next_delay(), ApiError::new(Code::NOT_READY, cause)),
+                Try::Full if !unknown => return Err(Failure::Refused(full())),
+                Try::Full => (backoff.next_delay(), full()),
+            };
+            self.metrics.hop_repeats.inc();
+            if Instant::now() + wait >= deadline {
+                return Err(if unknown {
+                    Failure::Unknown(outcome_unknown(&last))
+                } else {
+                    Failure::Refused(last)
+                });
+            }
+            sleep(wait).await;
+        }
+    }
+
+    async fn attempt(&self, to: &Number, frame: SendFrame, deadline: Instant) -> Try {
+        let until = deadline.min(Instant::now() + TRY);
+        let shard = Route::of(to).shard();
+        let mut changes = self.changes();
+        let Some(pipe) = self.pipe(shard) else {
+            let _changed = timeout_at(until, changes.changed()).await;
+            return Try::Unsent(format!("No coreapp owns shard {shard} at the moment"));
+        };
+        let Some(live) = pipe.live(until).await else { return Try::Unsent(pipe.cause()) };
+        let mut waiting = match live.submit(frame) {
+            Ok(waiting) => waiting,
+            Err(NotTaken::Full) => return Try::Full,
+            Err(NotTaken::Broken) => return Try::Unsent(pipe.cause()),
+        };
+        match timeout_at(until, waiting.verdict()).await {
+            Ok(Some(Verdict::Accepted(accepted))) => Try::Accepted(accepted.id),
+            Ok(Some(Verdict::Error(error))) => Try::Refused(error.into()),
+            Ok(None) => {
+                Try::Lost(format!("the connection to the coreapp at {} broke", pipe.address()))
+            }
+            Err(_) => Try::Lost(format!("the coreapp at {} did not answer", pipe.address())),
+        }
+    }
+}
+
+enum After {
+    /// The caller gets it.
+    Answer,
+    /// Try again; `settled`: this refusal came before anything was written.
+    Repeat { settled: bool },
+}
+
+/// What a refusal means for the next step.
+fn after(error: &ApiError, unknown: bool) -> After {
+    match error.code {
+        // Starting, or no control shard: nothing was looked at.
+        Code::NOT_READY | Code::NOT_PRIMARY_MASTER => After::Repeat { settled: true },
+        // The shard moved or the database failed: perhaps after the commit.
+        Code::NOT_PRIMARY_COREAPP | Code::DATABASE => After::Repeat { settled: false },
+        // Quota and queue are asked before the key is looked up: they say nothing of an earlier try.
+        Code::TOO_MANY_REQUESTS | Code::OVERLOADED if unknown => After::Repeat { settled: true },
+        _ => After::Answer,
+    }
+}
+
+fn full() -> ApiError {
+    ApiError::new(Code::OVERLOADED, "Too many messages wait for the coreapp's answer")
+        .retry_after_ms(1_000)
+}
+
+fn outcome_unknown(last: &ApiError) -> ApiError {
+    ApiError::new(
+        Code::NOT_READY,
+        format!(
+            "outcome unknown: the message may have been accepted under the id in the header \
+             X-Heliograph-Message-Id ({})",
+            last.details
+        ),
+    )
+}

@@ -1,0 +1,20 @@
+//! `GET /metrics`, `GET /v1/metrics`: this process' own figures.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use contract::answer;
+use http::{StatusCode, Uri};
+
+use super::wants_prometheus;
+use crate::{app::App, auth::Monitor, edge};
+
+/// JSON, or `?format=prometheus`.
+pub(super) async fn metrics(State(app): State<Arc<App>>, _: Monitor, uri: Uri) -> Response {
+    let unanswered = app.hop.parts().unanswered;
+    app.metrics.hop_unanswered.set(i64::try_from(unanswered).unwrap_or(i64::MAX));
+    if wants_prometheus(&uri) {
+        return edge::text(app.metrics.text());
+    }
+    edge::json(StatusCode::OK, answer::resource("metrics", &app.metrics.json()))
+}

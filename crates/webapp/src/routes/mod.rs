@@ -1,0 +1,63 @@
+//! What each path does: one file a resource.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    handler::Handler as _,
+    routing::{delete, get, patch, post},
+};
+use contract::{ApiError, Code};
+use http::{Method, Uri};
+
+use crate::{
+    app::App,
+    edge::{EdgeLayer, Refusal},
+};
+
+mod contacts;
+mod health;
+mod messages;
+mod metrics;
+mod probes;
+mod settings;
+mod stats;
+mod users;
+
+/// All routes, each in the one layer.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
+    let settings = "/v1/settings/application";
+    Router::new()
+        .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
+        .route("/v1/users/logout", post(users::logout).layer(edge("POST_v1_users_logout")))
+        .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
+        .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
+        .route(settings, get(settings::get).layer(edge("GET_v1_settings_application")))
+        .route(settings, patch(settings::patch).layer(edge("PATCH_v1_settings_application")))
+        .route(settings, delete(settings::reset).layer(edge("DELETE_v1_settings_application")))
+        .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
+        .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
+        .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
+        .route("/v1/metrics", get(metrics::metrics).layer(edge("GET_v1_metrics")))
+        .route("/livez", get(probes::live).layer(edge("GET_livez")))
+        .route("/readyz", get(probes::ready).layer(edge("GET_readyz")))
+        .fallback(unknown_path.layer(edge("unknown_path")))
+        .method_not_allowed_fallback(wrong_method.layer(edge("wrong_method")))
+        .with_state(app)
+}
+
+async fn unknown_path() -> Refusal {
+    ApiError::new(Code::NOT_FOUND, "There is no such path").into()
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Refusal {
+    let details = format!("The path {} does not take the method {method}", uri.path());
+    ApiError::new(Code::INVALID_REQUEST, details).with_status(405).into()
+}
+
+/// Was `?format=prometheus` asked for?
+fn wants_prometheus(uri: &Uri) -> bool {
+    let query = uri.query().unwrap_or_default();
+    query.split('&').any(|pair| pair == "format=prometheus")
+}

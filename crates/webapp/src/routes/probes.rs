@@ -1,0 +1,31 @@
+//! `GET /livez`, `GET /readyz`: for orchestrators, without a login.
+
+use std::sync::Arc;
+
+use axum::{extract::State, response::Response};
+use contract::{ApiError, Code, answer};
+use http::StatusCode;
+
+use crate::{
+    app::App,
+    edge::{Refusal, json},
+};
+
+/// The process works. Nothing else is asked: restarting it would not heal a coreapp.
+pub(super) async fn live() -> Response {
+    json(StatusCode::OK, answer::empty())
+}
+
+/// A message that comes now would be handled: the directory is fresh and a message pipe is open.
+pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
+    app.directory.current()?;
+    if !app.directory.connected() {
+        let details = "The coreapp does not answer; its last word is not old yet";
+        return Err(ApiError::new(Code::NOT_READY, details).into());
+    }
+    if app.hop.parts().open == 0 {
+        let details = "No coreapp takes messages yet";
+        return Err(ApiError::new(Code::NOT_READY, details).into());
+    }
+    Ok(json(StatusCode::OK, answer::empty()))
+}

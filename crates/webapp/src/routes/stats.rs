@@ -1,0 +1,149 @@
+//! `GET /v1/stats/app`: the coreapps' metrics, as JSON or for Prometheus.
+
+use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+
+use axum::{extract::State, response::Response};
+use contract::answer;
+use http::{StatusCode, Uri};
+use rpc::coreapp::{Metric, StatsRequest, ops_client::OpsClient};
+use serde_json::{Map, Value, json};
+
+use super::wants_prometheus;
+use crate::{
+    app::App,
+    auth::Monitor,
+    edge::{self, Consulted, Refusal, text},
+    metrics::number,
+};
+
+/// Of one node; the slowest decides when the answer comes.
+const CALL: Duration = Duration::from_secs(5);
+
+/// Metrics by name; with several coreapps each sample says which.
+type Merged = BTreeMap<String, Metric>;
+
+/// Asks every coreapp. Those that do not answer are left out; if none does, it is an error.
+pub(super) async fn app(
+    State(app): State<Arc<App>>,
+    _: Monitor,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let owners = app.directory.subscribe().borrow().owners.clone();
+    let answers = app
+        .cores
+        .every(&owners, CALL, |channel| async move {
+            OpsClient::new(channel).stats(StatsRequest {}).await
+        })
+        .await;
+    let several = answers.len() > 1;
+    let (mut merged, mut failed, mut answered) = (Merged::new(), None, false);
+    for (address, answer) in answers {
+        match answer {
+            Ok(stats) => {
+                answered = true;
+                merge(&mut merged, stats.metrics, several.then_some(&address));
+            }
+            Err(error) => failed = Some(error),
+        }
+    }
+    if let Some(error) = failed.filter(|_| !answered) {
+        return Err(error.into());
+    }
+    let mut response = if wants_prometheus(&uri) {
+        text(exposition(&merged))
+    } else {
+        let app = Value::Object(merged.iter().map(shown).collect());
+        edge::json(StatusCode::OK, answer::resource("stats", &json!({"app": app})))
+    };
+    response.extensions_mut().insert(Consulted(None));
+    Ok(response)
+}
+
+fn merge(merged: &mut Merged, metrics: Vec<Metric>, node: Option<&String>) {
+    for mut metric in metrics {
+        if let Some(node) = node {
+            for sample in &mut metric.samples {
+                sample.labels.entry("node".to_owned()).or_insert_with(|| node.clone());
+            }
+        }
+        match merged.get_mut(&metric.name) {
+            Some(known) => known.samples.append(&mut metric.samples),
+            None => {
+                merged.insert(metric.name.clone(), metric);
+            }
+        }
+    }
+}
+
+fn shown((name, metric): (&String, &Metric)) -> (String, Value) {
+    let data: Vec<_> = metric
+        .samples
+        .iter()
+        .map(|sample| {
+            let mut entry = Map::new();
+            if !sample.labels.is_empty() {
+                let labels: BTreeMap<_, _> = sample.labels.iter().collect();
+                entry.insert("labels".to_owned(), json!(labels));
+            }
+            entry.insert("value".to_owned(), number(sample.value));
+            Value::Object(entry)
+        })
+        .collect();
+    (name.clone(), json!({"type": metric.r#type, "help": metric.help, "data": data}))
+}
+
+/// Text exposition format 0.0.4.
+fn exposition(merged: &Merged) -> String {
+    let mut out = String::new();
+    for (name, metric) in merged {
+        let help = metric.help.replace('\\', "\\\\").replace('\n', "\\n");
+        // Writing to a String cannot fail.
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {}", metric.r#type);
+        for sample in &metric.samples {
+            out.push_str(name);
+            let labels: BTreeMap<_, _> = sample.labels.iter().collect();
+            for (at, (label, value)) in labels.into_iter().enumerate() {
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+                let _ = write!(out, "{}{label}=\"{value}\"", if at == 0 { '{' } else { ',' });
+            }
+            let close = if sample.labels.is_empty() { "" } else { "}" };
+            let _ = writeln!(out, "{close} {}", sample.value);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc::coreapp::Sample;
+
+    use super::*;
+
+    fn metric(value: f64) -> Metric {
+        Metric {
+            name: "callback_requests".to_owned(),
+            r#type: "counter".to_owned(),
+            help: "Requests.".to_owned(),
+            samples: vec![Sample {
+                labels: [("result".to_owned(), "a \"b\"".to_owned())].into(),
+                value,
+            }],
+        }
+    }
+
+    #[test]
+    fn nodes_are_told_apart_and_labels_escaped() {
+        let mut merged = Merged::new();
+        merge(&mut merged, vec![metric(1.0)], Some(&"a:6252".to_owned()));
+        merge(&mut merged, vec![metric(2.5)], Some(&"b:6252".to_owned()));
+        assert_eq!(
+            exposition(&merged),
+            "# HELP callback_requests Requests.\n# TYPE callback_requests counter\n\
+             callback_requests{node=\"a:6252\",result=\"a \\\"b\\\"\"} 1\n\
+             callback_requests{node=\"b:6252\",result=\"a \\\"b\\\"\"} 2.5\n"
+        );
+        let (_, json) = merged.iter().map(shown).next().unwrap();
+        assert_eq!(json["data"][0]["labels"]["node"], "a:6252");
+        assert_eq!(json["data"][0]["value"], 1);
+    }
+}

@@ -1,0 +1,65 @@
+//! The `webapp` command: configuration, logs, run until a signal.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use telemetry::{
+    Metrics, SystemClock, SystemRng,
+    config::{ConfigError, load},
+    logs::{self, Log, LogError},
+    metrics::MetricError,
+    shutdown, system,
+};
+
+use crate::{Args, Config, Env, StartError, start};
+
+/// Sections of the configuration this role reads.
+const SECTIONS: &[&str] = &["webapp", "log"];
+
+#[derive(Deserialize)]
+struct Sections {
+    #[serde(default)]
+    webapp: Config,
+    #[serde(default)]
+    log: Log,
+}
+
+/// Why the command ended with an error.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The log level.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// Process metrics.
+    #[error(transparent)]
+    Metrics(#[from] MetricError),
+    /// Signal handlers.
+    #[error("failed to handle signals: {0}")]
+    Signals(std::io::Error),
+    /// The edge itself.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+/// Runs the edge as a process of its own until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`RunError`]; once it runs it ends without one.
+pub async fn run(args: Args) -> Result<(), RunError> {
+    let Sections { webapp, log } = load(&args.sources(system::environment()), SECTIONS)?;
+    logs::init(&log)?;
+    let signal = shutdown::on_signals().map_err(RunError::Signals)?;
+    let env = Env {
+        clock: Arc::new(SystemClock),
+        rng: Arc::new(SystemRng::new()),
+        metrics: Metrics::with_process()?,
+    };
+    let running = start(webapp, env).await?;
+    tracing::info!(https = ?running.https, http = ?running.http, "the webapp is up");
+    signal.cancelled().await;
+    running.stop().await;
+    Ok(())
+}
