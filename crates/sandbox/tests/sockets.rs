@@ -1,4 +1,5 @@
 //! The upstream client and the control API against a sandbox on real sockets.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -165,6 +166,30 @@ async fn a_coreapp_that_reconnects_gets_only_what_it_did_not_acknowledge() {
     assert_eq!(stats["contact_sync"], json!({"count":1,"sum":2,"max":2,"refused_concurrent":0}));
     timeout(DEADLINE, running.stop()).await.unwrap();
     assert!(matches!(coreapp.next().await, Incoming::Disconnected(_)));
+}
+
+#[tokio::test]
+async fn the_last_acknowledgement_of_a_coreapp_that_stops_still_arrives() {
+    let running = start().await;
+    let own = "15550100100".parse().unwrap();
+    let sandbox = Sandbox::new(&format!("http://{}", running.grpc), own).unwrap();
+    let mut coreapp = Coreapp::start(&sandbox);
+    assert_eq!(coreapp.next().await, Incoming::Connected);
+    let shard = Route::of(&"4915112345678".parse().unwrap()).shard();
+    coreapp.hello(shard, 1).await;
+    let body = r#"{"type":"text","text":{"body":"Hi"}}"#;
+    call(&running, "POST", "/phones/4915112345678/messages", body).await;
+    assert!(matches!(coreapp.item().await, (1, Item::Inbound(_))));
+    let ack = Outgoing::Ack { shard, epoch: 1, seq: 1, our_seq: 1 };
+    coreapp.out.send(ack).await.unwrap();
+    drop(coreapp);
+    timeout(DEADLINE, async {
+        while running.stats().numbers["15550100100"].unacked != 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .unwrap();
 }
 
 #[tokio::test]

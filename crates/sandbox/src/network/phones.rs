@@ -42,7 +42,7 @@ pub(super) struct Received {
 }
 
 /// What the control API has set; `None` leaves the digits' word.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Override {
     pub(super) registered: Option<bool>,
     pub(super) offline: Option<bool>,
@@ -146,7 +146,10 @@ impl Phones {
         }
         let n = self.gone + self.log.len() as u64 + 1;
         let Flight { name, home, device, content } = flight;
-        let Some(phone) = self.phone(wa_id) else { return 0 };
+        let Some(phone) = self.phone(wa_id) else {
+            self.contents_dropped += 1;
+            return 0;
+        };
         phone.received.push_back(n);
         let full = phone.received.len() > PER_PHONE_MAX;
         let oldest = full.then(|| phone.received.pop_front()).flatten();
@@ -164,10 +167,13 @@ impl Phones {
         self.gone += 1;
         self.contents_dropped += u64::from(oldest.content.is_some());
         let wa_id = numbering::wa_id(oldest.name.to);
-        if let Some(phone) = self.phones.get_mut(&wa_id)
-            && phone.received.front().is_some_and(|n| *n <= self.gone)
-        {
-            phone.received.pop_front();
+        if let Some(phone) = self.phones.get_mut(&wa_id) {
+            if phone.received.front().is_some_and(|n| *n <= self.gone) {
+                phone.received.pop_front();
+            }
+            if phone.is_as_new() {
+                self.phones.remove(&wa_id);
+            }
         }
     }
 
@@ -200,6 +206,16 @@ impl Phones {
     /// Messages that wait for phones that are offline.
     pub(super) fn waiting(&self) -> usize {
         self.waiting
+    }
+}
+
+impl Phone {
+    /// Nothing would be lost with it.
+    fn is_as_new(&self) -> bool {
+        self.received.is_empty()
+            && self.waiting.is_empty()
+            && self.wrote_ms.is_none()
+            && self.set == Override::default()
     }
 }
 

@@ -21,12 +21,12 @@ type Got = Vec<(u64, Item)>;
 
 impl World {
     fn new() -> Self {
-        Self::with(Config { seed: 7, ..Config::default() })
+        Self::with(&Config { seed: 7, ..Config::default() })
     }
 
-    fn with(config: Config) -> Self {
+    fn with(config: &Config) -> Self {
         let now = Now { ms: 0, unix_ms: 1_700_000_000_000 };
-        Self { network: Network::new(&config), now }
+        Self { network: Network::new(config), now }
     }
 
     fn up(&mut self, stream: StreamId, item: wire::up::Item) {
@@ -396,7 +396,7 @@ fn one_contact_sync_a_number_at_a_time() {
 
 #[test]
 fn a_phone_that_only_counts_keeps_nothing_and_answers_all() {
-    let mut world = World::with(Config { phones: Mode::Count, ..Config::default() });
+    let mut world = World::with(&Config { phones: Mode::Count, ..Config::default() });
     let (stream, _) = world.attach(shard_of(ADA), 1);
     world.send(stream, 1, ADA, 1, b"{}");
     world.pass(1_000);

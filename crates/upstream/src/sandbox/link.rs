@@ -6,8 +6,11 @@
 use std::time::Duration;
 
 use contract::{Number, ShardId};
-use futures_util::{StreamExt, stream};
-use rpc::upstream::{Up, upstream_client::UpstreamClient};
+use futures_util::{
+    StreamExt,
+    stream::{self, ReadyChunks},
+};
+use rpc::upstream::{Down, Up, upstream_client::UpstreamClient};
 use tokio::{
     sync::mpsc,
     time::{Instant, sleep, timeout},
@@ -24,12 +27,14 @@ const ATTACH_TIMEOUT: Duration = Duration::from_secs(10);
 const CHUNK_OUT: usize = 256;
 /// See [`CHUNK_OUT`].
 const CHUNK_IN: usize = 64;
+/// How long what was taken from an owner that has closed may take to leave; then it is cut off.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Chunks between the pump and the connection; full, the pump waits and with it the owner.
 const CHUNKS_QUEUED: usize = 4;
 
 /// Why a connection ended.
 enum End {
-    /// The owner closed its side.
+    /// The owner closed a side.
     Owner,
     /// The network, or the way to it.
     Network(String),
@@ -52,7 +57,7 @@ pub(super) async fn run(
         }
         #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
         let wait = backoff.next(started.elapsed().as_nanos() as u64);
-        if discard_until(outgoing, sleep(wait)).await.is_none() {
+        if discard_until(outgoing, incoming, sleep(wait)).await.is_none() {
             return;
         }
     }
@@ -69,28 +74,40 @@ async fn connection(
     let (chunks, queued) = mpsc::channel::<Vec<Up>>(CHUNKS_QUEUED);
     let ups = ReceiverStream::new(queued).flat_map(stream::iter);
     let attach = timeout(ATTACH_TIMEOUT, client.attach(ups));
-    let down = match discard_until(outgoing, attach).await {
+    let mut down = match discard_until(outgoing, incoming, attach).await {
         None => return End::Owner,
         Some(Err(_)) => {
             return End::Network(format!("no answer within {} s", ATTACH_TIMEOUT.as_secs()));
         }
         Some(Ok(Err(status))) => return End::Network(convert::reason(&status)),
-        Some(Ok(Ok(response))) => response.into_inner(),
+        Some(Ok(Ok(response))) => response.into_inner().ready_chunks(CHUNK_IN),
     };
     // Whatever was put in before the owner could know of this connection was meant for the last.
     while outgoing.try_recv().is_ok() {}
     if incoming.send(vec![Incoming::Connected]).await.is_err() {
         return End::Owner;
     }
-    tokio::select! {
+    let end = tokio::select! {
+        // In this order, so that an owner that drops both sides has its last words taken first.
+        biased;
         end = pump_up(outgoing, &chunks, number) => end,
-        end = pump_down(down, incoming, backoff) => end,
+        end = pump_down(&mut down, incoming, backoff) => end,
+        () = incoming.closed() => End::Owner,
+    };
+    if matches!(end, End::Owner) {
+        // The last acknowledgements should still arrive: the network ends its side once it has
+        // read ours to the end.
+        drop(chunks);
+        let ended = async { while down.next().await.is_some() {} };
+        let _cut_off = timeout(FLUSH_TIMEOUT, ended).await;
     }
+    end
 }
 
 /// Waits for `done` and drops what the owner puts in meanwhile; `None` when the owner has closed.
 async fn discard_until<T>(
     outgoing: &mut mpsc::Receiver<Outgoing>,
+    incoming: &mpsc::Sender<Vec<Incoming>>,
     done: impl Future<Output = T>,
 ) -> Option<T> {
     let mut done = std::pin::pin!(done);
@@ -98,6 +115,7 @@ async fn discard_until<T>(
     loop {
         tokio::select! {
             result = &mut done => return Some(result),
+            () = incoming.closed() => return None,
             count = outgoing.recv_many(&mut dropped, CHUNK_OUT) => match count {
                 0 => return None,
                 _ => dropped.clear(),
@@ -132,13 +150,12 @@ async fn pump_up(
 
 /// Network → owner.
 async fn pump_down(
-    down: Streaming<rpc::upstream::Down>,
+    down: &mut ReadyChunks<Streaming<Down>>,
     incoming: &mpsc::Sender<Vec<Incoming>>,
     backoff: &mut Backoff,
 ) -> End {
-    let mut chunks = down.ready_chunks(CHUNK_IN);
     let mut ended = None;
-    while let Some(chunk) = chunks.next().await {
+    while let Some(chunk) = down.next().await {
         let mut items = Vec::with_capacity(chunk.len());
         for item in chunk {
             match item {

@@ -102,9 +102,6 @@ impl Upstream for Sandbox {
         mut outgoing: mpsc::Receiver<Outgoing>,
         incoming: mpsc::Sender<Vec<Incoming>>,
     ) {
-        tokio::select! {
-            () = link::run(self.client(), self.number, &mut outgoing, &incoming) => {}
-            () = incoming.closed() => {}
-        }
+        link::run(self.client(), self.number, &mut outgoing, &incoming).await;
     }
 }
