@@ -2,7 +2,29 @@
 //!
 //! The coreapp writes through [`Lanes`] only (group commit behind a fence), reads through
 //! [`Reader`] (grouped) and manages membership through [`Cluster`]. Nothing here knows what a
-//! message means.
+//! message means. Why it is built so, and what a message costs: `docs/decisions/001-*`.
 
+mod backoff;
+mod batch;
+pub mod cluster;
+mod codec;
+mod engine;
+pub mod error;
+pub mod lanes;
+mod migrate;
+mod open;
+mod postgres;
+pub mod reader;
+mod reads;
 pub mod rows;
+mod schema;
+pub mod settings;
+mod sqlite;
 pub mod write;
+
+pub use cluster::{Cluster, Tick};
+pub use error::StoreError;
+pub use lanes::{Feed, Lanes};
+pub use open::{Facts, Store};
+pub use reader::{Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
+pub use settings::{DatabaseUrl, Settings};

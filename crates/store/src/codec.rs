@@ -1,0 +1,131 @@
+//! Columns to rows: one place that knows how a type of ours is stored and names the row that does
+//! not fit.
+
+use bytes::Bytes;
+use contract::{Key, Number, Route, ShardId};
+
+use crate::{
+    error::StoreError,
+    rows::{Config, Contact, Cursor, Event, Job, Message, NewEvent, Node, NodeState, Outbox},
+    rows::{Revoked, Shard, User},
+};
+
+type Read<T> = Result<T, StoreError>;
+
+pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
+pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
+pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
+pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
+pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
+pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
+pub(crate) type ConfigColumns = (Vec<u8>, i64, Vec<u8>);
+pub(crate) type UserColumns = (Vec<u8>, Vec<u8>, i16, i16, i64);
+pub(crate) type RevokedColumns = (Vec<u8>, i64);
+pub(crate) type ShardColumns = (i16, i64, i64, i64);
+pub(crate) type NodeColumns = (i64, Vec<u8>, Vec<u8>, i16, Vec<u8>, i64);
+
+pub(crate) fn job((id, key, route, created_ms, header): JobColumns) -> Read<Job> {
+    Ok(Job {
+        id,
+        key: key_of(&key, "job", id)?,
+        route: Route::from_i64(route),
+        created_ms,
+        header: header.into(),
+    })
+}
+
+pub(crate) fn outbox(shard: ShardId, (key, device, kind, payload): OutboxColumns) -> Read<Outbox> {
+    Ok(Outbox {
+        key: key_of(&key, "outbox", shard)?,
+        device: i32::try_from(device).map_err(|_| corrupt("outbox", "device", shard))?,
+        kind,
+        payload: payload.into(),
+    })
+}
+
+pub(crate) fn event(
+    shard: ShardId,
+    (seq, kind, route, key, held, created_ms, body): EventColumns,
+) -> Read<Event> {
+    Ok(Event {
+        shard,
+        seq,
+        event: NewEvent {
+            kind,
+            route: Route::from_i64(route),
+            key: key.map(|key| key_of(&key, "event", seq)).transpose()?,
+            held: held != 0,
+            created_ms,
+            body: body.into(),
+        },
+    })
+}
+
+pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
+    Cursor { endpoint, read_to, holes: holes.into() }
+}
+
+pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
+    let body_hash = hash.try_into().map_err(|_| corrupt("message", "body_hash", "one key"))?;
+    Ok(Message { key, created_ms, body_hash, body: body.into() })
+}
+
+pub(crate) fn contact(number: Number, (wa_id, checked_ms): ContactColumns) -> Read<Contact> {
+    let wa_id = wa_id
+        .map(|digits| Number::from_digits(&digits))
+        .transpose()
+        .map_err(|_| corrupt("contact", "wa_id", "one number"))?;
+    Ok(Contact { number, wa_id, checked_ms })
+}
+
+pub(crate) fn config((name, version, document): ConfigColumns) -> Read<Config> {
+    Ok(Config { name: text(name, "config", "name")?, version, document: Bytes::from(document) })
+}
+
+pub(crate) fn user((name, hash, admin, must_change, not_before): UserColumns) -> Read<User> {
+    Ok(User {
+        name: text(name, "user", "name")?,
+        password_hash: text(hash, "user", "password_hash")?,
+        admin: admin != 0,
+        must_change: must_change != 0,
+        not_before,
+    })
+}
+
+pub(crate) fn revoked((rand, expires): RevokedColumns) -> Read<Revoked> {
+    Ok(Revoked { rand: text(rand, "revoked", "rand")?, expires })
+}
+
+pub(crate) fn shard((id, owner_inc, epoch, event_floor): ShardColumns) -> Read<Shard> {
+    let id = ShardId::new(id).ok_or_else(|| corrupt("shard", "id", id))?;
+    Ok(Shard { id, owner_inc, epoch, event_floor })
+}
+
+pub(crate) fn node((inc, name, addr, state, version, beat): NodeColumns) -> Read<Node> {
+    Ok(Node {
+        inc,
+        name: text(name, "node", "name")?,
+        addr: text(addr, "node", "addr")?,
+        state: node_state(state).ok_or_else(|| corrupt("node", "state", inc))?,
+        version: text(version, "node", "version")?,
+        beat,
+    })
+}
+
+pub(crate) fn node_state(state: i16) -> Option<NodeState> {
+    [NodeState::Live, NodeState::Draining, NodeState::Dead]
+        .into_iter()
+        .find(|known| *known as i16 == state)
+}
+
+pub(crate) fn text(bytes: Vec<u8>, table: &'static str, column: &'static str) -> Read<String> {
+    String::from_utf8(bytes).map_err(|_| corrupt(table, column, "one name"))
+}
+
+fn key_of(bytes: &[u8], table: &'static str, row: impl std::fmt::Display) -> Read<Key> {
+    Key::from_bytes(bytes).map_err(|_| corrupt(table, "key", row))
+}
+
+fn corrupt(table: &'static str, column: &'static str, row: impl std::fmt::Display) -> StoreError {
+    StoreError::Corrupt { table, column, row: row.to_string() }
+}

@@ -1,0 +1,70 @@
+//! What a database has to offer besides lanes. A module an engine implements [`Engine`] and
+//! [`LaneEngine`](crate::lanes::LaneEngine); [`Backend`] picks one of them at run time.
+
+use std::future::Future;
+
+use contract::ShardId;
+
+use crate::{
+    cluster::Tick,
+    error::StoreError,
+    lanes::LaneEngine,
+    postgres::Postgres,
+    reader::{Found, Read, ShardLoad},
+    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+    sqlite::Sqlite,
+};
+
+type Answer<T> = Result<T, StoreError>;
+
+/// Reads and membership. Each method is one round trip, and one transaction where it writes.
+pub(crate) trait Engine: LaneEngine {
+    /// Answers in the order of the keys.
+    fn look_up(&self, keys: &[(ShardId, Read)]) -> impl Future<Output = Answer<Vec<Found>>> + Send;
+    fn load_shard(&self, shard: ShardId) -> impl Future<Output = Answer<ShardLoad>> + Send;
+    fn events(
+        &self,
+        shard: ShardId,
+        after_seq: i64,
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
+    fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;
+    fn config(&self, name: &str) -> impl Future<Output = Answer<Option<Config>>> + Send;
+    fn revoked(&self) -> impl Future<Output = Answer<Vec<Revoked>>> + Send;
+
+    fn shards(&self) -> impl Future<Output = Answer<Vec<Shard>>> + Send;
+    fn nodes(&self) -> impl Future<Output = Answer<Vec<Node>>> + Send;
+    fn join(&self, node: &Node, lanes: i16) -> impl Future<Output = Answer<()>> + Send;
+    fn fence(&self, inc: i64, seen_beat: Option<i64>) -> impl Future<Output = Answer<bool>> + Send;
+    fn claim(&self, inc: i64, seen: &[Shard]) -> impl Future<Output = Answer<Vec<Shard>>> + Send;
+    fn tick(&self, inc: i64) -> impl Future<Output = Answer<Tick>> + Send;
+    fn set_state(&self, inc: i64, state: NodeState) -> impl Future<Output = Answer<()>> + Send;
+    fn leave(&self, inc: i64) -> impl Future<Output = Answer<()>> + Send;
+    fn forget_dead(&self) -> impl Future<Output = Answer<()>> + Send;
+
+    /// A lane row of its own, outside any node, to measure commits with.
+    fn add_probe(&self, inc: i64) -> impl Future<Output = Answer<()>> + Send;
+    fn remove_probe(&self, inc: i64) -> impl Future<Output = Answer<()>> + Send;
+}
+
+/// Lane number of a probe's row.
+pub(crate) const PROBE_LANE: i16 = -1;
+
+/// The database in use.
+#[derive(Clone)]
+pub(crate) enum Backend {
+    Postgres(Postgres),
+    Sqlite(Sqlite),
+}
+
+/// Runs `$call` with `$engine` bound to whichever engine is in use.
+macro_rules! with_engine {
+    ($backend:expr, $engine:ident => $call:expr) => {
+        match $backend {
+            $crate::engine::Backend::Postgres($engine) => $call,
+            $crate::engine::Backend::Sqlite($engine) => $call,
+        }
+    };
+}
+pub(crate) use with_engine;

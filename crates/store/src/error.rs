@@ -1,0 +1,84 @@
+//! Why the store cannot be opened or asked.
+
+use std::path::PathBuf;
+
+/// What goes wrong outside of writes; those have [`crate::write::WriteError`].
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The text is no database address.
+    #[error("read the database address: {0}")]
+    Address(String),
+    /// A database this version has no module for.
+    #[error("use {0}: this version stores in SQLite or PostgreSQL")]
+    Unsupported(&'static str),
+    /// SQLite only: a second coreapp on one file.
+    #[error("open {}: another coreapp uses it", .path.display())]
+    InUse { path: PathBuf },
+    /// The server or the file cannot be reached.
+    #[error("connect to the database: {0}")]
+    Connect(String),
+    /// The database is missing and this user may not create it.
+    #[error("create the database {name}: {cause}")]
+    Create { name: String, cause: String },
+    /// The server is older than what the statements need.
+    #[error("use {engine} {version}: at least {needed} is needed")]
+    TooOld { engine: &'static str, version: String, needed: &'static str },
+    /// A setting that makes "accepted" a lie.
+    #[error(
+        "rely on the database: {setting} is {value}, which loses what was acknowledged \
+         (--unsafe-durability overrides)"
+    )]
+    Durability { setting: &'static str, value: String },
+    /// A newer version has changed the tables so that this one cannot work with them.
+    #[error("use the database: its schema {found} needs a version above {ours}")]
+    SchemaTooNew { found: i64, ours: i64 },
+    /// The number of shards is fixed when a database is initialised.
+    #[error("use the database: it has {found} shard rows, {needed} are needed")]
+    ShardCount { found: i64, needed: i64 },
+    #[error("run migration {name}: {cause}")]
+    Migrate { name: &'static str, cause: String },
+    /// A row breaks an invariant.
+    #[error("read column {column} of {table}: the row of {row} holds no valid value")]
+    Corrupt { table: &'static str, column: &'static str, row: String },
+    /// The question was not answered; it may be repeated.
+    #[error("ask the database: {0}")]
+    Database(String),
+    /// Too many reads wait already.
+    #[error("ask the database: too many reads are waiting")]
+    Busy,
+}
+
+impl StoreError {
+    /// A stable name for logs, `doctor` and help pages.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Address(_) => "store_address",
+            Self::Unsupported(_) => "store_unsupported",
+            Self::InUse { .. } => "store_in_use",
+            Self::Connect(_) => "store_connect",
+            Self::Create { .. } => "store_create",
+            Self::TooOld { .. } => "store_too_old",
+            Self::Durability { .. } => "store_durability",
+            Self::SchemaTooNew { .. } => "store_schema_too_new",
+            Self::ShardCount { .. } => "store_shard_count",
+            Self::Migrate { .. } => "store_migrate",
+            Self::Corrupt { .. } => "store_corrupt",
+            Self::Database(_) => "store_database",
+            Self::Busy => "store_busy",
+        }
+    }
+
+    /// Asking again may help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Connect(_) | Self::Database(_) | Self::Busy)
+    }
+}
+
+/// Only the driver's message is kept: details may name keys.
+impl From<diesel::result::Error> for StoreError {
+    fn from(error: diesel::result::Error) -> Self {
+        Self::Database(error.to_string())
+    }
+}

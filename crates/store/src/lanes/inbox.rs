@@ -1,0 +1,198 @@
+//! What waits for a lane, and who owns the lane's shards. The lock is held for moves only, never
+//! across I/O.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use contract::ShardId;
+use tokio::sync::{Notify, mpsc};
+
+use crate::{
+    batch::{BATCH_BYTES, Item, Owned},
+    lanes::answer::Answers,
+    write::{Answer, Class, Write, WriteError},
+};
+
+/// While hot writes wait, the others get 1/4 of a batch: enough not to starve.
+pub(crate) const BULK_SHARE: usize = 4;
+
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    hot: VecDeque<Item>,
+    cursor: VecDeque<Item>,
+    bulk: VecDeque<Item>,
+    /// At most one entry a shard, kept when it is disowned.
+    shards: HashMap<ShardId, Slot>,
+    /// Batches taken; spreads the share of the others when a batch is too small to be divided.
+    turn: usize,
+    closed: bool,
+    fenced: bool,
+}
+
+struct Slot {
+    /// `None`: not owned.
+    epoch: Option<i64>,
+    next_seq: i64,
+    answers: mpsc::UnboundedSender<Vec<Answer>>,
+}
+
+impl Inbox {
+    pub(crate) fn own(
+        &self,
+        shard: ShardId,
+        epoch: i64,
+        next_seq: i64,
+        answers: mpsc::UnboundedSender<Vec<Answer>>,
+    ) {
+        let mut state = self.lock();
+        // What this lane has committed itself may be newer than what the caller has read.
+        let known = state.shards.get(&shard).map_or(0, |slot| slot.next_seq);
+        let next_seq = next_seq.max(known);
+        state.shards.insert(shard, Slot { epoch: Some(epoch), next_seq, answers });
+    }
+
+    pub(crate) fn disown(&self, shard: ShardId) {
+        if let Some(slot) = self.lock().shards.get_mut(&shard) {
+            slot.epoch = None;
+        }
+    }
+
+    pub(crate) fn submit(&self, writes: impl IntoIterator<Item = Write>) {
+        let mut refused = Answers::default();
+        {
+            let mut state = self.lock();
+            for write in writes {
+                let slot = state.shards.get(&write.shard);
+                let owned = slot.is_some_and(|slot| slot.epoch == Some(write.epoch));
+                let class = write.class;
+                let item = Item::new(write, slot.map(|slot| slot.answers.clone()));
+                if state.fenced {
+                    refused.refuse(item, WriteError::Fenced);
+                } else if state.closed || !owned {
+                    refused.refuse(item, WriteError::NotOwned);
+                } else {
+                    match class {
+                        Class::Hot => state.hot.push_back(item),
+                        Class::Cursor => state.cursor.push_back(item),
+                        Class::Bulk => state.bulk.push_back(item),
+                    }
+                }
+            }
+        }
+        self.wake.notify_one();
+        refused.send();
+    }
+
+    pub(crate) fn hot_waiting(&self) -> usize {
+        self.lock().hot.len()
+    }
+
+    /// How each shard is owned now.
+    pub(crate) fn owned(&self) -> HashMap<ShardId, Owned> {
+        let state = self.lock();
+        let owned = state.shards.iter().filter_map(|(shard, slot)| {
+            slot.epoch.map(|epoch| (*shard, Owned { epoch, next_seq: slot.next_seq }))
+        });
+        owned.collect()
+    }
+
+    /// The numbers up to these are committed.
+    pub(crate) fn advance(&self, next_seqs: &HashMap<ShardId, i64>) {
+        let mut state = self.lock();
+        for (shard, next_seq) in next_seqs {
+            if let Some(slot) = state.shards.get_mut(shard) {
+                slot.next_seq = slot.next_seq.max(*next_seq);
+            }
+        }
+    }
+
+    /// What the next batch is to hold; waits for something. `None`: closed and empty, or fenced.
+    pub(crate) async fn next(&self, batch_max: usize) -> Option<Vec<Item>> {
+        loop {
+            {
+                let mut state = self.lock();
+                if state.fenced {
+                    return None;
+                }
+                let items = state.take(batch_max);
+                if !items.is_empty() {
+                    return Some(items);
+                }
+                if state.closed {
+                    return None;
+                }
+            }
+            self.wake.notified().await;
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        self.lock().fenced
+    }
+
+    /// Refuses everything from now on and gives what waits.
+    pub(crate) fn fence(&self) -> Vec<Item> {
+        let mut state = self.lock();
+        state.fenced = true;
+        let State { hot, cursor, bulk, .. } = &mut *state;
+        let items = hot.drain(..).chain(cursor.drain(..)).chain(bulk.drain(..)).collect();
+        self.wake.notify_one();
+        items
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Hot first, then cursors, then bulk.
+    fn take(&mut self, batch_max: usize) -> Vec<Item> {
+        self.turn = self.turn.wrapping_add(1);
+        let others = self.cursor.len() + self.bulk.len();
+        let hot_waits = !self.hot.is_empty();
+        let share = match batch_max / BULK_SHARE {
+            0 => usize::from(self.turn.is_multiple_of(BULK_SHARE)),
+            share => share,
+        };
+        let reserved = if hot_waits { share.min(others) } else { 0 };
+        let mut items = Vec::new();
+        let mut bytes = 0;
+        let reserved_bytes = if reserved > 0 { BATCH_BYTES / BULK_SHARE } else { 0 };
+        let hot_max = batch_max - reserved;
+        move_up_to(&mut self.hot, &mut items, hot_max, &mut bytes, BATCH_BYTES - reserved_bytes);
+        move_up_to(&mut self.cursor, &mut items, batch_max, &mut bytes, BATCH_BYTES);
+        let bulk_max = if hot_waits { (items.len() + share).min(batch_max) } else { batch_max };
+        move_up_to(&mut self.bulk, &mut items, bulk_max, &mut bytes, BATCH_BYTES);
+        items
+    }
+}
+
+/// Moves items until there are `len` or `most` bytes; the first item of a batch always fits.
+fn move_up_to(
+    from: &mut VecDeque<Item>,
+    to: &mut Vec<Item>,
+    len: usize,
+    bytes: &mut usize,
+    most: usize,
+) {
+    while to.len() < len
+        && let Some(item) = from.pop_front_if(|item| *bytes == 0 || *bytes + item.bytes <= most)
+    {
+        *bytes += item.bytes;
+        to.push(item);
+    }
+}

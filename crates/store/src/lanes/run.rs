@@ -1,0 +1,262 @@
+//! The loop of one lane: gather, build, commit, answer. No linger: what gathers while a batch is
+//! committed is the next one.
+//!
+//! The outcome rule: until it is known whether a batch is in the database, the lane does nothing
+//! else. The lane's row tells: its `batch` is ours (committed), one less (run the same bytes again),
+//! or the row is gone or not live (fenced).
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use contract::Rng;
+use tokio::sync::watch;
+
+use crate::{
+    backoff::Backoff,
+    batch::{Batch, Built, Item, ReplyTo, build},
+    lanes::{Done, Feed, Fence, Inbox, LaneEngine, Refusal, answer::Answers},
+    write::{Committed, Op, WriteError},
+};
+
+/// Between attempts to reach the database; they never end, as nothing else may be done before the
+/// answer.
+const RETRY_FIRST: Duration = Duration::from_millis(20);
+const RETRY_MOST: Duration = Duration::from_secs(2);
+/// Attempts of one batch that the database answers with an error that is no constraint (disk full,
+/// read-only). Then the batch is split, and a write that stands alone refused: a poisoned row costs
+/// only itself. With the pauses above about 5 s.
+const ERRORS_MAX: u32 = 8;
+/// Times that a lane may find its row untouched although the fence changed no row. It cannot
+/// happen; an engine that lies must not spin for ever.
+const PUZZLES_MAX: u32 = 3;
+
+pub(crate) struct Lane<E: LaneEngine> {
+    engine: E,
+    session: Option<E::Session>,
+    /// Of the next batch.
+    fence: Fence,
+    batch_max: usize,
+    inbox: Arc<Inbox>,
+    /// Of all lanes: one fenced lane fences them all.
+    inboxes: Vec<Arc<Inbox>>,
+    fenced: watch::Sender<bool>,
+    feed: Arc<dyn Feed>,
+    rng: Arc<dyn Rng>,
+    /// What was split off or left over; goes before the inbox.
+    groups: VecDeque<Vec<Item>>,
+}
+
+/// A batch's fate, known.
+enum Fate {
+    Committed,
+    Refused(Refusal),
+    Fenced,
+}
+
+/// What the lane's row says.
+enum Word {
+    Committed,
+    Again,
+    Fenced,
+}
+
+impl<E: LaneEngine> Lane<E> {
+    #[expect(clippy::too_many_arguments, reason = "one call, right above")]
+    pub(crate) fn new(
+        engine: E,
+        fence: Fence,
+        batch_max: usize,
+        inbox: Arc<Inbox>,
+        inboxes: Vec<Arc<Inbox>>,
+        fenced: watch::Sender<bool>,
+        feed: Arc<dyn Feed>,
+        rng: Arc<dyn Rng>,
+    ) -> Self {
+        let groups = VecDeque::new();
+        let session = None;
+        Self { engine, session, fence, batch_max, inbox, inboxes, fenced, feed, rng, groups }
+    }
+
+    pub(crate) async fn run(mut self) {
+        loop {
+            let group = match self.groups.pop_front() {
+                Some(group) => group,
+                None => match self.inbox.next(self.batch_max).await {
+                    Some(group) => group,
+                    None => return,
+                },
+            };
+            if self.inbox.is_fenced() {
+                self.groups.push_front(group);
+                return self.refuse_all();
+            }
+            let owned = self.inbox.owned();
+            let Built { batch, waiting, next_seqs, refused, rest } =
+                build(group, |shard| owned.get(&shard).copied());
+            let mut answers = Answers::default();
+            for (item, error) in refused {
+                answers.refuse(item, error);
+            }
+            answers.send();
+            if !rest.is_empty() {
+                self.groups.push_front(rest);
+            }
+            if batch.entries.is_empty() {
+                continue;
+            }
+            let batch = Arc::new(batch);
+            match self.settle(&batch).await {
+                Fate::Committed => {
+                    self.fence.batch += 1;
+                    self.inbox.advance(&next_seqs);
+                    self.tell(&batch, waiting);
+                }
+                Fate::Refused(refusal) => self.split(&batch, waiting, &refusal),
+                Fate::Fenced => {
+                    self.groups.push_front(Built::unbuild(&batch, waiting));
+                    return self.refuse_all();
+                }
+            }
+        }
+    }
+
+    /// Commits a batch, whatever it takes.
+    async fn settle(&mut self, batch: &Arc<Batch>) -> Fate {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST, Arc::clone(&self.rng));
+        let mut errors = 0;
+        let mut puzzles = 0;
+        loop {
+            let Some(session) = &mut self.session else {
+                match self.engine.connect().await {
+                    Ok(session) => self.session = Some(session),
+                    Err(error) => {
+                        tracing::warn!(lane = self.fence.lane, %error, "A lane cannot connect");
+                        backoff.wait().await;
+                    }
+                }
+                continue;
+            };
+            match self.engine.commit(session, self.fence, batch).await {
+                Done::Committed => return Fate::Committed,
+                Done::Refused(refusal) => return Fate::Refused(refusal),
+                Done::NoRow => puzzles += 1,
+                Done::Lost { answered, why } => {
+                    tracing::warn!(
+                        lane = self.fence.lane,
+                        batch = self.fence.batch,
+                        error = why,
+                        "A commit was not confirmed; the lane asks for its outcome"
+                    );
+                    errors += u32::from(answered);
+                    if errors >= ERRORS_MAX {
+                        // Certain only once the row has said so, below.
+                        if let Word::Again = self.ask(&mut backoff).await {
+                            return Fate::Refused(Refusal { taken_in: None, why });
+                        }
+                    }
+                    if answered {
+                        backoff.wait().await;
+                    }
+                }
+            }
+            match self.ask(&mut backoff).await {
+                Word::Committed => return Fate::Committed,
+                Word::Again if puzzles < PUZZLES_MAX => {}
+                Word::Again | Word::Fenced => return Fate::Fenced,
+            }
+        }
+    }
+
+    /// Asks on a new connection what became of the batch, until there is an answer.
+    async fn ask(&mut self, backoff: &mut Backoff) -> Word {
+        loop {
+            self.session = None;
+            let answer = match self.engine.connect().await {
+                Ok(mut session) => {
+                    let answer = self.engine.ask(&mut session, self.fence).await;
+                    self.session = Some(session);
+                    answer
+                }
+                Err(error) => Err(error),
+            };
+            match answer {
+                Ok(Some((true, batch))) if batch == self.fence.batch => return Word::Committed,
+                Ok(Some((true, batch))) if batch == self.fence.batch - 1 => return Word::Again,
+                Ok(Some((true, batch))) => {
+                    tracing::error!(
+                        lane = self.fence.lane,
+                        batch = self.fence.batch,
+                        found = batch,
+                        "Another writer uses this lane's row; the lane gives up"
+                    );
+                    return Word::Fenced;
+                }
+                Ok(Some((false, _)) | None) => return Word::Fenced,
+                Err(error) => {
+                    tracing::warn!(
+                        lane = self.fence.lane,
+                        %error,
+                        "The outcome of a commit is still unknown"
+                    );
+                    backoff.wait().await;
+                }
+            }
+        }
+    }
+
+    /// Splits a batch that holds a bad row; refuses a write that stands alone.
+    fn split(&mut self, batch: &Batch, waiting: Vec<ReplyTo>, refusal: &Refusal) {
+        let mut items = Built::unbuild(batch, waiting);
+        if items.len() > 1 {
+            let second = items.split_off(items.len() / 2);
+            self.groups.push_front(second);
+            self.groups.push_front(items);
+            return;
+        }
+        let mut answers = Answers::default();
+        for item in items {
+            let error = blame(&item.ops, refusal);
+            tracing::debug!(error = refusal.why, "The database refused a write");
+            answers.refuse(item, error);
+        }
+        answers.send();
+    }
+
+    fn tell(&self, batch: &Batch, waiting: Vec<ReplyTo>) {
+        let events = batch.events();
+        if !events.is_empty() {
+            self.feed.committed(&events);
+        }
+        let mut answers = Answers::default();
+        for (entry, to) in batch.entries.iter().zip(waiting) {
+            answers.add(entry.shard, to, Ok(Committed { first_seq: entry.first_seq }));
+        }
+        answers.send();
+    }
+
+    /// All lanes stop; every write that waits is answered.
+    fn refuse_all(&mut self) {
+        let mut answers = Answers::default();
+        for item in self.groups.drain(..).flatten() {
+            answers.refuse(item, WriteError::Fenced);
+        }
+        for item in self.inboxes.iter().flat_map(|inbox| inbox.fence()) {
+            answers.refuse(item, WriteError::Fenced);
+        }
+        let first = !self.fenced.send_replace(true);
+        if first {
+            tracing::warn!("This coreapp has been fenced: another one has taken over its shards");
+        }
+        answers.send();
+    }
+}
+
+/// What a write that stands alone is told.
+fn blame(ops: &[Op], refusal: &Refusal) -> WriteError {
+    let taken = |table: &str| refusal.taken_in.as_deref() == Some(table);
+    let conflict = ops.iter().any(|op| match op {
+        Op::InsertMessage(_) => taken("message"),
+        Op::InsertInbound(_) => taken("inbound"),
+        _ => false,
+    });
+    if conflict { WriteError::Conflict } else { WriteError::Rejected(refusal.why.clone()) }
+}

@@ -1,0 +1,349 @@
+//! A batch as one statement: the fence is its first part, every other part writes one table from
+//! arrays and only if the fence moved. One statement is one round trip and one transaction, and no
+//! part of it can overtake another.
+
+use std::sync::LazyLock;
+
+use contract::{Key, ShardId};
+use diesel::{
+    result::{DatabaseErrorKind, Error},
+    sql_types::{BigInt, SmallInt},
+};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    batch::Changes,
+    error::StoreError,
+    lanes::{Done, Fence, Refusal},
+    postgres::stmt::{
+        Bind::{self, Big, Bigs, ManyBytes, ManyMaybe, Small, Smalls},
+        Stmt,
+    },
+    rows::{Job, Outbox},
+};
+
+/// A part's text with `?` for each of its arrays.
+type Part = &'static str;
+
+const FENCE: Part = "f AS (UPDATE lane SET batch = ? WHERE inc = ? AND lane = ? AND live = 1 \
+    AND batch = ? RETURNING 1)";
+
+/// What nearly every batch has; [`usual_binds`] gives the arrays in this order.
+const USUAL: &[Part] = &[
+    "INSERT INTO message (shard, key, created_ms, body_hash, body) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM job t USING unnest(?, ?) AS d(shard, id) \
+     WHERE t.shard = d.shard AND t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO outbox (shard, key, device, kind, payload) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM outbox t USING unnest(?, ?, ?) AS d(shard, key, device) \
+     WHERE t.shard = d.shard AND t.key = d.key AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO event (shard, seq, kind, route_hash, msg_key, held, created_ms, body) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO inbound (shard, peer_hash, key, created_ms) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO contact (shard, number, wa_id, checked_ms) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, number) DO UPDATE \
+     SET wa_id = excluded.wa_id, checked_ms = excluded.checked_ms",
+    "INSERT INTO cursor (endpoint, shard, read_to, holes) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (endpoint, shard) DO UPDATE \
+     SET read_to = excluded.read_to, holes = excluded.holes",
+];
+
+/// What a batch rarely has; [`rare_binds`] gives the arrays in this order.
+const RARE: &[Part] = &[
+    "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, id) DO UPDATE SET key = excluded.key, \
+     route_hash = excluded.route_hash, created_ms = excluded.created_ms, header = excluded.header",
+    "INSERT INTO outbox (shard, key, device, kind, payload) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, key, device) DO UPDATE \
+     SET kind = excluded.kind, payload = excluded.payload",
+    "DELETE FROM contact t USING unnest(?, ?) AS d(shard, number) \
+     WHERE t.shard = d.shard AND t.number = d.number AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO config (name, version, document) \
+     SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document",
+    "INSERT INTO \"user\" (name, password_hash, admin, must_change, not_before) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (name) DO UPDATE SET password_hash = excluded.password_hash, \
+     admin = excluded.admin, must_change = excluded.must_change, not_before = excluded.not_before",
+    "DELETE FROM \"user\" t USING unnest(?) AS d(name) \
+     WHERE t.name = d.name AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO revoked (rand, expires) \
+     SELECT * FROM unnest(?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (rand) DO UPDATE SET expires = excluded.expires",
+    "DELETE FROM revoked t USING unnest(?) AS d(before_s) \
+     WHERE t.expires < d.before_s AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM message t USING unnest(?, ?, ?) AS d(shard, key, most), \
+     LATERAL (SELECT key FROM message WHERE shard = d.shard AND key < d.key \
+     ORDER BY key LIMIT d.most) AS o \
+     WHERE t.shard = d.shard AND t.key = o.key AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM inbound t USING unnest(?, ?, ?, ?) AS d(shard, peer_hash, before_ms, most), \
+     LATERAL (SELECT peer_hash, key FROM inbound WHERE shard = d.shard \
+     AND peer_hash >= d.peer_hash ORDER BY peer_hash, key LIMIT d.most) AS o \
+     WHERE t.shard = d.shard AND t.peer_hash = o.peer_hash AND t.key = o.key \
+     AND t.created_ms < d.before_ms AND EXISTS (SELECT 1 FROM f)",
+];
+
+/// Events are trimmed from the old end up to the first one that is too young, so that the log keeps
+/// no hole; `event_floor` follows.
+const TRIM_EVENTS: &str = "old AS (SELECT d.shard, max(w.seq) AS seq \
+     FROM unnest(?, ?, ?, ?) AS d(shard, floor, before_ms, most), \
+     LATERAL (SELECT x.seq, bool_and(x.created_ms < d.before_ms) OVER (ORDER BY x.seq) AS old \
+     FROM (SELECT seq, created_ms FROM event WHERE shard = d.shard AND seq <= d.floor \
+     ORDER BY seq LIMIT d.most) AS x) AS w \
+     WHERE w.old AND EXISTS (SELECT 1 FROM f) GROUP BY d.shard), \
+     trimmed AS (DELETE FROM event t USING old \
+     WHERE t.shard = old.shard AND t.seq <= old.seq AND EXISTS (SELECT 1 FROM f)), \
+     floors AS (UPDATE shard t SET event_floor = greatest(t.event_floor, old.seq) FROM old \
+     WHERE t.id = old.shard AND EXISTS (SELECT 1 FROM f))";
+
+/// The statement of nearly every batch.
+static USUAL_TEXT: LazyLock<String> = LazyLock::new(|| statement(USUAL, ""));
+/// The same with the rare parts: planning and running empty ones is not free.
+static FULL_TEXT: LazyLock<String> =
+    LazyLock::new(|| statement(&[USUAL, RARE].concat(), TRIM_EVENTS));
+
+fn statement(parts: &[Part], last: &str) -> String {
+    let mut text = format!("WITH {FENCE}");
+    for (n, part) in parts.iter().enumerate() {
+        text += &format!(", p{n} AS ({part})");
+    }
+    if !last.is_empty() {
+        text += &format!(", {last}");
+    }
+    text += " SELECT count(*) FROM f";
+    number(&text)
+}
+
+/// `?` to `$1`, `$2`, …
+fn number(text: &str) -> String {
+    let mut pieces = text.split('?');
+    let mut numbered = pieces.next().unwrap_or_default().to_owned();
+    for (n, piece) in (1..).zip(pieces) {
+        numbered += &format!("${n}{piece}");
+    }
+    numbered
+}
+
+pub(crate) async fn commit(
+    conn: &mut AsyncPgConnection,
+    fence: Fence,
+    changes: &Changes<'_>,
+) -> Done {
+    let Fence { inc, lane, batch } = fence;
+    let mut binds = vec![Big(batch), Big(inc), Small(lane), Big(batch - 1)];
+    usual_binds(changes, &mut binds);
+    let text = if changes.has_rare() {
+        rare_binds(changes, &mut binds);
+        &*FULL_TEXT
+    } else {
+        &*USUAL_TEXT
+    };
+    let moved: Result<Vec<i64>, _> = Stmt::<BigInt>::new(text, &binds).load(conn).await;
+    match moved.as_deref() {
+        Ok([1]) => Done::Committed,
+        Ok(_) => Done::NoRow,
+        Err(error) => failure(error),
+    }
+}
+
+/// The lane's row, locked: this waits until whatever an earlier connection has open is decided.
+pub(crate) async fn ask(
+    conn: &mut AsyncPgConnection,
+    fence: Fence,
+) -> Result<Option<(bool, i64)>, StoreError> {
+    let rows: Vec<(i16, i64)> = Stmt::<(SmallInt, BigInt)>::new(
+        "SELECT live, batch FROM lane WHERE inc = $1 AND lane = $2 FOR UPDATE",
+        &[Big(fence.inc), Small(fence.lane)],
+    )
+    .load(conn)
+    .await?;
+    Ok(rows.as_slice().first().map(|(live, batch)| (*live == 1, *batch)))
+}
+
+/// Only a broken constraint is proof that the statement did nothing: it is reported before the
+/// commit. Every other error may come after it, or from the connection.
+fn failure(error: &Error) -> Done {
+    let Error::DatabaseError(kind, info) = error else {
+        return Done::Lost { answered: true, why: error.to_string() };
+    };
+    let why = info.message().to_owned();
+    match kind {
+        DatabaseErrorKind::UniqueViolation => {
+            Done::Refused(Refusal { taken_in: info.table_name().map(str::to_owned), why })
+        }
+        DatabaseErrorKind::NotNullViolation
+        | DatabaseErrorKind::CheckViolation
+        | DatabaseErrorKind::ForeignKeyViolation
+        | DatabaseErrorKind::RestrictViolation
+        | DatabaseErrorKind::ExclusionViolation => Done::Refused(Refusal { taken_in: None, why }),
+        DatabaseErrorKind::UnableToSendCommand | DatabaseErrorKind::ClosedConnection => {
+            Done::Lost { answered: false, why }
+        }
+        _ => Done::Lost { answered: true, why },
+    }
+}
+
+fn ids<'a>(shards: impl Iterator<Item = &'a ShardId>) -> Bind<'static> {
+    Smalls(shards.map(|shard| shard.get()).collect())
+}
+
+fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
+    let rows = &changes.messages;
+    binds.push(ids(rows.iter().map(|(shard, _)| shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.key.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.body_hash.as_slice()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.body).collect()));
+
+    job_binds(changes.jobs.inserts(), binds);
+    binds.push(ids(changes.jobs.deletes().map(|(shard, _)| shard)));
+    binds.push(Bigs(changes.jobs.deletes().map(|(_, id)| *id).collect()));
+
+    outbox_binds(changes.outbox.inserts(), binds);
+    let rows: Vec<_> = changes.outbox.deletes().collect();
+    binds.push(ids(rows.iter().map(|(shard, ..)| shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, key, _)| key.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(.., device)| (*device).into()).collect()));
+
+    let rows = &changes.events;
+    binds.push(ids(rows.iter().map(|(shard, ..)| shard)));
+    binds.push(Bigs(rows.iter().map(|(_, seq, _)| *seq).collect()));
+    binds.push(Smalls(rows.iter().map(|(.., row)| row.kind).collect()));
+    binds.push(Bigs(rows.iter().map(|(.., row)| row.route.to_i64()).collect()));
+    binds.push(ManyMaybe(
+        rows.iter().map(|(.., row)| row.key.as_ref().map(contract::Key::as_bytes)).collect(),
+    ));
+    binds.push(Smalls(rows.iter().map(|(.., row)| row.held.into()).collect()));
+    binds.push(Bigs(rows.iter().map(|(.., row)| row.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(.., row)| &*row.body).collect()));
+
+    let rows = &changes.inbound;
+    binds.push(ids(rows.iter().map(|(shard, _)| shard)));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.peer.to_i64()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.key.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+
+    let rows: Vec<_> =
+        changes.contacts.iter().filter_map(|((shard, _), row)| Some((shard, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.number.as_bytes()).collect()));
+    binds.push(ManyMaybe(
+        rows.iter().map(|(_, row)| row.wa_id.as_ref().map(contract::Number::as_bytes)).collect(),
+    ));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.checked_ms).collect()));
+
+    let rows = &changes.cursors;
+    binds.push(Smalls(rows.keys().map(|(endpoint, _)| *endpoint).collect()));
+    binds.push(ids(rows.keys().map(|(_, shard)| shard)));
+    binds.push(Bigs(rows.values().map(|row| row.read_to).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| &*row.holes).collect()));
+}
+
+fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
+    job_binds(changes.jobs.puts(), binds);
+    outbox_binds(changes.outbox.puts(), binds);
+
+    let gone = || changes.contacts.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    binds.push(ids(gone().map(|(shard, _)| shard)));
+    binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
+
+    let rows = &changes.configs;
+    binds.push(ManyBytes(rows.keys().map(|name| name.as_bytes()).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.version).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| &*row.document).collect()));
+
+    let rows: Vec<_> = changes.users.values().filter_map(|row| *row).collect();
+    binds.push(ManyBytes(rows.iter().map(|row| row.name.as_bytes()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| row.password_hash.as_bytes()).collect()));
+    binds.push(Smalls(rows.iter().map(|row| row.admin.into()).collect()));
+    binds.push(Smalls(rows.iter().map(|row| row.must_change.into()).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.not_before).collect()));
+    let gone = changes.users.iter().filter(|(_, row)| row.is_none());
+    binds.push(ManyBytes(gone.map(|(name, _)| name.as_bytes()).collect()));
+
+    let rows = &changes.revoked;
+    binds.push(ManyBytes(rows.keys().map(|rand| rand.as_bytes()).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.expires).collect()));
+    binds.push(Bigs(changes.trim.revoked.into_iter().collect()));
+
+    let rows = &changes.trim.messages;
+    binds.push(ids(rows.keys()));
+    binds.push(ManyBytes(rows.values().map(|(key, _)| key.as_bytes()).collect()));
+    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+
+    let rows = &changes.trim.inbound;
+    binds.push(ids(rows.keys().map(|(shard, _)| shard)));
+    binds.push(Bigs(rows.keys().map(|(_, from)| from.to_i64()).collect()));
+    binds.push(Bigs(rows.values().map(|(before_ms, _)| *before_ms).collect()));
+    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+
+    let rows = &changes.trim.events;
+    binds.push(ids(rows.keys()));
+    binds.push(Bigs(rows.values().map(|(floor, ..)| *floor).collect()));
+    binds.push(Bigs(rows.values().map(|(_, before_ms, _)| *before_ms).collect()));
+    binds.push(Bigs(rows.values().map(|(.., most)| (*most).into()).collect()));
+}
+
+fn job_binds<'a>(
+    rows: impl Iterator<Item = (&'a (ShardId, i64), &'a Job)>,
+    binds: &mut Vec<Bind<'a>>,
+) {
+    let rows: Vec<_> = rows.collect();
+    binds.push(ids(rows.iter().map(|((shard, _), _)| shard)));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.id).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.key.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.route.to_i64()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.header).collect()));
+}
+
+fn outbox_binds<'a>(
+    rows: impl Iterator<Item = (&'a (ShardId, Key, i32), &'a Outbox)>,
+    binds: &mut Vec<Bind<'a>>,
+) {
+    let rows: Vec<_> = rows.collect();
+    binds.push(ids(rows.iter().map(|((shard, ..), _)| shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.key.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(Smalls(rows.iter().map(|(_, row)| row.kind).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.payload).collect()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Batch, fold};
+
+    #[test]
+    fn every_statement_binds_as_many_values_as_it_names() {
+        let batch = Batch { entries: Vec::new() };
+        let changes = fold(&batch);
+        let mut binds = vec![Big(1), Big(1), Small(1), Big(0)];
+        usual_binds(&changes, &mut binds);
+        assert!(USUAL_TEXT.contains(&format!("${}", binds.len())));
+        assert!(!USUAL_TEXT.contains(&format!("${}", binds.len() + 1)));
+        rare_binds(&changes, &mut binds);
+        assert!(FULL_TEXT.contains(&format!("${}", binds.len())));
+        assert!(!FULL_TEXT.contains(&format!("${}", binds.len() + 1)));
+    }
+
+    #[test]
+    fn every_part_that_writes_asks_for_the_fence() {
+        let writes = ["INSERT INTO", "DELETE FROM", "UPDATE shard"];
+        let parts = writes.iter().map(|verb| FULL_TEXT.matches(verb).count()).sum::<usize>();
+        assert_eq!(parts, USUAL.len() + RARE.len() + 2);
+        assert!(FULL_TEXT.matches("EXISTS (SELECT 1 FROM f)").count() >= parts);
+        for part in USUAL.iter().chain(RARE) {
+            assert!(part.contains("EXISTS (SELECT 1 FROM f)"), "{part}");
+        }
+    }
+}

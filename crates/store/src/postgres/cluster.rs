@@ -1,0 +1,180 @@
+//! Membership: each call one statement, so one round trip and one transaction.
+
+use diesel::sql_types::{BigInt, Binary, Nullable, SmallInt};
+use diesel_async::{AsyncPgConnection, RunQueryDsl};
+
+use crate::{
+    cluster::Tick,
+    codec,
+    error::StoreError,
+    postgres::stmt::{
+        Bind::{Big, Bigs, Bytes, Small, Smalls},
+        Stmt,
+    },
+    rows::{Node, NodeState, Shard},
+};
+
+const NODES: &str = "SELECT node.inc, name, addr, state, version, coalesce(n, 0) \
+    FROM node LEFT JOIN beat ON beat.inc = node.inc ORDER BY node.inc";
+
+const JOIN: &str = "\
+    WITH a AS (INSERT INTO node (inc, name, addr, state, version) VALUES ($1, $2, $3, $4, $5) \
+    ON CONFLICT DO NOTHING), \
+    b AS (INSERT INTO beat (inc, n) VALUES ($1, 0) ON CONFLICT DO NOTHING) \
+    INSERT INTO lane (inc, lane, live, batch) \
+    SELECT $1, lane, 1, 0 FROM generate_series(0, $6 - 1) AS lane ON CONFLICT DO NOTHING";
+
+/// The UPDATE waits for the lane's open batch. `$2` is 1 when the beat does not matter.
+const FENCE: &str = "\
+    WITH l AS (UPDATE lane SET live = 0 WHERE inc = $1 AND live = 1 \
+    AND ($2 = 1 OR (SELECT n FROM beat WHERE inc = $1) = $3) RETURNING 1), \
+    d AS (UPDATE node SET state = 3 WHERE inc = $1 AND ($2 = 1 OR EXISTS (SELECT 1 FROM l)) \
+    RETURNING 1) \
+    SELECT (SELECT count(*) FROM d), count(*) FROM node WHERE inc = $1 AND state <> 3";
+
+/// Rows are locked by id first, or two claimers could wait for each other.
+const CLAIM: &str = "\
+    WITH seen AS (SELECT * FROM unnest($2, $3, $4) AS s(id, owner_inc, epoch)), \
+    locked AS MATERIALIZED (SELECT shard.id FROM shard JOIN seen ON seen.id = shard.id \
+    ORDER BY shard.id FOR UPDATE OF shard) \
+    UPDATE shard SET owner_inc = $1, epoch = shard.epoch + 1 FROM seen, locked \
+    WHERE shard.id = locked.id AND shard.id = seen.id AND shard.owner_inc = seen.owner_inc \
+    AND shard.epoch = seen.epoch \
+    AND EXISTS (SELECT 1 FROM node WHERE inc = $1 AND state <> 3) \
+    RETURNING shard.id, shard.owner_inc, shard.epoch, shard.event_floor";
+
+/// Everything about the cluster. The first column says what a row is.
+const TICK: &str = "\
+    WITH b AS (UPDATE beat SET n = n + 1 WHERE inc = $1 RETURNING inc, n) \
+    SELECT 1::smallint, node.inc, state::bigint, coalesce(b.n, beat.n, 0), 0::bigint, \
+    name, addr, version \
+    FROM node LEFT JOIN beat ON beat.inc = node.inc LEFT JOIN b ON b.inc = node.inc \
+    UNION ALL SELECT 2, id, owner_inc, epoch, event_floor, NULL, NULL, NULL FROM shard \
+    UNION ALL SELECT 3, count(*), count(*) FILTER (WHERE live = 1), 0, 0, NULL, NULL, NULL \
+    FROM lane WHERE inc = $1 \
+    UNION ALL SELECT 4, version, 0, 0, 0, name, NULL, NULL FROM config";
+const NODE: i16 = 1;
+const SHARD: i16 = 2;
+const LANES: i16 = 3;
+
+/// A probe's row belongs to no node, and its prober may be at it: only what a node leaves is taken.
+const FORGET: &str = "\
+    WITH d AS (DELETE FROM node WHERE state = 3 \
+    AND NOT EXISTS (SELECT 1 FROM shard WHERE owner_inc = node.inc) RETURNING inc), \
+    b AS (DELETE FROM beat USING d WHERE beat.inc = d.inc) \
+    DELETE FROM lane USING d WHERE lane.inc = d.inc";
+
+type TickRow = (i16, i64, i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
+
+pub(crate) async fn nodes(conn: &mut AsyncPgConnection) -> Result<Vec<Node>, StoreError> {
+    type Row = (BigInt, Binary, Binary, SmallInt, Binary, BigInt);
+    let rows: Vec<codec::NodeColumns> = Stmt::<Row>::new(NODES, &[]).load(conn).await?;
+    rows.into_iter().map(codec::node).collect()
+}
+
+pub(crate) async fn join(
+    conn: &mut AsyncPgConnection,
+    node: &Node,
+    lanes: i16,
+) -> Result<(), StoreError> {
+    let binds = [
+        Big(node.inc),
+        Bytes(node.name.as_bytes()),
+        Bytes(node.addr.as_bytes()),
+        Small(node.state as i16),
+        Bytes(node.version.as_bytes()),
+        Small(lanes),
+    ];
+    Stmt::<()>::new(JOIN, &binds).execute(conn).await?;
+    Ok(())
+}
+
+pub(crate) async fn fence(
+    conn: &mut AsyncPgConnection,
+    inc: i64,
+    seen_beat: Option<i64>,
+) -> Result<bool, StoreError> {
+    let binds = [Big(inc), Small(seen_beat.is_none().into()), Big(seen_beat.unwrap_or(0))];
+    let rows: Vec<(i64, i64)> = Stmt::<(BigInt, BigInt)>::new(FENCE, &binds).load(conn).await?;
+    Ok(rows.as_slice().first().is_some_and(|(killed, alive)| *killed > 0 || *alive == 0))
+}
+
+pub(crate) async fn claim(
+    conn: &mut AsyncPgConnection,
+    inc: i64,
+    seen: &[Shard],
+) -> Result<Vec<Shard>, StoreError> {
+    let binds = [
+        Big(inc),
+        Smalls(seen.iter().map(|shard| shard.id.get()).collect()),
+        Bigs(seen.iter().map(|shard| shard.owner_inc).collect()),
+        Bigs(seen.iter().map(|shard| shard.epoch).collect()),
+    ];
+    type Row = (SmallInt, BigInt, BigInt, BigInt);
+    let rows: Vec<codec::ShardColumns> = Stmt::<Row>::new(CLAIM, &binds).load(conn).await?;
+    let mut claimed: Vec<_> = rows.into_iter().map(codec::shard).collect::<Result<_, _>>()?;
+    claimed.sort_unstable_by_key(|shard| shard.id);
+    Ok(claimed)
+}
+
+pub(crate) async fn tick(conn: &mut AsyncPgConnection, inc: i64) -> Result<Tick, StoreError> {
+    type Row = (
+        SmallInt,
+        BigInt,
+        BigInt,
+        BigInt,
+        BigInt,
+        Nullable<Binary>,
+        Nullable<Binary>,
+        Nullable<Binary>,
+    );
+    let rows: Vec<TickRow> = Stmt::<Row>::new(TICK, &[Big(inc)]).load(conn).await?;
+    let mut tick = Tick {
+        state: NodeState::Dead,
+        lanes_live: false,
+        nodes: Vec::new(),
+        shards: Vec::new(),
+        configs: Vec::new(),
+    };
+    for (what, a, b, c, d, name, addr, version) in rows {
+        let name = name.unwrap_or_default();
+        match what {
+            NODE => {
+                let (addr, version) = (addr.unwrap_or_default(), version.unwrap_or_default());
+                let node = codec::node((a, name, addr, small(b), version, c))?;
+                if node.inc == inc {
+                    tick.state = node.state;
+                }
+                tick.nodes.push(node);
+            }
+            SHARD => tick.shards.push(codec::shard((small(a), b, c, d))?),
+            LANES => tick.lanes_live = a > 0 && a == b,
+            _ => tick.configs.push((codec::text(name, "config", "name")?, a)),
+        }
+    }
+    tick.nodes.sort_unstable_by_key(|node| node.inc);
+    tick.shards.sort_unstable_by_key(|shard| shard.id);
+    tick.configs.sort_unstable();
+    Ok(tick)
+}
+
+pub(crate) async fn set_state(
+    conn: &mut AsyncPgConnection,
+    inc: i64,
+    state: NodeState,
+) -> Result<(), StoreError> {
+    let binds = [Small(state as i16), Big(inc)];
+    let text = "UPDATE node SET state = $1 WHERE inc = $2 AND state <> 3";
+    Stmt::<()>::new(text, &binds).execute(conn).await?;
+    Ok(())
+}
+
+pub(crate) async fn forget_dead(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+    Stmt::<()>::new(FORGET, &[]).execute(conn).await?;
+    Ok(())
+}
+
+/// A small number that travelled in a wide column; what does not fit is refused by the codec.
+fn small(value: i64) -> i16 {
+    i16::try_from(value).unwrap_or(i16::MAX)
+}

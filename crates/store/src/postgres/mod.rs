@@ -1,0 +1,164 @@
+//! PostgreSQL: lanes with connections of their own, pools for reads and for control.
+
+mod batch;
+mod cluster;
+mod connect;
+mod open;
+mod reads;
+mod stmt;
+
+use std::sync::Arc;
+
+use contract::ShardId;
+use diesel_async::{
+    AsyncPgConnection, RunQueryDsl,
+    pooled_connection::deadpool::{Object, Pool},
+};
+
+use crate::{
+    batch::{Batch, fold},
+    cluster::Tick,
+    engine::{Engine, PROBE_LANE},
+    error::StoreError,
+    lanes::{Done, Fence, LaneEngine},
+    reader::{Found, Read, ShardLoad},
+    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+};
+use connect::Connector;
+use stmt::{
+    Bind::{Big, Small},
+    Stmt,
+};
+
+/// An open database.
+#[derive(Clone)]
+pub(crate) struct Postgres {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    connector: Connector,
+    /// Apart from `control`, so that no amount of reading delays a tick.
+    reads: Pool<AsyncPgConnection>,
+    control: Pool<AsyncPgConnection>,
+}
+
+impl LaneEngine for Postgres {
+    type Session = AsyncPgConnection;
+
+    async fn connect(&self) -> Result<AsyncPgConnection, StoreError> {
+        self.inner.connector.lane().await
+    }
+
+    async fn commit(
+        &self,
+        session: &mut AsyncPgConnection,
+        fence: Fence,
+        batch: &Arc<Batch>,
+    ) -> Done {
+        batch::commit(session, fence, &fold(batch)).await
+    }
+
+    async fn ask(
+        &self,
+        session: &mut AsyncPgConnection,
+        fence: Fence,
+    ) -> Result<Option<(bool, i64)>, StoreError> {
+        batch::ask(session, fence).await
+    }
+}
+
+impl Engine for Postgres {
+    async fn look_up(&self, keys: &[(ShardId, Read)]) -> Result<Vec<Found>, StoreError> {
+        reads::look_up(&mut *self.reads().await?, keys).await
+    }
+
+    async fn load_shard(&self, shard: ShardId) -> Result<ShardLoad, StoreError> {
+        reads::load_shard(&mut *self.reads().await?, shard).await
+    }
+
+    async fn events(
+        &self,
+        shard: ShardId,
+        after_seq: i64,
+        limit: i64,
+    ) -> Result<Vec<Event>, StoreError> {
+        reads::events(&mut *self.reads().await?, shard, after_seq, limit).await
+    }
+
+    async fn users(&self) -> Result<Vec<User>, StoreError> {
+        reads::users(&mut *self.reads().await?).await
+    }
+
+    async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        reads::user(&mut *self.reads().await?, name).await
+    }
+
+    async fn config(&self, name: &str) -> Result<Option<Config>, StoreError> {
+        reads::config(&mut *self.reads().await?, name).await
+    }
+
+    async fn revoked(&self) -> Result<Vec<Revoked>, StoreError> {
+        reads::revoked(&mut *self.reads().await?).await
+    }
+
+    async fn shards(&self) -> Result<Vec<Shard>, StoreError> {
+        reads::shards(&mut *self.control().await?).await
+    }
+
+    async fn nodes(&self) -> Result<Vec<Node>, StoreError> {
+        cluster::nodes(&mut *self.control().await?).await
+    }
+
+    async fn join(&self, node: &Node, lanes: i16) -> Result<(), StoreError> {
+        cluster::join(&mut *self.control().await?, node, lanes).await
+    }
+
+    async fn fence(&self, inc: i64, seen_beat: Option<i64>) -> Result<bool, StoreError> {
+        cluster::fence(&mut *self.control().await?, inc, seen_beat).await
+    }
+
+    async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
+        cluster::claim(&mut *self.control().await?, inc, seen).await
+    }
+
+    async fn tick(&self, inc: i64) -> Result<Tick, StoreError> {
+        cluster::tick(&mut *self.control().await?, inc).await
+    }
+
+    async fn set_state(&self, inc: i64, state: NodeState) -> Result<(), StoreError> {
+        cluster::set_state(&mut *self.control().await?, inc, state).await
+    }
+
+    async fn leave(&self, inc: i64) -> Result<(), StoreError> {
+        cluster::fence(&mut *self.control().await?, inc, None).await.map(|_| ())
+    }
+
+    async fn forget_dead(&self) -> Result<(), StoreError> {
+        cluster::forget_dead(&mut *self.control().await?).await
+    }
+
+    async fn add_probe(&self, inc: i64) -> Result<(), StoreError> {
+        let binds = [Big(inc), Small(PROBE_LANE)];
+        let text = "INSERT INTO lane (inc, lane, live, batch) VALUES ($1, $2, 1, 0)";
+        Stmt::<()>::new(text, &binds).execute(&mut *self.control().await?).await?;
+        Ok(())
+    }
+
+    async fn remove_probe(&self, inc: i64) -> Result<(), StoreError> {
+        let binds = [Big(inc), Small(PROBE_LANE)];
+        let text = "DELETE FROM lane WHERE inc = $1 AND lane = $2";
+        Stmt::<()>::new(text, &binds).execute(&mut *self.control().await?).await?;
+        Ok(())
+    }
+}
+
+impl Postgres {
+    async fn reads(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
+        self.inner.reads.get().await.map_err(|error| StoreError::Connect(error.to_string()))
+    }
+
+    async fn control(&self) -> Result<Object<AsyncPgConnection>, StoreError> {
+        self.inner.control.get().await.map_err(|error| StoreError::Connect(error.to_string()))
+    }
+}

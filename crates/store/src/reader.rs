@@ -1,0 +1,276 @@
+//! Reads: grouped look-ups for the shard drivers, which never wait, and plain ones.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use contract::{Key, Number, Rng, ShardId};
+use tokio::{sync::mpsc, time::Instant};
+
+use crate::{
+    backoff::Backoff,
+    engine::{Backend, Engine, with_engine},
+    error::StoreError,
+    rows::{Config, Contact, Cursor, Event, Job, Message, Outbox, Revoked, User},
+};
+
+/// Most keys of a round trip.
+pub const GROUP_MAX: usize = 256;
+/// Look-ups that may wait; more are answered [`StoreError::Busy`]. Above `jobs.max`, so that a shard
+/// that loads every job at once still fits.
+pub const WAITING_MAX: usize = 65_536;
+/// Most events [`Reader::events`] gives.
+pub const EVENTS_MAX: u32 = 128;
+/// How long a read is tried before its error is told.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_MOST: Duration = Duration::from_secs(1);
+
+/// What to look up, by primary key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    Contact(Number),
+    Message(Key),
+}
+
+/// A look-up for a shard driver.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadRequest {
+    pub shard: ShardId,
+    /// Comes back with the answer.
+    pub token: u64,
+    pub what: Read,
+}
+
+/// The row, or `None` when there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    Contact(Option<Contact>),
+    Message(Option<Message>),
+}
+
+/// Answer to a [`ReadRequest`].
+#[derive(Debug)]
+pub struct ReadAnswer {
+    pub shard: ShardId,
+    pub token: u64,
+    pub result: Result<Found, Arc<StoreError>>,
+}
+
+/// All that a new owner needs to go on with a shard.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct ShardLoad {
+    /// By id, so in the order they were accepted.
+    pub jobs: Vec<Job>,
+    pub outbox: Vec<Outbox>,
+    /// 0 when the log is empty.
+    pub max_event_seq: i64,
+    pub event_floor: i64,
+    pub cursors: Vec<Cursor>,
+}
+
+impl ShardLoad {
+    /// The number of the shard's next event: above all that were ever given, trimmed ones included.
+    #[must_use]
+    pub fn next_seq(&self) -> i64 {
+        let read_to = self.cursors.iter().map(|cursor| cursor.read_to).max().unwrap_or(0);
+        self.max_event_seq.max(self.event_floor).max(read_to) + 1
+    }
+}
+
+/// Reads. Clones share one queue and the database's read connections.
+#[derive(Clone)]
+pub struct Reader {
+    backend: Backend,
+    queue: mpsc::Sender<Waiting>,
+    rng: Arc<dyn Rng>,
+}
+
+struct Waiting {
+    request: ReadRequest,
+    to: mpsc::UnboundedSender<Vec<ReadAnswer>>,
+}
+
+impl Reader {
+    /// Starts the task that groups look-ups; it ends with the last clone.
+    pub(crate) fn start(backend: Backend, rng: Arc<dyn Rng>) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(group(backend.clone(), waiting, Arc::clone(&rng)));
+        Self { backend, queue, rng }
+    }
+
+    /// Looks a row up together with what else waits; never blocks. The answer comes to `to`, one
+    /// list a round trip; after [`PATIENCE`] it is an error.
+    pub fn submit(&self, request: ReadRequest, to: mpsc::UnboundedSender<Vec<ReadAnswer>>) {
+        if let Err(refused) = self.queue.try_send(Waiting { request, to }) {
+            let (mpsc::error::TrySendError::Full(waiting)
+            | mpsc::error::TrySendError::Closed(waiting)) = refused;
+            let ReadRequest { shard, token, .. } = waiting.request;
+            let result = Err(Arc::new(StoreError::Busy));
+            drop(waiting.to.send(vec![ReadAnswer { shard, token, result }]));
+        }
+    }
+
+    /// Everything of a shard but its messages and contacts. Read it after the claim is committed.
+    ///
+    /// # Errors
+    /// As all reads here: [`StoreError`] after [`PATIENCE`], or at once when a row is corrupt.
+    pub async fn load_shard(&self, shard: ShardId) -> Result<ShardLoad, StoreError> {
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.load_shard(shard).await)
+        })
+        .await
+    }
+
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn contact(
+        &self,
+        shard: ShardId,
+        number: Number,
+    ) -> Result<Option<Contact>, StoreError> {
+        match self.one(shard, Read::Contact(number)).await? {
+            Some(Found::Contact(row)) => Ok(row),
+            _ => Ok(None),
+        }
+    }
+
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn message(&self, shard: ShardId, key: Key) -> Result<Option<Message>, StoreError> {
+        match self.one(shard, Read::Message(key)).await? {
+            Some(Found::Message(row)) => Ok(row),
+            _ => Ok(None),
+        }
+    }
+
+    /// Events above `after_seq`, at most `limit` and [`EVENTS_MAX`].
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn events(
+        &self,
+        shard: ShardId,
+        after_seq: i64,
+        limit: u32,
+    ) -> Result<Vec<Event>, StoreError> {
+        let limit = i64::from(limit.min(EVENTS_MAX));
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.events(shard, after_seq, limit).await)
+        })
+        .await
+    }
+
+    /// All users, by name.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn users(&self) -> Result<Vec<User>, StoreError> {
+        let backend = &self.backend;
+        patiently(
+            &self.rng,
+            || async move { with_engine!(backend, engine => engine.users().await) },
+        )
+        .await
+    }
+
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn user(&self, name: &str) -> Result<Option<User>, StoreError> {
+        let backend = &self.backend;
+        patiently(
+            &self.rng,
+            || async move { with_engine!(backend, engine => engine.user(name).await) },
+        )
+        .await
+    }
+
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn config(&self, name: &str) -> Result<Option<Config>, StoreError> {
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.config(name).await)
+        })
+        .await
+    }
+
+    /// All revocations, expired ones included.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn revoked(&self) -> Result<Vec<Revoked>, StoreError> {
+        let backend = &self.backend;
+        patiently(
+            &self.rng,
+            || async move { with_engine!(backend, engine => engine.revoked().await) },
+        )
+        .await
+    }
+
+    async fn one(&self, shard: ShardId, what: Read) -> Result<Option<Found>, StoreError> {
+        let keys = [(shard, what)];
+        let found = look_up(&self.backend, &self.rng, &keys).await?;
+        Ok(found.into_iter().next())
+    }
+}
+
+/// Answers what has gathered while the last group was read.
+async fn group(backend: Backend, mut waiting: mpsc::Receiver<Waiting>, rng: Arc<dyn Rng>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
+        let keys: Vec<_> =
+            group.iter().map(|one: &Waiting| (one.request.shard, one.request.what)).collect();
+        let mut results = match look_up(&backend, &rng, &keys).await {
+            Ok(found) => found.into_iter().map(Ok).collect::<Vec<_>>().into_iter(),
+            Err(error) => {
+                let error = Arc::new(error);
+                vec![Err(error); group.len()].into_iter()
+            }
+        };
+        let mut lists: Vec<(mpsc::UnboundedSender<Vec<ReadAnswer>>, Vec<ReadAnswer>)> = Vec::new();
+        for Waiting { request, to } in group.drain(..) {
+            let Some(result) = results.next() else { break };
+            let answer = ReadAnswer { shard: request.shard, token: request.token, result };
+            match lists.iter_mut().find(|(known, _)| known.same_channel(&to)) {
+                Some((_, list)) => list.push(answer),
+                None => lists.push((to, vec![answer])),
+            }
+        }
+        for (to, list) in lists {
+            // A driver that is gone no longer wants to know.
+            drop(to.send(list));
+        }
+    }
+}
+
+async fn look_up(
+    backend: &Backend,
+    rng: &Arc<dyn Rng>,
+    keys: &[(ShardId, Read)],
+) -> Result<Vec<Found>, StoreError> {
+    patiently(rng, || async move { with_engine!(backend, engine => engine.look_up(keys).await) })
+        .await
+}
+
+/// Repeats a read while the database does not answer, for [`PATIENCE`].
+async fn patiently<T, F>(rng: &Arc<dyn Rng>, mut read: impl FnMut() -> F) -> Result<T, StoreError>
+where
+    F: Future<Output = Result<T, StoreError>>,
+{
+    let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST, Arc::clone(rng));
+    let until = Instant::now() + PATIENCE;
+    loop {
+        let result = match tokio::time::timeout_at(until, read()).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Database("no answer in time".to_owned())),
+        };
+        match result {
+            Err(error) if error.is_transient() && Instant::now() < until => {
+                tracing::warn!(%error, "A read is repeated");
+                backoff.wait().await;
+            }
+            result => return result,
+        }
+    }
+}

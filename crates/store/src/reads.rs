@@ -1,0 +1,108 @@
+//! The queries both engines share, in Diesel's language; each engine runs them its own way.
+
+use diesel::{dsl::auto_type, prelude::*};
+
+use crate::schema::{config, cursor, event, job, outbox, revoked, shard, user};
+
+#[auto_type(no_type_alias)]
+pub(crate) fn jobs(of: i16) -> _ {
+    job::table.filter(job::shard.eq(of)).order(job::id.asc()).select((
+        job::id,
+        job::key,
+        job::route_hash,
+        job::created_ms,
+        job::header,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn outboxes(of: i16) -> _ {
+    outbox::table
+        .filter(outbox::shard.eq(of))
+        .order((outbox::key.asc(), outbox::device.asc()))
+        .select((outbox::key, outbox::device, outbox::kind, outbox::payload))
+}
+
+/// The last event of a shard; the order uses the primary key.
+#[auto_type(no_type_alias)]
+pub(crate) fn last_event(of: i16) -> _ {
+    event::table.filter(event::shard.eq(of)).order(event::seq.desc()).select(event::seq).limit(1i64)
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn events(of: i16, after: i64, most: i64) -> _ {
+    event::table
+        .filter(event::shard.eq(of))
+        .filter(event::seq.gt(after))
+        .order(event::seq.asc())
+        .limit(most)
+        .select((
+            event::seq,
+            event::kind,
+            event::route_hash,
+            event::msg_key,
+            event::held,
+            event::created_ms,
+            event::body,
+        ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn cursors(of: i16) -> _ {
+    cursor::table.filter(cursor::shard.eq(of)).order(cursor::endpoint.asc()).select((
+        cursor::endpoint,
+        cursor::read_to,
+        cursor::holes,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn event_floor(of: i16) -> _ {
+    shard::table.filter(shard::id.eq(of)).select(shard::event_floor)
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn shards() -> _ {
+    shard::table.order(shard::id.asc()).select((
+        shard::id,
+        shard::owner_inc,
+        shard::epoch,
+        shard::event_floor,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn configs<'a>(name: &'a [u8]) -> _ {
+    config::table.filter(config::name.eq(name)).select((
+        config::name,
+        config::version,
+        config::document,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn users() -> _ {
+    user::table.order(user::name.asc()).select((
+        user::name,
+        user::password_hash,
+        user::admin,
+        user::must_change,
+        user::not_before,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn user_named<'a>(name: &'a [u8]) -> _ {
+    user::table.filter(user::name.eq(name)).select((
+        user::name,
+        user::password_hash,
+        user::admin,
+        user::must_change,
+        user::not_before,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn revocations() -> _ {
+    revoked::table.order(revoked::rand.asc()).select((revoked::rand, revoked::expires))
+}

@@ -1,0 +1,163 @@
+//! Which database, and how it is used.
+
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+
+use crate::error::StoreError;
+
+/// Most writes a transaction takes; larger ones save nothing and delay whoever waits.
+pub const BATCH_MAX: usize = 256;
+/// Most lanes of an incarnation; a lane is a connection.
+pub const LANES_MAX: usize = 16;
+/// Default of [`Settings::connect_timeout`].
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How to open a [`crate::Store`].
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub url: DatabaseUrl,
+    /// Parallel committers, at most [`LANES_MAX`]. `None`: measured at start. SQLite has one.
+    pub lanes: Option<usize>,
+    /// Writes a transaction, at most [`BATCH_MAX`]; 1 switches group commit off.
+    pub batch_max: usize,
+    /// Accept a database that loses acknowledged writes in a power failure. SQLite then also runs
+    /// with `synchronous=NORMAL`.
+    pub unsafe_durability: bool,
+    /// For one connection attempt.
+    pub connect_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults for a database.
+    #[must_use]
+    pub fn new(url: DatabaseUrl) -> Self {
+        Self {
+            url,
+            lanes: None,
+            batch_max: BATCH_MAX,
+            unsafe_durability: false,
+            connect_timeout: CONNECT_TIMEOUT,
+        }
+    }
+}
+
+/// The address of a database. Neither `Debug` nor `Display` shows a password.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    /// `sqlite:PATH`
+    Sqlite(PathBuf),
+    /// `postgres://user:password@host:port/name`
+    Postgres(Box<tokio_postgres::Config>),
+}
+
+impl DatabaseUrl {
+    /// PostgreSQL from its parts, none of them escaped.
+    #[must_use]
+    pub fn postgres(host: &str, port: u16, user: &str, password: &str, name: &str) -> Self {
+        let mut config = tokio_postgres::Config::new();
+        config.host(host).port(port).user(user).dbname(name);
+        if !password.is_empty() {
+            config.password(password);
+        }
+        Self::Postgres(Box::new(config))
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self, StoreError> {
+        let bad = |why: &str| StoreError::Address(why.to_owned());
+        let (scheme, rest) = text
+            .split_once(':')
+            .ok_or_else(|| bad("it starts with neither sqlite: nor postgres:"))?;
+        match scheme {
+            "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
+                "" | ":memory:" => Err(bad("sqlite: needs the path of a file")),
+                path => Ok(Self::Sqlite(path.into())),
+            },
+            "postgres" | "postgresql" => {
+                // The parser's own message may repeat parts of the address, the password included.
+                let config: tokio_postgres::Config = text.parse().map_err(|_| {
+                    bad("it is not of the form postgres://user:password@host:port/name")
+                })?;
+                if config.get_hosts().is_empty() || config.get_dbname().is_none_or(str::is_empty) {
+                    return Err(bad("postgres: needs a host and the name of a database"));
+                }
+                Ok(Self::Postgres(Box::new(config)))
+            }
+            "mysql" | "mariadb" => Err(StoreError::Unsupported("MySQL")),
+            _ => Err(bad("it starts with neither sqlite: nor postgres:")),
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(config) => {
+                f.write_str("postgres://")?;
+                for (n, host) in config.get_hosts().iter().enumerate() {
+                    f.write_str(if n == 0 { "" } else { "," })?;
+                    match host {
+                        tokio_postgres::config::Host::Tcp(name) => f.write_str(name)?,
+                        #[cfg(unix)]
+                        tokio_postgres::config::Host::Unix(path) => {
+                            write!(f, "{}", path.display())?
+                        }
+                    }
+                    match config.get_ports().get(n).or(config.get_ports().first()) {
+                        Some(port) => write!(f, ":{port}")?,
+                        None => {}
+                    }
+                }
+                write!(f, "/{}", config.get_dbname().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_shows_no_password() {
+        let url: DatabaseUrl = "postgres://me:s3cret@db.example:5433/gateway".parse().unwrap();
+        for text in [format!("{url}"), format!("{url:?}"), format!("{:?}", Settings::new(url))] {
+            assert!(text.contains("postgres://db.example:5433/gateway"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+        let error = "postgres://me:s3cret@[::1/x".parse::<DatabaseUrl>().unwrap_err();
+        assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_refused_with_its_reason() {
+        for (text, code) in [
+            ("", "store_address"),
+            ("data/x.db", "store_address"),
+            ("sqlite:", "store_address"),
+            ("sqlite::memory:", "store_address"),
+            ("postgres://host", "store_address"),
+            ("mysql://root@host/name", "store_unsupported"),
+            ("oracle:x", "store_address"),
+        ] {
+            assert_eq!(text.parse::<DatabaseUrl>().unwrap_err().code(), code, "{text}");
+        }
+        assert_eq!(
+            "sqlite:///var/x.db".parse::<DatabaseUrl>().unwrap(),
+            DatabaseUrl::Sqlite("/var/x.db".into())
+        );
+        assert_eq!(
+            "sqlite:data/x.db".parse::<DatabaseUrl>().unwrap(),
+            DatabaseUrl::Sqlite("data/x.db".into())
+        );
+    }
+}

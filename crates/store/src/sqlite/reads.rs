@@ -1,0 +1,110 @@
+//! Reads, on the read connection. Look-ups go one by one: a cached statement by primary key costs a
+//! few microseconds, and the whole group is one hop to the thread.
+
+use contract::ShardId;
+use diesel::{
+    OptionalExtension, RunQueryDsl, SqliteConnection,
+    sql_types::{BigInt, Binary, Nullable},
+};
+
+use crate::{
+    codec,
+    error::StoreError,
+    reader::{Found, Read, ShardLoad},
+    reads,
+    rows::{Config, Event, Revoked, Shard, User},
+    sqlite::stmt::{
+        Bind::{Bytes, Small},
+        Stmt,
+    },
+};
+
+pub(crate) fn look_up(
+    conn: &mut SqliteConnection,
+    keys: &[(ShardId, Read)],
+) -> Result<Vec<Found>, StoreError> {
+    keys.iter().map(|(shard, what)| one(conn, *shard, *what)).collect()
+}
+
+fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found, StoreError> {
+    match what {
+        Read::Contact(number) => {
+            let rows: Vec<codec::ContactColumns> = Stmt::<(Nullable<Binary>, BigInt)>::new(
+                "SELECT wa_id, checked_ms FROM contact WHERE shard = ? AND number = ?",
+                &[Small(shard.get()), Bytes(number.as_bytes())],
+            )
+            .load(conn)?;
+            let row = rows.into_iter().next();
+            Ok(Found::Contact(row.map(|row| codec::contact(number, row)).transpose()?))
+        }
+        Read::Message(key) => {
+            let rows: Vec<codec::MessageColumns> = Stmt::<(BigInt, Binary, Binary)>::new(
+                "SELECT created_ms, body_hash, body FROM message WHERE shard = ? AND key = ?",
+                &[Small(shard.get()), Bytes(key.as_bytes())],
+            )
+            .load(conn)?;
+            let row = rows.into_iter().next();
+            Ok(Found::Message(row.map(|row| codec::message(key, row)).transpose()?))
+        }
+    }
+}
+
+pub(crate) fn load_shard(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+) -> Result<ShardLoad, StoreError> {
+    let id = shard.get();
+    let jobs: Vec<codec::JobColumns> = reads::jobs(id).load(conn)?;
+    let outbox: Vec<codec::OutboxColumns> = reads::outboxes(id).load(conn)?;
+    let cursors: Vec<codec::CursorColumns> = reads::cursors(id).load(conn)?;
+    Ok(ShardLoad {
+        jobs: jobs.into_iter().map(codec::job).collect::<Result<_, _>>()?,
+        outbox: outbox
+            .into_iter()
+            .map(|row| codec::outbox(shard, row))
+            .collect::<Result<_, _>>()?,
+        max_event_seq: reads::last_event(id).first(conn).optional()?.unwrap_or(0),
+        event_floor: reads::event_floor(id).first(conn)?,
+        cursors: cursors.into_iter().map(codec::cursor).collect(),
+    })
+}
+
+pub(crate) fn events(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    after_seq: i64,
+    limit: i64,
+) -> Result<Vec<Event>, StoreError> {
+    let rows: Vec<codec::EventColumns> = reads::events(shard.get(), after_seq, limit).load(conn)?;
+    rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) fn shards(conn: &mut SqliteConnection) -> Result<Vec<Shard>, StoreError> {
+    let rows: Vec<codec::ShardColumns> = reads::shards().load(conn)?;
+    rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) fn users(conn: &mut SqliteConnection) -> Result<Vec<User>, StoreError> {
+    let rows: Vec<codec::UserColumns> = reads::users().load(conn)?;
+    rows.into_iter().map(codec::user).collect()
+}
+
+pub(crate) fn user(conn: &mut SqliteConnection, name: &str) -> Result<Option<User>, StoreError> {
+    let row: Option<codec::UserColumns> =
+        reads::user_named(name.as_bytes()).first(conn).optional()?;
+    row.map(codec::user).transpose()
+}
+
+pub(crate) fn config(
+    conn: &mut SqliteConnection,
+    name: &str,
+) -> Result<Option<Config>, StoreError> {
+    let row: Option<codec::ConfigColumns> =
+        reads::configs(name.as_bytes()).first(conn).optional()?;
+    row.map(codec::config).transpose()
+}
+
+pub(crate) fn revoked(conn: &mut SqliteConnection) -> Result<Vec<Revoked>, StoreError> {
+    let rows: Vec<codec::RevokedColumns> = reads::revocations().load(conn)?;
+    rows.into_iter().map(codec::revoked).collect()
+}

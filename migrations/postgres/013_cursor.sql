@@ -1,0 +1,10 @@
+-- How far an endpoint has got in a shard's log.
+CREATE TABLE IF NOT EXISTS "cursor" (
+    "endpoint" smallint NOT NULL,
+    "shard" smallint NOT NULL,
+    "read_to" bigint NOT NULL,
+    "holes" bytea NOT NULL,
+    PRIMARY KEY ("endpoint", "shard")
+) WITH (
+    fillfactor = 30
+);
