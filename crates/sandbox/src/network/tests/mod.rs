@@ -1,5 +1,7 @@
 //! Promises of the machine, told in the roles of a coreapp, a phone and a test.
 
+mod seeds;
+
 use bytes::Bytes;
 use contract::{Code, Number, Route};
 use rpc::upstream::{self as wire, down::Item, refused::Class};
