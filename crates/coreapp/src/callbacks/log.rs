@@ -1,0 +1,30 @@
+//! What the dispatcher needs of the event log: pages of it, and a place for its cursor.
+
+use contract::ShardId;
+use futures_util::future::BoxFuture;
+use store::rows::{Cursor, Event};
+
+/// A page or a cursor did not get through. The dispatcher repeats; the text is for the log.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LogError(pub String);
+
+/// The event log as one dispatcher sees it. Called a few times a second and shard, hence boxed.
+pub trait Log: Send + Sync + 'static {
+    /// At most `limit` committed events after `after`, ascending. An event that is left out
+    /// between two others, or below a number known to be committed, does not exist any more.
+    fn page(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<Event>, LogError>>;
+
+    /// Stores a cursor; answered when it is on disk.
+    fn save(
+        &self,
+        shard: ShardId,
+        epoch: i64,
+        cursor: Cursor,
+    ) -> BoxFuture<'static, Result<(), LogError>>;
+}
