@@ -108,6 +108,7 @@ impl Store {
     /// Starts the lanes of an incarnation that has joined with [`Facts::lanes`] lanes, once. Must be
     /// called within a runtime.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "every lane keeps a share of it")]
     pub fn start_lanes(&self, inc: i64, feed: Arc<dyn Feed>) -> Lanes {
         let lanes = self.facts.lanes;
         with_engine!(&self.backend, engine => {

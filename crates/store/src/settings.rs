@@ -103,12 +103,11 @@ impl fmt::Display for DatabaseUrl {
                         tokio_postgres::config::Host::Tcp(name) => f.write_str(name)?,
                         #[cfg(unix)]
                         tokio_postgres::config::Host::Unix(path) => {
-                            write!(f, "{}", path.display())?
+                            write!(f, "{}", path.display())?;
                         }
                     }
-                    match config.get_ports().get(n).or(config.get_ports().first()) {
-                        Some(port) => write!(f, ":{port}")?,
-                        None => {}
+                    if let Some(port) = config.get_ports().get(n).or(config.get_ports().first()) {
+                        write!(f, ":{port}")?;
                     }
                 }
                 write!(f, "/{}", config.get_dbname().unwrap_or_default())

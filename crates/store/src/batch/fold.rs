@@ -176,4 +176,3 @@ impl<K: Ord + Copy, R: Copy> Keyed<K, R> {
         self.0.iter().filter(|(_, fate)| matches!(fate, Fate::Delete)).map(|(key, _)| key)
     }
 }
-

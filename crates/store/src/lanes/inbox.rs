@@ -190,7 +190,8 @@ fn move_up_to(
     most: usize,
 ) {
     while to.len() < len
-        && let Some(item) = from.pop_front_if(|item| *bytes == 0 || *bytes + item.bytes <= most)
+        && from.front().is_some_and(|item| to.is_empty() || *bytes + item.bytes <= most)
+        && let Some(item) = from.pop_front()
     {
         *bytes += item.bytes;
         to.push(item);

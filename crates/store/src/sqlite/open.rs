@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -51,17 +51,17 @@ impl Sqlite {
         let lock = Arc::new(lock(&path).await?);
         let durable = !settings.unsafe_durability;
         let opened =
-            tokio::task::spawn_blocking(move || Self::open_locked(path, &lock, durable)).await;
+            tokio::task::spawn_blocking(move || Self::open_locked(&path, &lock, durable)).await;
         opened.map_err(|error| StoreError::Connect(error.to_string()))?
     }
 
     fn open_locked(
-        path: PathBuf,
+        path: &Path,
         lock: &Arc<File>,
         durable: bool,
     ) -> Result<(Self, Found), StoreError> {
         let synchronous = if durable { "FULL" } else { "NORMAL" };
-        let mut first = connect(&path, COMMON)?;
+        let mut first = connect(path, COMMON)?;
         let journal = one::<Text, String>(&mut first, "PRAGMA journal_mode = WAL")?;
         if journal != "wal" {
             return Err(StoreError::Durability { setting: "journal_mode", value: journal });
@@ -70,7 +70,7 @@ impl Sqlite {
         let version = one::<Text, String>(&mut first, "SELECT sqlite_version()")?;
         drop(first);
 
-        let of_writer = path.clone();
+        let of_writer = path.to_owned();
         let writer = Worker::start("store-writer", Arc::clone(lock), move || {
             let pragmas = format!("{COMMON} {WRITER} PRAGMA synchronous = {synchronous};");
             let mut conn = connect(&of_writer, &pragmas)?;
@@ -81,13 +81,13 @@ impl Sqlite {
             }
             Ok(conn)
         })?;
-        let of_reader = path.clone();
+        let of_reader = path.to_owned();
         let reader = Worker::start("store-reader", Arc::clone(lock), move || {
             connect(&of_reader, &format!("{COMMON} {READER}"))
         })?;
         let checkpoints = Checkpoints::start(
             Arc::clone(lock),
-            connect(&path, &format!("{COMMON} PRAGMA synchronous = {synchronous};"))?,
+            connect(path, &format!("{COMMON} PRAGMA synchronous = {synchronous};"))?,
             writer.clone(),
         )?;
         let found = Found {
