@@ -1,0 +1,207 @@
+//! A gateway as a process, a client and a webhook: what black-box tests speak with.
+
+#![expect(dead_code, reason = "each test binary uses its part")]
+
+use std::{
+    process::Stdio,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+    time::{Instant, timeout},
+};
+
+pub mod webhook;
+
+pub const PASSWORD: &str = "Bl4ck-box!";
+/// Longest wait for anything; a debug build on a busy machine is slow.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// `heliograph up` on free ports.
+pub struct Gateway {
+    child: Child,
+    pub directory: Arc<tempfile::TempDir>,
+    pub http: u16,
+    pub sandbox: u16,
+    pub output: Arc<Mutex<String>>,
+    token: String,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    /// Code of the first error.
+    pub fn code(&self) -> Option<u64> {
+        self.body.pointer("/errors/0/code")?.as_u64()
+    }
+}
+
+impl Gateway {
+    /// A new one, logged in.
+    pub async fn start() -> Self {
+        let mut gateway = Self::start_in(Arc::new(tempfile::tempdir().unwrap())).await;
+        let login = gateway.login("secret", &json!({ "new_password": PASSWORD })).await;
+        assert_eq!(login.status, StatusCode::OK, "{}", login.body);
+        gateway.settings(json!({"callback_backoff_delay_ms": 50})).await;
+        gateway
+    }
+
+    /// One on the data of another.
+    pub async fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
+        let [https, http, sandbox, receiver] = free_ports().await;
+        let mut child = up(&directory, https, http, sandbox, receiver).spawn().unwrap();
+        let output = Arc::<Mutex<String>>::default();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (ready, is_ready) = tokio::sync::oneshot::channel();
+        let shared = output.clone();
+        tokio::spawn(async move {
+            let mut ready = Some(ready);
+            while let Ok(Some(line)) = lines.next_line().await {
+                let last = line.contains("Ctrl-C");
+                let mut output = shared.lock().unwrap();
+                output.push_str(&line);
+                output.push('\n');
+                if last && let Some(ready) = ready.take() {
+                    ready.send(()).unwrap_or_default();
+                }
+            }
+        });
+        timeout(PATIENCE, is_ready).await.expect("not ready in time").expect("ended at start");
+        Self { child, directory, http, sandbox, output, token: String::new() }
+    }
+
+    pub async fn login(&mut self, password: &str, body: &Value) -> Answer {
+        let basic = STANDARD.encode(format!("admin:{password}"));
+        let authorization = format!("Basic {basic}");
+        let answer =
+            call(self.http, "POST", "/v1/users/login", &authorization, &body.to_string()).await;
+        if let Some(token) = answer.body.pointer("/users/0/token").and_then(Value::as_str) {
+            self.token = format!("Bearer {token}");
+        }
+        answer
+    }
+
+    pub async fn settings(&self, patch: Value) {
+        let answer = self.call("PATCH", "/v1/settings/application", &patch.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
+    pub async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
+        call(self.http, method, path, &self.token, body).await
+    }
+
+    /// Sends a text; gives its id.
+    pub async fn send(&self, to: &str, text: &str) -> String {
+        let body = json!({"to": to, "type": "text", "text": {"body": text}}).to_string();
+        let answer = self.call("POST", "/v1/messages", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        answer.body.pointer("/messages/0/id").unwrap().as_str().unwrap().to_owned()
+    }
+
+    /// What a phone has got, as the texts of its messages.
+    pub async fn texts_at(&self, phone: &str) -> Vec<String> {
+        let path = format!("/phones/{phone}/messages");
+        let answer = call(self.sandbox, "GET", &path, "", "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let messages = answer.body["messages"].as_array().unwrap().clone();
+        let text =
+            |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
+        messages.iter().filter_map(text).collect()
+    }
+
+    /// The customer writes.
+    pub async fn write_from(&self, phone: &str, text: &str) {
+        let body = json!({"type": "text", "text": {"body": text}}).to_string();
+        let path = format!("/phones/{phone}/messages");
+        let answer = call(self.sandbox, "POST", &path, "", &body).await;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+    }
+
+    /// SIGTERM; gives the exit status.
+    pub async fn stop(mut self) -> (std::process::ExitStatus, Arc<tempfile::TempDir>) {
+        let pid = self.child.id().unwrap().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        let status = timeout(PATIENCE, self.child.wait()).await.expect("did not stop").unwrap();
+        (status, self.directory.clone())
+    }
+}
+
+/// The command, not yet started.
+pub fn up(
+    directory: &tempfile::TempDir,
+    https: u16,
+    http: u16,
+    sandbox: u16,
+    receiver: u16,
+) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command.arg("up").arg("--data-dir").arg(directory.path());
+    let ports =
+        [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
+    for (option, port) in ports {
+        command.arg(option).arg(format!("127.0.0.1:{port}"));
+    }
+    command
+        .current_dir(directory.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true);
+    command
+}
+
+pub async fn free_ports() -> [u16; 4] {
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    }
+    std::array::from_fn(|n| held[n].local_addr().unwrap().port())
+}
+
+/// One call on a connection of its own.
+pub async fn call(port: u16, method: &str, path: &str, authorization: &str, body: &str) -> Answer {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "gateway")
+        .header("content-type", "application/json");
+    if !authorization.is_empty() {
+        request = request.header("authorization", authorization);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let response =
+        timeout(PATIENCE, sender.send_request(request)).await.expect("no answer").unwrap();
+    let (status, headers) = (response.status(), response.headers().clone());
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Answer { status, headers, body }
+}
+
+/// Waits until `condition` gives something.
+pub async fn until<T>(what: &str, mut condition: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

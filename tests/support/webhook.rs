@@ -1,0 +1,106 @@
+//! A webhook that answers as it is told and remembers what it got.
+
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+#[derive(Default)]
+struct Inner {
+    /// Answers of the next POSTs; 200 when it is empty.
+    answers: VecDeque<StatusCode>,
+    /// Callbacks that were answered 200.
+    taken: Vec<Value>,
+    refused: usize,
+}
+
+pub struct Webhook {
+    pub port: u16,
+    inner: Arc<Mutex<Inner>>,
+    task: JoinHandle<()>,
+}
+
+impl Webhook {
+    pub async fn start() -> Self {
+        Self::start_on(0).await
+    }
+
+    pub async fn start_on(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let inner = Arc::<Mutex<Inner>>::default();
+        let shared = inner.clone();
+        let task = tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let inner = shared.clone();
+                let service = service_fn(move |request| answer(inner.clone(), request));
+                tokio::spawn(async move {
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await
+                });
+            }
+        });
+        Self { port, inner, task }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}/callback", self.port)
+    }
+
+    /// The next `times` POSTs get this answer.
+    pub fn answer_next(&self, times: usize, status: StatusCode) {
+        self.inner.lock().unwrap().answers.extend(std::iter::repeat_n(status, times));
+    }
+
+    /// How many POSTs were not answered 200.
+    pub fn refused(&self) -> usize {
+        self.inner.lock().unwrap().refused
+    }
+
+    /// Statuses of a message in the order they came, repeats included.
+    pub fn statuses_of(&self, id: &str) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        let statuses = inner.taken.iter().filter_map(|callback| callback["statuses"].as_array());
+        let mine = statuses.flatten().filter(|status| status["id"] == id);
+        mine.map(|status| status["status"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Texts that customers wrote, in the order they came.
+    pub fn texts(&self) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        let messages = inner.taken.iter().filter_map(|callback| callback["messages"].as_array());
+        let text = |message: &Value| message.pointer("/text/body")?.as_str().map(str::to_owned);
+        messages.flatten().filter_map(text).collect()
+    }
+}
+
+impl Drop for Webhook {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn answer(
+    inner: Arc<Mutex<Inner>>,
+    request: Request<Incoming>,
+) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let body = request.into_body().collect().await.unwrap().to_bytes();
+    let mut inner = inner.lock().unwrap();
+    let status = inner.answers.pop_front().unwrap_or(StatusCode::OK);
+    if status == StatusCode::OK {
+        inner.taken.push(serde_json::from_slice(&body).unwrap());
+    } else {
+        inner.refused += 1;
+    }
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = status;
+    Ok(response)
+}
