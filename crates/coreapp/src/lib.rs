@@ -1,1 +1,27 @@
 //! The engine: queue, contacts, delivery, event log and callbacks. One folder a concern.
+//!
+//! [`start`] puts the parts together and gives them to each other; nothing else here knows more
+//! than its neighbours.
+
+mod callbacks;
+mod cluster;
+mod config;
+mod contacts;
+mod control;
+mod delivery;
+mod egress;
+mod gauges;
+mod intake;
+mod log;
+mod metrics;
+mod rpc;
+mod run;
+mod settings;
+mod shard;
+mod start;
+mod upkeep;
+
+pub use cluster::JoinError;
+pub use config::{Args, Config, PORT};
+pub use run::main;
+pub use start::{Env, Running, StartError, start};

@@ -100,7 +100,7 @@ struct World {
     coming: BinaryHeap<Reverse<(u64, u64, Coming)>>,
     number: u64,
     outcomes: Vec<Outcome>,
-    flying: HashSet<(ShardId, Route)>,
+    flying: HashSet<(ShardId, u64, Route)>,
     in_flight: usize,
     committed: u64,
     refusals: HashMap<(ShardId, i64), u64>,
@@ -212,10 +212,10 @@ impl World {
     fn perform(&mut self, output: Output) {
         match output {
             Output::Post(post) => {
-                let Spot { shard, seq, .. } = post.spot;
+                let Spot { shard, lease, seq } = post.spot;
                 let (event, _) = &self.logs[&shard][usize::try_from(seq).unwrap() - 1];
                 assert_eq!(event.body, post.body, "the body of another event");
-                let free = self.flying.insert((shard, event.route));
+                let free = self.flying.insert((shard, lease, event.route));
                 assert!(free, "two of one conversation in flight");
                 self.in_flight += 1;
                 assert!(self.in_flight <= self.plan.concurrency);
@@ -234,8 +234,9 @@ impl World {
                 let took = 1 + self.dice.roll(30);
                 self.come(took, Coming::Save(shard, lease, read_to, holes));
             }
-            Output::Released { shard, .. } => {
-                self.flying.retain(|(of, _)| *of != shard);
+            Output::Released { shard, saved } => {
+                // As after a crash: what was settled since the last save comes again.
+                self.crashes += u32::from(!saved);
                 self.attach(shard);
             }
             Output::Breaker(change) => self.changes.push(change),
@@ -304,7 +305,7 @@ impl World {
     fn finish(&mut self, spot: Spot, outcome: Outcome) {
         let (shard, seq) = (spot.shard, spot.seq);
         let route = self.logs[&shard][usize::try_from(seq).unwrap() - 1].0.route;
-        self.flying.remove(&(shard, route));
+        self.flying.remove(&(shard, spot.lease, route));
         self.in_flight -= 1;
         if outcome == Outcome::Delivered {
             self.received(shard, seq);

@@ -39,17 +39,19 @@ impl Target {
         };
         let authority = uri.authority().ok_or(EgressError::Url("it has no host"))?;
         let host = authority.host().to_ascii_lowercase();
-        let port = match authority.port_u16() {
-            Some(0) => return Err(EgressError::Url("its port is 0")),
-            Some(port) => port,
-            None if authority.as_str().ends_with(':') || authority.port().is_none() => {
+        let after_user = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let port = match after_user.get(host.len()..).unwrap_or_default() {
+            "" | ":" => {
                 if tls {
                     443
                 } else {
                     80
                 }
             }
-            None => return Err(EgressError::Url("its port is not a number below 65536")),
+            port => match port.trim_start_matches(':').parse() {
+                Ok(0) | Err(_) => return Err(EgressError::Url("its port is not 1 to 65535")),
+                Ok(port) => port,
+            },
         };
         let literal = match literal::read(&host) {
             Host::Address(address) => Some(address),
@@ -65,7 +67,6 @@ impl Target {
         {
             return Err(Allow::denied(&host, address, class));
         }
-        let after_user = authority.as_str().rsplit('@').next().unwrap_or_default();
         let path = uri.path_and_query().map_or("/", |path| path.as_str());
         Ok(Self {
             tls,

@@ -1,0 +1,9 @@
+//! Membership: one coreapp owns all shards for now; a live one of another name refuses to share.
+
+pub(crate) mod beat;
+mod join;
+mod tick;
+
+pub use join::JoinError;
+pub(crate) use join::{Me, join};
+pub(crate) use tick::{Lost, tick};

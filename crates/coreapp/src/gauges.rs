@@ -1,0 +1,33 @@
+//! Brings the gauges up to date whenever the metrics are read.
+
+use std::sync::Arc;
+
+use telemetry::metrics::Family;
+
+use crate::{intake::Gate, metrics::Metrics, shard::effects::Window};
+
+/// What is read at the moment of asking.
+pub(crate) struct Gauges {
+    pub registry: telemetry::metrics::Metrics,
+    pub metrics: Metrics,
+    pub gate: Arc<Gate>,
+    pub window: Arc<Window>,
+}
+
+impl Gauges {
+    /// As data.
+    pub(crate) fn snapshot(&self) -> Vec<Family> {
+        self.refresh();
+        self.registry.snapshot()
+    }
+
+    /// As Prometheus text.
+    pub(crate) fn render(&self) -> String {
+        self.refresh();
+        self.registry.render_prometheus()
+    }
+
+    fn refresh(&self) {
+        self.metrics.levels(self.gate.jobs(), self.gate.peak(), self.window.taken());
+    }
+}

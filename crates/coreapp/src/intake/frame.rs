@@ -1,0 +1,96 @@
+//! From a frame on the wire to one that a shard can take.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use contract::{ApiError, Clock, Code, Key, Number, Route, message};
+use rpc::coreapp::SendFrame;
+use tokio::time::Instant;
+
+use super::Quota;
+use crate::{
+    cluster::beat::Beat,
+    shard::{
+        effects::{Frame, ReplyTo},
+        task::Drivers,
+    },
+};
+
+/// A key further than this from our clock is refused, seconds.
+const KEY_SKEW_S: i64 = 10 * 60;
+/// How long a caller waits who does not say.
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest `input` and `to`, bytes.
+const INPUT_MAX: usize = 64;
+
+/// What every way in shares.
+pub(crate) struct Intake {
+    pub drivers: Drivers,
+    pub clock: Arc<dyn Clock>,
+    pub messages: Quota,
+    pub beat: Arc<Beat>,
+}
+
+impl Intake {
+    /// Checks what can be checked without the shard.
+    ///
+    /// # Errors
+    /// What is wrong with the frame, or with this node, or that the quota is used up.
+    pub(crate) fn check(
+        &self,
+        frame: SendFrame,
+        reply: ReplyTo,
+    ) -> Result<Frame, (ReplyTo, ApiError)> {
+        match self.parts(&frame) {
+            Err(error) => Err((reply, error)),
+            Ok((key, to, category)) => Ok(Frame {
+                key,
+                to,
+                route: Route::of(&to),
+                input: frame.input,
+                category,
+                message: frame.message,
+                attempt: frame.attempt,
+                deadline: Instant::now() + timeout(frame.timeout_ms),
+                reply,
+            }),
+        }
+    }
+
+    fn parts(&self, frame: &SendFrame) -> Result<(Key, Number, message::Category), ApiError> {
+        self.messages.take()?;
+        self.beat.answers()?;
+        let invalid = |details: String| ApiError::new(Code::INVALID, details);
+        let key = Key::from_bytes(&frame.key)
+            .ok()
+            .filter(|_| frame.key.len() == contract::id::OWN_KEY_LEN)
+            .ok_or_else(|| invalid("'key' must be 9 bytes".to_owned()))?;
+        let skew_s = i64::from(key.minted_s()) - self.clock.unix_s();
+        if skew_s.abs() > KEY_SKEW_S {
+            return Err(invalid(format!(
+                "'key' was minted {skew_s} s off this coreapp's clock, at most {KEY_SKEW_S} are \
+                 allowed; check the clocks of both hosts"
+            )));
+        }
+        if frame.input.len() > INPUT_MAX {
+            return Err(invalid(format!("'input' has more than {INPUT_MAX} bytes")));
+        }
+        let to = Number::from_digits(frame.to.as_bytes())
+            .map_err(|error| invalid(format!("'to': {error}")))?;
+        Ok((key, to, message::validate(&frame.message)?))
+    }
+
+    /// Hands frames to the drivers of their shards, in order.
+    pub(crate) async fn submit(&self, frames: Vec<Frame>) {
+        let mut by_driver: BTreeMap<usize, Vec<Frame>> = BTreeMap::new();
+        for frame in frames {
+            by_driver.entry(self.drivers.index(frame.route.shard())).or_default().push(frame);
+        }
+        for (driver, frames) in by_driver {
+            self.drivers.submit(driver, frames).await;
+        }
+    }
+}
+
+fn timeout(ms: u32) -> Duration {
+    if ms == 0 { DEFAULT_TIMEOUT } else { Duration::from_millis(ms.into()).min(DEFAULT_TIMEOUT) }
+}

@@ -1,0 +1,10 @@
+//! The way in: what a frame must be before a shard sees it, and the gates that refuse.
+
+mod frame;
+mod gate;
+pub(crate) mod pipe;
+mod quota;
+
+pub(crate) use frame::Intake;
+pub(crate) use gate::Gate;
+pub(crate) use quota::Quota;

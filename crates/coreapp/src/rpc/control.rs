@@ -1,0 +1,191 @@
+//! Port 6252: directory, administration, operation.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use ::rpc::coreapp::{
+    CredentialRequest, CredentialResponse, GetSettingsRequest, HealthRequest, HealthResponse,
+    Metric, NodeHealth, PatchSettingsRequest, ResetSettingsRequest, RevokeTokenRequest,
+    RevokeTokenResponse, Sample, SetPasswordRequest, SetPasswordResponse, Settings, Snapshot,
+    StatsRequest, StatsResponse, WatchRequest, admin_server::Admin,
+    directory_server::Directory as DirectoryApi, ops_server::Ops,
+};
+use ::rpc::error::to_status;
+use contract::{ApiError, Code};
+use futures_util::Stream;
+use store::rows::Revoked;
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::{
+    control::{Control, Directory},
+    gauges::Gauges,
+};
+
+/// A sign of life at least this often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// Messages a slow webapp may be behind; then its stream waits.
+const QUEUE: usize = 8;
+/// Longest user name and hash taken, bytes.
+const TEXT_MAX: usize = 512;
+
+/// See the proto.
+#[derive(Clone)]
+pub(crate) struct ControlService {
+    pub control: Arc<Control>,
+    pub node: String,
+    pub connected: watch::Receiver<bool>,
+    pub gauges: Arc<Gauges>,
+}
+
+#[tonic::async_trait]
+impl DirectoryApi for ControlService {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<Snapshot, Status>> + Send>>;
+
+    async fn credential(
+        &self,
+        request: Request<CredentialRequest>,
+    ) -> Result<Response<CredentialResponse>, Status> {
+        let name = request.into_inner().user;
+        let user =
+            self.control.user(&name).await.ok_or_else(|| {
+                to_status(ApiError::new(Code::NOT_FOUND, "no user has this name"))
+            })?;
+        Ok(Response::new(CredentialResponse {
+            role: crate::control::role(&user).into(),
+            user: user.name,
+            password_hash: user.password_hash,
+            must_change: user.must_change,
+        }))
+    }
+
+    async fn watch(
+        &self,
+        request: Request<WatchRequest>,
+    ) -> Result<Response<Self::WatchStream>, Status> {
+        let webapp = request.into_inner().webapp;
+        tracing::info!(webapp, "a webapp watches the directory");
+        let (out, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(feed(self.control.directory(), out));
+        Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
+    }
+}
+
+async fn feed(
+    mut directory: watch::Receiver<Directory>,
+    out: mpsc::Sender<Result<Snapshot, Status>>,
+) {
+    let mut known: Option<Directory> = None;
+    loop {
+        let now = directory.borrow_and_update().clone();
+        let snapshot = now.since(known.as_ref());
+        if out.send(Ok(snapshot)).await.is_err() {
+            return;
+        }
+        known = Some(now);
+        tokio::select! {
+            changed = directory.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+            }
+            () = tokio::time::sleep(HEARTBEAT) => {}
+            () = out.closed() => return,
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl Admin for ControlService {
+    async fn get_settings(
+        &self,
+        _request: Request<GetSettingsRequest>,
+    ) -> Result<Response<Settings>, Status> {
+        Ok(Response::new(self.settings().await))
+    }
+
+    async fn patch_settings(
+        &self,
+        request: Request<PatchSettingsRequest>,
+    ) -> Result<Response<Settings>, Status> {
+        self.control.patch(&request.into_inner().patch).await.map_err(to_status)?;
+        Ok(Response::new(self.settings().await))
+    }
+
+    async fn reset_settings(
+        &self,
+        _request: Request<ResetSettingsRequest>,
+    ) -> Result<Response<Settings>, Status> {
+        self.control.reset().await.map_err(to_status)?;
+        Ok(Response::new(self.settings().await))
+    }
+
+    async fn set_password(
+        &self,
+        request: Request<SetPasswordRequest>,
+    ) -> Result<Response<SetPasswordResponse>, Status> {
+        let SetPasswordRequest { user, password_hash } = request.into_inner();
+        if !password_hash.starts_with("$argon2id$") || password_hash.len() > TEXT_MAX {
+            let details = "'password_hash' must be an argon2id hash as a PHC string";
+            return Err(to_status(ApiError::new(Code::INVALID, details)));
+        }
+        self.control.set_password(&user, password_hash).await.map_err(to_status)?;
+        Ok(Response::new(SetPasswordResponse {}))
+    }
+
+    async fn revoke_token(
+        &self,
+        request: Request<RevokeTokenRequest>,
+    ) -> Result<Response<RevokeTokenResponse>, Status> {
+        let RevokeTokenRequest { rand, expires } = request.into_inner();
+        if rand.is_empty() || rand.len() > TEXT_MAX {
+            let details = "'rand' must be a token's wa:rand";
+            return Err(to_status(ApiError::new(Code::INVALID, details)));
+        }
+        self.control.revoke(Revoked { rand, expires }).await.map_err(to_status)?;
+        Ok(Response::new(RevokeTokenResponse {}))
+    }
+}
+
+impl ControlService {
+    async fn settings(&self) -> Settings {
+        let (version, application) = self.control.public_settings().await;
+        Settings { version: version.unsigned_abs(), application: application.into() }
+    }
+}
+
+#[tonic::async_trait]
+impl Ops for ControlService {
+    async fn health(
+        &self,
+        _request: Request<HealthRequest>,
+    ) -> Result<Response<HealthResponse>, Status> {
+        let status = if *self.connected.borrow() { "connected" } else { "disconnected" };
+        let node = NodeHealth {
+            node: self.node.clone(),
+            gateway_status: status.to_owned(),
+            role: "primary_master".to_owned(),
+        };
+        Ok(Response::new(HealthResponse { nodes: vec![node] }))
+    }
+
+    async fn stats(
+        &self,
+        _request: Request<StatsRequest>,
+    ) -> Result<Response<StatsResponse>, Status> {
+        let metrics = self.gauges.snapshot().into_iter().map(|family| Metric {
+            name: family.name,
+            r#type: family.kind.to_owned(),
+            help: family.help,
+            samples: family
+                .samples
+                .into_iter()
+                .map(|sample| Sample {
+                    labels: sample.labels.into_iter().collect(),
+                    value: sample.value,
+                })
+                .collect(),
+        });
+        Ok(Response::new(StatsResponse { metrics: metrics.collect() }))
+    }
+}

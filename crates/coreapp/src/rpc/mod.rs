@@ -1,0 +1,13 @@
+//! The four listeners: messages, contacts, control, health. A flood of one starves no other: each
+//! has its own port, quota and limits.
+
+mod contacts;
+mod control;
+mod health;
+mod messages;
+mod serve;
+
+pub(crate) use contacts::ContactsService;
+pub(crate) use control::ControlService;
+pub(crate) use health::Probes;
+pub(crate) use serve::{Services, bind, serve};

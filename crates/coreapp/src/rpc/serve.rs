@@ -1,0 +1,103 @@
+//! Binds and serves the four ports.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+};
+
+use ::rpc::{
+    coreapp::{
+        admin_server::AdminServer, contacts_server::ContactsServer,
+        directory_server::DirectoryServer, messages_server::MessagesServer, ops_server::OpsServer,
+    },
+    http2,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+use tonic::service::Routes;
+
+use super::{
+    contacts::ContactsService,
+    control::ControlService,
+    health::{self, Probes},
+    messages::MessagesService,
+};
+use crate::intake::Intake;
+
+/// Streams of one connection at once, by port.
+const MESSAGES_STREAMS: u32 = 64;
+const CONTACTS_STREAMS: u32 = 256;
+const CONTROL_STREAMS: u32 = 128;
+const HEALTH_STREAMS: u32 = 32;
+
+/// The bound listeners: messages, contacts, control, health.
+pub(crate) struct Ports([TcpListener; 4]);
+
+/// What is served on them.
+pub(crate) struct Services {
+    pub intake: Arc<Intake>,
+    pub contacts: ContactsService,
+    pub control: ControlService,
+    pub probes: Probes,
+}
+
+/// Takes `port` and the three after it; 0 takes any four.
+///
+/// # Errors
+/// The address that could not be had.
+pub(crate) async fn bind(ip: IpAddr, port: u16) -> Result<Ports, (SocketAddr, io::Error)> {
+    let one = async |offset: u16| {
+        let addr = SocketAddr::new(ip, if port == 0 { 0 } else { port.saturating_add(offset) });
+        TcpListener::bind(addr).await.map_err(|error| (addr, error))
+    };
+    Ok(Ports([one(0).await?, one(1).await?, one(2).await?, one(3).await?]))
+}
+
+impl Ports {
+    /// Where they listen.
+    pub(crate) fn addresses(&self) -> io::Result<[SocketAddr; 4]> {
+        let [a, b, c, d] = &self.0;
+        Ok([a.local_addr()?, b.local_addr()?, c.local_addr()?, d.local_addr()?])
+    }
+}
+
+/// Serves until `stop`; running calls are finished.
+pub(crate) async fn serve(
+    ports: Ports,
+    services: Services,
+    stop: &CancellationToken,
+) -> JoinSet<()> {
+    let Ports([messages, contacts, control, health]) = ports;
+    let mut tasks = JoinSet::new();
+    let mut start = |listener, streams, routes: Routes| {
+        let stopped = stop.clone().cancelled_owned();
+        let server = http2::server(streams).accept_http1(true);
+        tasks.spawn(async move {
+            let mut server = server;
+            let served = server
+                .add_routes(routes)
+                .serve_with_incoming_shutdown(http2::incoming(listener), stopped)
+                .await;
+            if let Err(error) = served {
+                tracing::error!(%error, "a listener ended");
+            }
+        });
+    };
+    let limit = http2::MAX_MESSAGE;
+    let service = MessagesServer::new(MessagesService(services.intake));
+    start(messages, MESSAGES_STREAMS, Routes::new(service.max_decoding_message_size(limit)));
+    let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
+    start(contacts, CONTACTS_STREAMS, Routes::new(service));
+    let directory = DirectoryServer::new(services.control.clone());
+    let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
+    let routes = Routes::new(directory).add_service(admin);
+    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)));
+
+    let (reporter, standard) = tonic_health::server::health_reporter();
+    reporter.set_serving::<MessagesServer<MessagesService>>().await;
+    let http = health::routes(services.probes);
+    let routes = Routes::from(http).add_service(standard);
+    start(health, HEALTH_STREAMS, routes);
+    tasks
+}

@@ -1,0 +1,225 @@
+//! Acceptance: from a validated frame to the commit that makes it true, and repeats of it.
+//!
+//! Accept first, resolve afterwards: a stranger's request never waits for the network.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use contract::{ApiError, Code, Direction, Key, MessageId, message};
+use store::{
+    Read,
+    rows::{Job as JobRow, Message},
+    write::{Class, Committed, Op, WriteError},
+};
+
+use super::{
+    effects::{Accepted, Ctx, Effects, Frame, ReplyTo},
+    machine::{BODIES_MAX, Machine, Wanted, Written},
+    queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage},
+};
+
+/// When a recipient's line is full, milliseconds until a repeat makes sense.
+const RECIPIENT_RETRY_MS: u64 = 1_000;
+
+impl Machine {
+    /// A message asks to be accepted.
+    pub(crate) fn accept(&mut self, frame: Frame, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if frame.deadline <= ctx.now {
+            // Nobody waits any more: what is refused now costs nothing later.
+            let error = ApiError::new(Code::NOT_READY, "the request waited too long to be stored");
+            fx.replies.push((frame.reply, Err(error)));
+            return;
+        }
+        if let Some(job) = self.jobs.get_mut(&frame.key) {
+            match (&mut job.stage, job.body_hash) {
+                (Stage::Accepting(waiters), Some(hash)) if hash == stored_hash(&frame) => {
+                    waiters.push(frame.reply);
+                }
+                (_, Some(hash)) if hash == stored_hash(&frame) => {
+                    let id = public_id(&job.meta, frame.key);
+                    fx.replies.push((frame.reply, Ok(id)));
+                }
+                (_, Some(_)) => fx.replies.push((frame.reply, Err(key_taken()))),
+                (_, None) => self.look_up_repeat(frame, fx),
+            }
+        } else if frame.attempt > 1 {
+            self.look_up_repeat(frame, fx);
+        } else {
+            self.begin_accept(frame, ctx, fx);
+        }
+    }
+
+    fn look_up_repeat(&mut self, frame: Frame, fx: &mut Effects) {
+        self.want(Read::Message(frame.key), Wanted::Repeat(frame), fx);
+    }
+
+    pub(super) fn repeat_read(
+        &mut self,
+        frame: Frame,
+        found: Result<Option<Message>, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        match found {
+            Ok(Some(row)) => {
+                let answer = same_message(&frame, &row);
+                fx.replies.push((frame.reply, answer));
+            }
+            // Another attempt may have begun meanwhile: then this one joins it.
+            Ok(None) => self.accept(Frame { attempt: 1, ..frame }, ctx, fx),
+            Err(details) => {
+                fx.replies.push((frame.reply, Err(ApiError::new(Code::DATABASE, details))));
+            }
+        }
+    }
+
+    fn begin_accept(&mut self, frame: Frame, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let Err(error) = self.admit(&frame, ctx) {
+            fx.replies.push((frame.reply, Err(error)));
+            return;
+        }
+        let body = stored(&frame);
+        let body_hash = message::body_hash(&body);
+        let meta = Arc::new(Meta { to: frame.to, input: frame.input, category: frame.category });
+        let id = self.mint_job();
+        let ops = vec![
+            Op::InsertMessage(Message { key: frame.key, created_ms: ctx.now_ms, body_hash, body }),
+            Op::InsertJob(JobRow {
+                id,
+                key: frame.key,
+                route: frame.route,
+                created_ms: ctx.now_ms,
+                header: meta.encode(),
+            }),
+        ];
+        let keep = self.body_bytes + frame.message.len() <= BODIES_MAX;
+        if keep {
+            self.body_bytes += frame.message.len();
+        }
+        self.jobs.insert(
+            frame.key,
+            Job {
+                id,
+                route: frame.route,
+                meta,
+                created_ms: ctx.now_ms,
+                body_hash: Some(body_hash),
+                body: keep.then_some(frame.message),
+                wa_id: None,
+                envelopes: Vec::new(),
+                stage: Stage::Accepting(vec![frame.reply]),
+                not_before: None,
+            },
+        );
+        self.write(Class::Hot, ops, Some(Written::Accept(frame.key)), fx);
+    }
+
+    /// The checks that need the shard's state. Enters the gate when they all pass.
+    fn admit(&mut self, frame: &Frame, ctx: &Ctx<'_>) -> Result<(), ApiError> {
+        if self.own_number == frame.to {
+            return Err(ApiError::new(Code::BAD_USER, "'to' is the number of this account itself"));
+        }
+        if self
+            .recipients
+            .get(&frame.route)
+            .is_some_and(|r| r.waiting.len() >= RECIPIENT_WAITING_MAX)
+        {
+            return Err(ApiError::new(
+                Code::TOO_MANY_REQUESTS,
+                format!("{RECIPIENT_WAITING_MAX} messages wait for this recipient already"),
+            )
+            .retry_after_ms(RECIPIENT_RETRY_MS));
+        }
+        if !ctx.settings.always_valid
+            && self.cached(&frame.to, ctx).is_some_and(|known| known.wa_id.is_none())
+        {
+            return Err(ApiError::new(Code::USER_NOT_VALID, "the recipient has no account"));
+        }
+        ctx.gate.enter()
+    }
+
+    pub(super) fn accept_written(
+        &mut self,
+        key: Key,
+        result: Result<Committed, WriteError>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        match result {
+            Ok(_) => {
+                let Some(job) = self.jobs.get_mut(&key) else { return };
+                let id = public_id(&job.meta, key);
+                answer_all(std::mem::replace(&mut job.stage, Stage::Waiting), &Ok(id), fx);
+                self.order.insert(job.id, key);
+                self.recipients.entry(job.route).or_default().waiting.push_back(key);
+                self.address(key, ctx, fx);
+            }
+            Err(WriteError::Conflict) => self.want(Read::Message(key), Wanted::Clash(key), fx),
+            Err(error) => {
+                let code = match error {
+                    WriteError::Fenced | WriteError::NotOwned => Code::NOT_PRIMARY_COREAPP,
+                    _ => Code::DATABASE,
+                };
+                self.abandon_accept(key, &Err(ApiError::new(code, error.to_string())), ctx, fx);
+            }
+        }
+    }
+
+    /// The key was there already. An equal message is a repeat whose first answer was lost.
+    pub(super) fn clash_read(
+        &mut self,
+        key: Key,
+        found: Result<Option<Message>, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(job) = self.jobs.get(&key) else { return };
+        let answer = match found {
+            Ok(Some(row)) if Some(row.body_hash) == job.body_hash => Ok(public_id(&job.meta, key)),
+            Ok(_) => Err(key_taken()),
+            Err(details) => Err(ApiError::new(Code::DATABASE, details)),
+        };
+        self.abandon_accept(key, &answer, ctx, fx);
+    }
+
+    /// Answers the waiters and forgets the job that did not come to be.
+    fn abandon_accept(&mut self, key: Key, answer: &Accepted, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let Some(job) = self.jobs.remove(&key) {
+            self.body_bytes -= job.body.as_ref().map_or(0, Bytes::len);
+            ctx.gate.leave();
+            answer_all(job.stage, answer, fx);
+        }
+    }
+}
+
+fn answer_all(stage: Stage, answer: &Accepted, fx: &mut Effects) {
+    if let Stage::Accepting(waiters) = stage {
+        fx.replies.extend(waiters.into_iter().map(|waiter: ReplyTo| (waiter, answer.clone())));
+    }
+}
+
+fn public_id(meta: &Meta, key: Key) -> MessageId {
+    MessageId { direction: Direction::Outbound, number: meta.to, key }
+}
+
+/// The body of the `message` row.
+fn stored(frame: &Frame) -> Bytes {
+    let (to, input, category) = (frame.to, frame.input.clone(), frame.category);
+    message::Stored { to, input, category, message: frame.message.clone() }.encode()
+}
+
+fn stored_hash(frame: &Frame) -> [u8; 32] {
+    message::body_hash(&stored(frame))
+}
+
+fn same_message(frame: &Frame, row: &Message) -> Accepted {
+    if row.body_hash == stored_hash(frame) {
+        Ok(MessageId { direction: Direction::Outbound, number: frame.to, key: frame.key })
+    } else {
+        Err(key_taken())
+    }
+}
+
+fn key_taken() -> ApiError {
+    ApiError::new(Code::ALREADY_EXISTS, "another message has this key; mint a new one")
+}

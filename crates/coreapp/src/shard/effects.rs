@@ -1,0 +1,132 @@
+//! What the machines of a driver ask for in one turn, and what they are told about the world.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+use contract::{ApiError, Key, MessageId, Number, Route, ShardId, message::Category};
+use store::{ReadRequest, write::Write};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+use upstream::Outgoing;
+
+use crate::{
+    intake::{Gate, pipe::StreamOut},
+    settings::View,
+};
+
+/// A message that asks to be accepted; already validated.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub key: Key,
+    pub to: Number,
+    pub route: Route,
+    pub input: String,
+    pub category: Category,
+    pub message: Bytes,
+    pub attempt: u32,
+    pub deadline: Instant,
+    pub reply: ReplyTo,
+}
+
+/// Where the answer to a [`Frame`] goes.
+#[derive(Debug)]
+pub(crate) enum ReplyTo {
+    Stream { out: Arc<StreamOut>, seq: u64 },
+    Once(oneshot::Sender<Accepted>),
+}
+
+/// Answer to a [`Frame`].
+pub(crate) type Accepted = Result<MessageId, ApiError>;
+
+/// A question about numbers of one shard.
+#[derive(Debug)]
+pub(crate) struct Check {
+    pub numbers: Vec<Number>,
+    /// Skip the cache.
+    pub force: bool,
+    /// Answer only what is known now; what is not is looked up all the same.
+    pub no_wait: bool,
+    pub reply: mpsc::UnboundedSender<Checked>,
+}
+
+/// What is known of a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub number: Number,
+    pub state: CheckState,
+}
+
+/// See [`Checked`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CheckState {
+    Valid(Number),
+    Invalid,
+    Processing,
+    Failed,
+}
+
+/// Collected over one turn, carried out together.
+#[derive(Debug, Default)]
+pub(crate) struct Effects {
+    pub writes: Vec<Write>,
+    pub replies: Vec<(ReplyTo, Accepted)>,
+    pub reads: Vec<ReadRequest>,
+    pub sends: Vec<Outgoing>,
+    /// Numbers to ask the network about.
+    pub contacts: Vec<Number>,
+}
+
+/// What a machine may know of the world during one turn.
+#[derive(Debug)]
+pub(crate) struct Ctx<'a> {
+    pub now: Instant,
+    pub now_ms: i64,
+    pub settings: &'a View,
+    pub gate: &'a Gate,
+    pub window: &'a Window,
+    /// The node's own beat is stale: no byte may leave.
+    pub frozen: bool,
+}
+
+/// Messages that are sealed or on the link and not yet answered, over all shards of the process.
+#[derive(Debug)]
+pub(crate) struct Window {
+    max: usize,
+    taken: AtomicUsize,
+}
+
+impl Window {
+    pub(crate) fn new(max: usize) -> Self {
+        Self { max, taken: AtomicUsize::new(0) }
+    }
+
+    /// Takes a place, if one is free.
+    pub(crate) fn try_take(&self) -> bool {
+        self.taken
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < self.max).then_some(n + 1))
+            .is_ok()
+    }
+
+    /// Takes a place whether or not one is free: for what was sealed before a restart.
+    pub(crate) fn take(&self) {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn give(&self, n: usize) {
+        self.taken.fetch_sub(n, Ordering::Relaxed);
+    }
+
+    pub(crate) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
+    }
+}
+
+/// Which shard a frame belongs to.
+pub(crate) fn shard_of(frame: &Frame) -> ShardId {
+    frame.route.shard()
+}

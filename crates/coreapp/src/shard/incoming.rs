@@ -1,0 +1,266 @@
+//! The upstream's stream to the shard: attachment, answers, receipts, customers' messages.
+//!
+//! Every kept item has a sequence number and is acknowledged, cumulatively, once its event is
+//! committed. At a new attachment the network repeats what was not acknowledged.
+
+use std::collections::VecDeque;
+
+use contract::{
+    Direction, MessageId, Number, Route,
+    callback::{EventKind, InboundEvent, StatusKind, inbound},
+    envelope::InboundContent,
+};
+use store::{
+    Read,
+    rows::{self, Message, NewEvent},
+    write::{Class, Committed, Op, WriteError},
+};
+use upstream::{Inbound, Item, Outgoing, Receipt, ReceiptKind, Sent};
+
+use super::{
+    effects::{Ctx, Effects},
+    machine::{Machine, Wanted, Written},
+    queue::{Meta, Stage},
+};
+
+/// Which items of the stream are durable.
+#[derive(Debug, Default)]
+pub(super) struct Down {
+    /// Grows with every attachment; an answer from before it counts no more.
+    attachment: u64,
+    /// Sequence numbers that came and are not acknowledged, in order, and whether they may be.
+    pending: VecDeque<(u64, bool)>,
+    /// Highest one that came.
+    seen: u64,
+}
+
+/// An item's place in [`Down`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    attachment: u64,
+    seq: u64,
+}
+
+impl Machine {
+    /// The network sent something for this shard.
+    pub(crate) fn item(&mut self, seq: u64, item: Item, ctx: &Ctx<'_>, fx: &mut Effects) {
+        match item {
+            Item::Welcome { epoch_seen, .. } if epoch_seen > self.epoch => {
+                tracing::error!(
+                    shard = self.shard.get(),
+                    epoch = self.epoch,
+                    epoch_seen,
+                    "the network knows a later owner of this shard; it stays detached"
+                );
+            }
+            Item::Welcome { .. } => self.welcomed(ctx, fx),
+            Item::Detached { epoch_seen } => {
+                tracing::warn!(
+                    shard = self.shard.get(),
+                    epoch_seen,
+                    "another owner attached this shard"
+                );
+                self.detached();
+            }
+            Item::Answer { key, result } => self.answered(key, result, ctx, fx),
+            Item::Receipt(receipt) => {
+                if let Some(place) = self.arrived(seq, fx) {
+                    self.receipt(place, receipt, ctx, fx);
+                }
+            }
+            Item::Inbound(message) => {
+                if let Some(place) = self.arrived(seq, fx) {
+                    self.inbound(place, &message, ctx, fx);
+                }
+            }
+        }
+    }
+
+    fn welcomed(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        self.detached();
+        self.attached = true;
+        self.down = Down { attachment: self.down.attachment + 1, ..Down::default() };
+        self.transmit_all(ctx, fx);
+    }
+
+    /// The link is gone: nothing that was transmitted will be answered.
+    pub(crate) fn detached(&mut self) {
+        self.attached = false;
+        for job in self.jobs.values_mut() {
+            if matches!(job.stage, Stage::Transmitted) {
+                job.stage = Stage::Sealed;
+                self.untransmitted += 1;
+            }
+        }
+    }
+
+    /// Takes note of an item; `None` when it is a repetition.
+    fn arrived(&mut self, seq: u64, fx: &mut Effects) -> Option<Place> {
+        if seq <= self.down.seen {
+            self.acknowledge(fx);
+            return None;
+        }
+        self.down.seen = seq;
+        self.down.pending.push_back((seq, false));
+        Some(Place { attachment: self.down.attachment, seq })
+    }
+
+    /// The item needs nothing more.
+    fn done(&mut self, place: Place, fx: &mut Effects) {
+        if place.attachment != self.down.attachment {
+            return;
+        }
+        if let Ok(at) = self.down.pending.binary_search_by_key(&place.seq, |(seq, _)| *seq) {
+            self.down.pending[at].1 = true;
+        }
+        if self.down.pending.front().is_some_and(|(_, done)| *done) {
+            while self.down.pending.front().is_some_and(|(_, done)| *done) {
+                self.down.pending.pop_front();
+            }
+            self.acknowledge(fx);
+        }
+    }
+
+    fn acknowledge(&mut self, fx: &mut Effects) {
+        let seq = self.down.pending.front().map_or(self.down.seen, |(seq, _)| seq - 1);
+        let ack =
+            Outgoing::Ack { shard: self.shard, epoch: self.epoch, seq, our_seq: self.event_seq };
+        // Cumulative: within a turn the last one says it all.
+        match fx.sends.last_mut() {
+            Some(last @ Outgoing::Ack { .. }) if same_shard(last, &ack) => *last = ack,
+            _ => fx.sends.push(ack),
+        }
+    }
+
+    pub(super) fn down_written(
+        &mut self,
+        place: Place,
+        result: Result<Committed, WriteError>,
+        fx: &mut Effects,
+    ) {
+        match result {
+            // A conflict: the message was stored before, and its acknowledgement was lost.
+            Ok(_) | Err(WriteError::Conflict) => self.done(place, fx),
+            Err(error) => {
+                tracing::error!(
+                    shard = self.shard.get(), %error,
+                    "failed to store something the network sent; it is dropped so that the rest can go on"
+                );
+                self.done(place, fx);
+            }
+        }
+    }
+
+    fn receipt(&mut self, place: Place, receipt: Receipt, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let meta = match self.jobs.get(&receipt.key) {
+            Some(job) => {
+                let meta = job.meta.clone();
+                if !matches!(receipt.kind, ReceiptKind::Failed(_)) {
+                    // The answer was lost, but a receipt proves that the network has the message.
+                    let sent = Sent { timestamp_ms: receipt.timestamp_ms };
+                    self.sent(receipt.key, sent, ctx, fx);
+                }
+                Some(meta)
+            }
+            None => self.recent.get(&receipt.key).cloned(),
+        };
+        match meta {
+            Some(meta) => self.store_receipt(place, &receipt, &meta, ctx, fx),
+            None => self.want(Read::Message(receipt.key), Wanted::Receipt(place, receipt), fx),
+        }
+    }
+
+    pub(super) fn receipt_read(
+        &mut self,
+        place: Place,
+        receipt: &Receipt,
+        found: Result<Option<Message>, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        match found.map(|row| row.and_then(|row| contract::message::Stored::decode(&row.body).ok()))
+        {
+            Ok(Some(stored)) => {
+                let meta = Meta::from(stored);
+                self.recent.put(receipt.key, meta.clone().into());
+                self.store_receipt(place, receipt, &meta, ctx, fx);
+            }
+            Ok(None) => {
+                tracing::warn!(shard = self.shard.get(), key = %receipt.key, "a receipt for a message that is not ours");
+                self.done(place, fx);
+            }
+            Err(error) => {
+                // The reader has already waited between its own tries.
+                tracing::error!(
+                    shard = self.shard.get(),
+                    error,
+                    "failed to read the message of a receipt; will try again"
+                );
+                self.want(Read::Message(receipt.key), Wanted::Receipt(place, receipt.clone()), fx);
+            }
+        }
+    }
+
+    fn store_receipt(
+        &mut self,
+        place: Place,
+        receipt: &Receipt,
+        meta: &Meta,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let (kind, errors, wanted) = match receipt.kind {
+            ReceiptKind::Delivered => (StatusKind::Delivered, None, ctx.settings.delivered),
+            ReceiptKind::Read => (StatusKind::Read, None, ctx.settings.read),
+            ReceiptKind::Failed(code) => {
+                (StatusKind::Failed, Some(contract::ApiError::new(code, "")), true)
+            }
+        };
+        if !wanted {
+            self.done(place, fx);
+            return;
+        }
+        let event = self.status_event(
+            receipt.key,
+            meta,
+            Route::of(&meta.to),
+            kind,
+            receipt.timestamp_ms,
+            errors.as_slice(),
+            ctx,
+        );
+        self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
+    }
+
+    fn inbound(&mut self, place: Place, message: &Inbound, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let peer = Route::of(&message.from);
+        let event = inbound_event(message, peer, self.own_number, ctx);
+        let row = rows::Inbound { peer, key: message.key, created_ms: ctx.now_ms };
+        let ops = vec![Op::InsertInbound(row), Op::InsertEvent(event)];
+        self.write(Class::Hot, ops, Some(Written::Down(place)), fx);
+    }
+}
+
+fn inbound_event(message: &Inbound, route: Route, business: Number, ctx: &Ctx<'_>) -> NewEvent {
+    let key = message.key;
+    let body = inbound(&InboundEvent {
+        id: MessageId { direction: Direction::Inbound, number: message.from, key },
+        from: message.from,
+        business: Some(business),
+        profile_name: &message.profile_name,
+        timestamp_s: message.timestamp_ms.div_euclid(1_000),
+        content: &InboundContent::parse(&message.envelope.ciphertext),
+    });
+    NewEvent {
+        kind: EventKind::Inbound.get(),
+        route,
+        key: Some(key),
+        held: false,
+        created_ms: ctx.now_ms,
+        body: body.into(),
+    }
+}
+
+fn same_shard(a: &Outgoing, b: &Outgoing) -> bool {
+    matches!((a, b), (Outgoing::Ack { shard: a, .. }, Outgoing::Ack { shard: b, .. }) if a == b)
+}

@@ -1,0 +1,363 @@
+//! The shard's machine: its state, and who gets an answer from the database or the network.
+//!
+//! Sans-I/O: every method takes an input and a [`Ctx`], and puts what must be done into
+//! [`Effects`]. The stages of a message are in `accept`, `resolve`, `seal`, `incoming`.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    num::NonZeroUsize,
+    sync::Arc,
+    time::Duration,
+};
+
+use contract::{Key, Number, Route, ShardId};
+use lru::LruCache;
+use store::{
+    Found, Read, ReadAnswer, ReadRequest, ShardLoad,
+    rows::Message,
+    write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
+};
+use tokio::time::Instant;
+use upstream::{Envelope, EnvelopeKind};
+
+use super::{
+    effects::{Ctx, Effects, Frame},
+    incoming::Down,
+    queue::{Job, Meta, Recipient, Stage},
+    resolve::{Known, Resolving},
+};
+
+/// Contacts remembered in memory, a shard; the least recently used one is read again.
+const CONTACTS_MAX: usize = 4_096;
+/// Settled messages whose meta is kept for their receipts, a shard; an older one is read again.
+const RECENT_MAX: usize = 2_048;
+/// Bodies kept in memory, bytes a shard (64 MiB in all); beyond, a body is read when it is sealed.
+pub(super) const BODIES_MAX: usize = 1 << 20;
+/// A message that has not left after this long ends `failed` 408.
+pub(super) const UNSENT_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Jobs that are given up in one turn for being too old.
+const EXPIRE_BATCH: usize = 256;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(super) shard: ShardId,
+    pub(super) epoch: i64,
+    pub(super) own_number: Number,
+    next_job: i64,
+    next_token: u64,
+    next_timer: u64,
+    pub(super) jobs: HashMap<Key, Job>,
+    pub(super) order: BTreeMap<i64, Key>,
+    pub(super) recipients: HashMap<Route, Recipient>,
+    /// Recipients that may have something to seal.
+    pub(super) ready: VecDeque<Route>,
+    pub(super) contacts: LruCache<Number, Known>,
+    pub(super) resolving: HashMap<Number, Resolving>,
+    writes: HashMap<u64, Written>,
+    reads: HashMap<u64, Wanted>,
+    pub(super) reading_bodies: HashSet<Key>,
+    /// A seal write is under way: one at a time.
+    pub(super) sealing: bool,
+    /// Messages the next seal writes may carry one at a time, after one was refused.
+    pub(super) seal_singly: usize,
+    pub(super) attached: bool,
+    pub(super) link_hold: Option<Instant>,
+    /// Jobs in [`Stage::Sealed`].
+    pub(super) untransmitted: usize,
+    pub(super) recent: LruCache<Key, Arc<Meta>>,
+    pub(super) down: Down,
+    /// Highest committed sequence number of the shard's event log.
+    pub(super) event_seq: i64,
+    pub(super) body_bytes: usize,
+    timers: BTreeMap<(Instant, u64), Timer>,
+}
+
+/// What a write was for.
+#[derive(Debug)]
+pub(super) enum Written {
+    Accept(Key),
+    Seal(Vec<Key>),
+    Settle(Key),
+    /// An item of the upstream's stream: its place in [`Down`].
+    Down(super::incoming::Place),
+}
+
+/// What a read is for.
+#[derive(Debug)]
+pub(super) enum Wanted {
+    /// A repeated accept: is the message there already?
+    Repeat(Frame),
+    /// The accept's key was taken: by the same message?
+    Clash(Key),
+    Body(Key),
+    Contact(Number),
+    /// A receipt of a message that is no longer in memory.
+    Receipt(super::incoming::Place, upstream::Receipt),
+}
+
+/// What happens later.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Timer {
+    Transmit(Key),
+    Recipient(Route),
+    Link,
+    AskAgain(Number),
+}
+
+impl Machine {
+    /// A machine for a shard that was just claimed, with what its rows hold.
+    pub(crate) fn new(
+        shard: ShardId,
+        epoch: i64,
+        own_number: Number,
+        load: ShardLoad,
+        ctx: &Ctx<'_>,
+    ) -> Self {
+        let mut machine = Self {
+            shard,
+            epoch,
+            own_number,
+            next_job: epoch << 40,
+            next_token: 0,
+            next_timer: 0,
+            jobs: HashMap::new(),
+            order: BTreeMap::new(),
+            recipients: HashMap::new(),
+            ready: VecDeque::new(),
+            contacts: LruCache::new(const { NonZeroUsize::new(CONTACTS_MAX).unwrap() }),
+            resolving: HashMap::new(),
+            writes: HashMap::new(),
+            reads: HashMap::new(),
+            reading_bodies: HashSet::new(),
+            sealing: false,
+            seal_singly: 0,
+            attached: false,
+            link_hold: None,
+            untransmitted: 0,
+            recent: LruCache::new(const { NonZeroUsize::new(RECENT_MAX).unwrap() }),
+            down: Down::default(),
+            event_seq: load.max_event_seq,
+            body_bytes: 0,
+            timers: BTreeMap::new(),
+        };
+        machine.restore(load, ctx);
+        machine
+    }
+
+    /// Puts the rows of an earlier owner back where they were.
+    fn restore(&mut self, load: ShardLoad, ctx: &Ctx<'_>) {
+        let mut sealed: HashMap<Key, Vec<Envelope>> = HashMap::new();
+        for row in load.outbox {
+            sealed.entry(row.key).or_default().push(Envelope {
+                device: row.device.cast_unsigned(),
+                kind: match row.kind {
+                    2 => EnvelopeKind::PreKey,
+                    3 => EnvelopeKind::Message,
+                    _ => EnvelopeKind::Plain,
+                },
+                ciphertext: row.payload,
+            });
+        }
+        for row in load.jobs {
+            let meta = match Meta::decode(&row.header) {
+                Ok(meta) => meta,
+                Err(error) => {
+                    tracing::error!(
+                        %error, table = "job", column = "header", shard = self.shard.get(), row.id = row.id,
+                        "a row holds something this version does not know; its message waits for a newer one"
+                    );
+                    continue;
+                }
+            };
+            let envelopes = sealed.remove(&row.key).unwrap_or_default();
+            let stage = if envelopes.is_empty() { Stage::Waiting } else { Stage::Sealed };
+            let recipient = self.recipients.entry(row.route).or_default();
+            if matches!(stage, Stage::Sealed) {
+                recipient.unanswered += 1;
+                self.untransmitted += 1;
+                ctx.window.take();
+            } else {
+                recipient.waiting.push_back(row.key);
+            }
+            ctx.gate.restore();
+            self.order.insert(row.id, row.key);
+            self.jobs.insert(
+                row.key,
+                Job {
+                    id: row.id,
+                    route: row.route,
+                    meta: Arc::new(meta),
+                    created_ms: row.created_ms,
+                    body_hash: None,
+                    body: None,
+                    wa_id: None,
+                    envelopes,
+                    stage,
+                    not_before: None,
+                },
+            );
+        }
+    }
+
+    /// To be called once after [`Self::new`]: looks up what the restored jobs need.
+    pub(crate) fn resume(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let keys: Vec<Key> = self.order.values().copied().collect();
+        for key in keys {
+            self.address(key, ctx, fx);
+        }
+    }
+
+    /// A write is not answered yet.
+    pub(crate) fn writing(&self) -> bool {
+        !self.writes.is_empty()
+    }
+
+    /// Nothing is under way and nothing waits.
+    #[cfg(test)]
+    pub(super) fn idle(&self) -> bool {
+        self.jobs.is_empty() && self.writes.is_empty() && self.reads.is_empty()
+    }
+
+    /// A database write was answered.
+    pub(crate) fn written(&mut self, answer: Answer, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let Some(written) = self.writes.remove(&answer.token) else { return };
+        if let Ok(Committed { first_seq }) = answer.result {
+            self.event_seq = self.event_seq.max(first_seq);
+        }
+        if let (Err(error @ (WriteError::Fenced | WriteError::NotOwned)), false) =
+            (&answer.result, matches!(written, Written::Accept(_)))
+        {
+            // The shard is somebody else's now; this machine will be dropped.
+            tracing::debug!(shard = self.shard.get(), %error, "a write came too late");
+            return;
+        }
+        match written {
+            Written::Accept(key) => self.accept_written(key, answer.result, ctx, fx),
+            Written::Seal(keys) => self.seal_written(keys, answer.result, ctx, fx),
+            Written::Settle(key) => self.settle_written(key, answer.result, ctx, fx),
+            Written::Down(place) => self.down_written(place, answer.result, fx),
+        }
+    }
+
+    /// A database read was answered.
+    pub(crate) fn read(&mut self, answer: ReadAnswer, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let Some(wanted) = self.reads.remove(&answer.token) else { return };
+        match wanted {
+            Wanted::Repeat(frame) => self.repeat_read(frame, message(answer), ctx, fx),
+            Wanted::Clash(key) => self.clash_read(key, message(answer), ctx, fx),
+            Wanted::Body(key) => self.body_read(key, message(answer), ctx, fx),
+            Wanted::Contact(number) => {
+                let row = match answer.result {
+                    Ok(Found::Contact(row)) => row,
+                    _ => None,
+                };
+                self.contact_read(number, row, ctx, fx);
+            }
+            Wanted::Receipt(place, receipt) => {
+                self.receipt_read(place, &receipt, message(answer), ctx, fx);
+            }
+        }
+    }
+
+    /// Time has passed; called about ten times a second.
+    pub(crate) fn tick(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        while let Some(entry) = self.timers.first_entry().filter(|e| e.key().0 <= ctx.now) {
+            match entry.remove() {
+                Timer::Transmit(key) => self.transmit(key, ctx, fx),
+                Timer::Recipient(route) => self.recipient_released(route, ctx, fx),
+                Timer::Link => {
+                    self.link_hold = None;
+                    self.transmit_all(ctx, fx);
+                }
+                Timer::AskAgain(number) => self.ask_again(number, fx),
+            }
+        }
+        if self.untransmitted > 0 && self.timers.is_empty() {
+            self.transmit_all(ctx, fx);
+        }
+        self.expire(ctx, fx);
+    }
+
+    /// Gives up what could not leave for a day.
+    fn expire(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let too_old = ctx.now_ms - UNSENT_MAX_MS;
+        let keys: Vec<Key> = self
+            .order
+            .values()
+            .take(EXPIRE_BATCH)
+            .filter(|key| {
+                self.jobs.get(key).is_some_and(|job| {
+                    job.created_ms < too_old && matches!(job.stage, Stage::Waiting | Stage::Sealed)
+                })
+            })
+            .copied()
+            .collect();
+        for key in keys {
+            let error = contract::ApiError::new(
+                contract::Code::NOT_VALID,
+                "the message could not be sent for more than a day",
+            );
+            self.fail(key, &error, ctx, fx);
+        }
+    }
+
+    // === for the stages ===
+
+    /// `epoch << 40 | n`.
+    pub(super) fn mint_job(&mut self) -> i64 {
+        self.next_job += 1;
+        self.next_job
+    }
+
+    pub(super) fn write(
+        &mut self,
+        class: Class,
+        ops: Vec<Op>,
+        written: Option<Written>,
+        fx: &mut Effects,
+    ) {
+        let reply = match written {
+            None => Reply::None,
+            Some(written) => {
+                self.next_token += 1;
+                self.writes.insert(self.next_token, written);
+                Reply::Token(self.next_token)
+            }
+        };
+        fx.writes.push(Write { shard: self.shard, epoch: self.epoch, class, ops, reply });
+    }
+
+    pub(super) fn want(&mut self, what: Read, wanted: Wanted, fx: &mut Effects) {
+        self.next_token += 1;
+        self.reads.insert(self.next_token, wanted);
+        fx.reads.push(ReadRequest { shard: self.shard, token: self.next_token, what });
+    }
+
+    pub(super) fn after(&mut self, delay: Duration, timer: Timer, ctx: &Ctx<'_>) -> Instant {
+        let due = ctx.now + delay;
+        self.next_timer += 1;
+        self.timers.insert((due, self.next_timer), timer);
+        due
+    }
+
+    /// Puts a recipient among those that may have something to seal.
+    pub(super) fn list(&mut self, route: Route) {
+        if let Some(recipient) = self.recipients.get_mut(&route)
+            && !recipient.listed
+            && !recipient.waiting.is_empty()
+        {
+            recipient.listed = true;
+            self.ready.push_back(route);
+        }
+    }
+}
+
+/// The message a read found; `Err` when the read itself failed.
+fn message(answer: ReadAnswer) -> Result<Option<Message>, String> {
+    match answer.result {
+        Ok(Found::Message(row)) => Ok(row),
+        Ok(Found::Contact(_)) => Err("the reader answered with a row of another table".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,16 @@
+//! One shard: its queue, its recipients, its share of the upstream's stream.
+//!
+//! [`machine::Machine`] decides, without I/O; [`task`] drives the machines of one lane and carries
+//! out what they decide. A shard has exactly one machine in the whole cluster, so nothing here
+//! locks.
+
+mod accept;
+pub(crate) mod effects;
+mod incoming;
+pub(crate) mod machine;
+pub(crate) mod queue;
+mod resolve;
+mod seal;
+#[cfg(test)]
+mod sim;
+pub(crate) mod task;

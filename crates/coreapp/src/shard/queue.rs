@@ -1,0 +1,111 @@
+//! The queue in memory: jobs, and the line of each recipient.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use bytes::Bytes;
+use contract::{
+    Key, Number, Route,
+    message::{Category, Stored, StoredError},
+};
+use tokio::time::Instant;
+use upstream::Envelope;
+
+use super::effects::ReplyTo;
+
+/// Messages of one recipient that may wait; the next is refused with 429/1015.
+pub(crate) const RECIPIENT_WAITING_MAX: usize = 1_000;
+
+/// What callbacks about a message need, and every stage after acceptance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// As dialled; part of the public id.
+    pub to: Number,
+    /// As the sender wrote it.
+    pub input: String,
+    pub category: Category,
+}
+
+/// A message that is not settled yet.
+#[derive(Debug)]
+pub(crate) struct Job {
+    /// `epoch << 40 | n`; the order of acceptance.
+    pub id: i64,
+    pub route: Route,
+    pub meta: Arc<Meta>,
+    pub created_ms: i64,
+    pub body_hash: Option<[u8; 32]>,
+    /// The canonical message; `None`: must be read before it can be sealed.
+    pub body: Option<Bytes>,
+    pub wa_id: Option<Number>,
+    /// What leaves, once sealed.
+    pub envelopes: Vec<Envelope>,
+    pub stage: Stage,
+    /// Not transmitted before; after a refusal for now.
+    pub not_before: Option<Instant>,
+}
+
+/// Where a job is. Only *accepted* and *sealed* are rows; the rest is memory.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// The accept write is under way; these wait for it.
+    Accepting(Vec<ReplyTo>),
+    /// In its recipient's line.
+    Waiting,
+    /// The seal write is under way.
+    Sealing,
+    /// The bytes are durable and may leave.
+    Sealed,
+    /// The bytes left; the network has not answered.
+    Transmitted,
+    /// The last write is under way.
+    Settling,
+}
+
+/// The line of one recipient (one route: a collision only shares the line).
+#[derive(Debug, Default)]
+pub(crate) struct Recipient {
+    /// Accepted and not sealed, in order.
+    pub waiting: VecDeque<Key>,
+    /// Sealing, sealed or on the link.
+    pub unanswered: usize,
+    /// Already among the ready ones.
+    pub listed: bool,
+    /// The network wants nothing for it until then.
+    pub hold: Option<Instant>,
+}
+
+impl Meta {
+    /// `job.header`: a stored message without its text.
+    pub(crate) fn encode(&self) -> Bytes {
+        let (to, input, category) = (self.to, self.input.clone(), self.category);
+        Stored { to, input, category, message: Bytes::new() }.encode()
+    }
+
+    /// # Errors
+    /// For a header this version did not write.
+    pub(crate) fn decode(header: &[u8]) -> Result<Self, StoredError> {
+        Stored::decode(header).map(Self::from)
+    }
+}
+
+impl From<Stored> for Meta {
+    fn from(stored: Stored) -> Self {
+        Self { to: stored.to, input: stored.input, category: stored.category }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_header_survives_its_row() {
+        let meta = Meta {
+            to: Number::parse("4915112345678").unwrap(),
+            input: "+49 151 12345678".to_owned(),
+            category: Category::Text,
+        };
+        assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
+        assert!(Meta::decode(&[9, 0, 0]).is_err());
+    }
+}

@@ -1,0 +1,423 @@
+//! From addressed to settled: seal, transmit, settle.
+//!
+//! One seal write a shard is uncommitted at a time; it carries every job that is ready, up to 64
+//! messages or 256 KiB, and the next starts after its answer. Bytes leave only after their commit
+//! and are the same at every repeat. A message is settled in one write: −job −outbox +event.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use contract::{
+    ApiError, Code, Direction, Key, MessageId, Route,
+    callback::{EventKind, StatusEvent, StatusKind, status},
+    message::Stored,
+};
+use store::{
+    Read,
+    rows::{Message, NewEvent, Outbox},
+    write::{Class, Committed, Op, WriteError},
+};
+use upstream::{Envelope, EnvelopeKind, Outgoing, Refused, SendItem, Sent};
+
+use super::{
+    effects::{Ctx, Effects},
+    machine::{Machine, Timer, Wanted, Written},
+    queue::{Meta, Stage},
+};
+
+/// Messages of one recipient that may be unanswered.
+pub(super) const PER_RECIPIENT: usize = 8;
+/// Messages of one seal write.
+const SEAL_MAX: usize = 64;
+/// Bytes of one seal write.
+const SEAL_BYTES: usize = 256 << 10;
+/// A body that could not be read is tried again after this long.
+const READ_AGAIN: Duration = Duration::from_secs(1);
+
+impl Machine {
+    /// Seals what is ready. Called at the end of every turn.
+    pub(crate) fn pump(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if self.sealing || !self.attached || ctx.frozen || self.link_hold.is_some() {
+            return;
+        }
+        let max = if self.seal_singly > 0 { 1 } else { SEAL_MAX };
+        let (mut keys, mut ops, mut bytes) = (Vec::new(), Vec::new(), 0);
+        while keys.len() < max && bytes < SEAL_BYTES {
+            let Some(route) = self.ready.pop_front() else { break };
+            let Some((key, body)) = self.next_of(route, fx) else { continue };
+            if !ctx.window.try_take() {
+                self.ready.push_front(route);
+                if let Some(recipient) = self.recipients.get_mut(&route) {
+                    recipient.listed = true;
+                }
+                break;
+            }
+            self.take_from_line(route, key);
+            bytes += body.len();
+            let envelope = Envelope { device: 0, kind: EnvelopeKind::Plain, ciphertext: body };
+            ops.push(Op::InsertOutbox(Outbox {
+                key,
+                device: envelope.device.cast_signed(),
+                kind: envelope.kind as i16,
+                payload: envelope.ciphertext.clone(),
+            }));
+            if let Some(job) = self.jobs.get_mut(&key) {
+                job.stage = Stage::Sealing;
+                job.envelopes = vec![envelope];
+            }
+            keys.push(key);
+            self.list(route);
+        }
+        if !keys.is_empty() {
+            self.sealing = true;
+            self.write(Class::Hot, ops, Some(Written::Seal(keys)), fx);
+        }
+    }
+
+    /// The recipient's next message, if it can be sealed now. Takes the recipient off the list.
+    fn next_of(&mut self, route: Route, fx: &mut Effects) -> Option<(Key, Bytes)> {
+        let recipient = self.recipients.get_mut(&route)?;
+        recipient.listed = false;
+        if recipient.unanswered >= PER_RECIPIENT || recipient.hold.is_some() {
+            return None;
+        }
+        let key = *recipient.waiting.front()?;
+        let job = self.jobs.get(&key)?;
+        job.wa_id?;
+        if job.body.is_none() {
+            self.read_body(key, fx);
+        }
+        Some((key, self.jobs.get(&key)?.body.clone()?))
+    }
+
+    fn take_from_line(&mut self, route: Route, key: Key) {
+        if let Some(recipient) = self.recipients.get_mut(&route) {
+            recipient.waiting.pop_front();
+            recipient.unanswered += 1;
+        }
+        if let Some(body) = self.jobs.get_mut(&key).and_then(|job| job.body.take()) {
+            self.body_bytes = self.body_bytes.saturating_sub(body.len());
+        }
+    }
+
+    fn read_body(&mut self, key: Key, fx: &mut Effects) {
+        if self.reading_bodies.insert(key) {
+            self.want(Read::Message(key), Wanted::Body(key), fx);
+        }
+    }
+
+    pub(super) fn body_read(
+        &mut self,
+        key: Key,
+        found: Result<Option<Message>, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        self.reading_bodies.remove(&key);
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let route = job.route;
+        match found.map(|row| row.and_then(|row| Stored::decode(&row.body).ok())) {
+            Ok(Some(stored)) => {
+                self.body_bytes += stored.message.len();
+                job.body = Some(stored.message);
+                self.list(route);
+            }
+            Ok(None) => {
+                tracing::error!(
+                    table = "message", column = "body", shard = self.shard.get(), row.key = %key,
+                    "a job's message is missing or unreadable; it is reported as failed"
+                );
+                let error =
+                    ApiError::new(Code::GENERIC_MESSAGE, "the stored message is unreadable");
+                self.fail(key, &error, ctx, fx);
+            }
+            Err(error) => {
+                tracing::warn!(
+                    shard = self.shard.get(),
+                    error,
+                    "failed to read a message; will try again"
+                );
+                self.after(READ_AGAIN, Timer::Recipient(route), ctx);
+            }
+        }
+    }
+
+    pub(super) fn seal_written(
+        &mut self,
+        keys: Vec<Key>,
+        result: Result<Committed, WriteError>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        self.sealing = false;
+        self.seal_singly = self.seal_singly.saturating_sub(1);
+        match result {
+            Ok(_) => {
+                for key in keys {
+                    if let Some(job) = self.jobs.get_mut(&key) {
+                        job.stage = Stage::Sealed;
+                        self.untransmitted += 1;
+                        self.transmit(key, ctx, fx);
+                    }
+                }
+            }
+            Err(error) if keys.len() > 1 => {
+                tracing::warn!(shard = self.shard.get(), %error, "a seal write was refused; its messages go singly");
+                self.seal_singly = keys.len();
+                for key in keys.into_iter().rev() {
+                    self.unseal(key, ctx);
+                }
+            }
+            Err(error) => {
+                let error = ApiError::new(Code::GENERIC_MESSAGE, error.to_string());
+                for key in keys {
+                    self.unseal(key, ctx);
+                    self.fail(key, &error, ctx, fx);
+                }
+            }
+        }
+    }
+
+    /// Back to the head of its line.
+    fn unseal(&mut self, key: Key, ctx: &Ctx<'_>) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let route = job.route;
+        job.stage = Stage::Waiting;
+        job.body = job.envelopes.pop().map(|envelope| envelope.ciphertext);
+        self.body_bytes += job.body.as_ref().map_or(0, Bytes::len);
+        ctx.window.give(1);
+        if let Some(recipient) = self.recipients.get_mut(&route) {
+            recipient.unanswered -= 1;
+            recipient.waiting.push_front(key);
+        }
+        self.list(route);
+    }
+
+    /// Sends one sealed message, if it may leave now.
+    pub(super) fn transmit(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if !self.attached || ctx.frozen || self.link_hold.is_some() {
+            return;
+        }
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let (Stage::Sealed, Some(to)) = (&job.stage, job.wa_id) else { return };
+        if job.not_before.is_some_and(|due| due > ctx.now) {
+            return;
+        }
+        job.not_before = None;
+        job.stage = Stage::Transmitted;
+        self.untransmitted -= 1;
+        fx.sends.push(Outgoing::Send(SendItem {
+            shard: self.shard,
+            epoch: self.epoch,
+            key,
+            to,
+            category: job.meta.category.as_str(),
+            envelopes: job.envelopes.clone(),
+        }));
+    }
+
+    /// Sends whatever is sealed, in order of acceptance.
+    pub(super) fn transmit_all(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if self.untransmitted == 0 || !self.attached {
+            return;
+        }
+        let sealed: Vec<Key> = self
+            .order
+            .values()
+            .filter(|key| self.jobs.get(key).is_some_and(|job| matches!(job.stage, Stage::Sealed)))
+            .copied()
+            .collect();
+        for key in sealed {
+            self.transmit(key, ctx, fx);
+        }
+    }
+
+    /// The network answered a message.
+    pub(super) fn answered(
+        &mut self,
+        key: Key,
+        result: Result<Sent, Refused>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        match result {
+            Ok(sent) => self.sent(key, sent, ctx, fx),
+            Err(Refused::Final { code, details }) => {
+                self.fail(key, &ApiError::new(code, details), ctx, fx);
+            }
+            Err(Refused::Retry(delay)) => self.refused(key, delay, ctx),
+            Err(Refused::Recipient(delay)) => {
+                let due = ctx.now + delay;
+                let Some(route) = self.jobs.get(&key).map(|job| job.route) else { return };
+                self.refused(key, delay, ctx);
+                if let Some(recipient) = self.recipients.get_mut(&route) {
+                    recipient.hold = Some(recipient.hold.map_or(due, |hold| hold.max(due)));
+                }
+                self.after(delay, Timer::Recipient(route), ctx);
+            }
+            Err(Refused::Hold(delay)) => {
+                self.refused(key, delay, ctx);
+                self.hold_link(delay, ctx);
+            }
+        }
+    }
+
+    /// Nothing leaves for a while.
+    pub(crate) fn hold_link(&mut self, delay: Duration, ctx: &Ctx<'_>) {
+        self.link_hold = Some(self.after(delay, Timer::Link, ctx));
+    }
+
+    /// Back to sealed; the same bytes go again later.
+    fn refused(&mut self, key: Key, delay: Duration, ctx: &Ctx<'_>) {
+        let due = ctx.now + delay;
+        if let Some(job) = self.jobs.get_mut(&key)
+            && matches!(job.stage, Stage::Transmitted)
+        {
+            job.stage = Stage::Sealed;
+            job.not_before = Some(due);
+            self.untransmitted += 1;
+            self.after(delay, Timer::Transmit(key), ctx);
+        }
+    }
+
+    /// A recipient's hold is over, or one of its bodies may be read again.
+    pub(super) fn recipient_released(&mut self, route: Route, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let Some(recipient) = self.recipients.get_mut(&route)
+            && recipient.hold.is_none_or(|hold| hold <= ctx.now)
+        {
+            recipient.hold = None;
+            self.list(route);
+            self.transmit_all(ctx, fx);
+        }
+    }
+
+    /// The network has the message.
+    pub(super) fn sent(&mut self, key: Key, sent: Sent, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let wanted = ctx.settings.sent;
+        self.settle(key, ctx, fx, |machine, meta, route| {
+            wanted.then(|| {
+                machine.status_event(
+                    key,
+                    meta,
+                    route,
+                    StatusKind::Sent,
+                    sent.timestamp_ms,
+                    &[],
+                    ctx,
+                )
+            })
+        });
+    }
+
+    /// The message will not be sent.
+    pub(super) fn fail(&mut self, key: Key, error: &ApiError, ctx: &Ctx<'_>, fx: &mut Effects) {
+        self.settle(key, ctx, fx, |machine, meta, route| {
+            let errors = std::slice::from_ref(error);
+            Some(machine.status_event(
+                key,
+                meta,
+                route,
+                StatusKind::Failed,
+                ctx.now_ms,
+                errors,
+                ctx,
+            ))
+        });
+    }
+
+    fn settle(
+        &mut self,
+        key: Key,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+        event: impl FnOnce(&Self, &Meta, Route) -> Option<NewEvent>,
+    ) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let route = job.route;
+        match job.stage {
+            Stage::Accepting(_) | Stage::Sealing | Stage::Settling => return,
+            Stage::Waiting => {
+                if let Some(recipient) = self.recipients.get_mut(&route) {
+                    recipient.waiting.retain(|waiting| *waiting != key);
+                }
+            }
+            Stage::Sealed | Stage::Transmitted => {
+                if matches!(job.stage, Stage::Sealed) {
+                    self.untransmitted -= 1;
+                }
+                ctx.window.give(1);
+                if let Some(recipient) = self.recipients.get_mut(&route) {
+                    recipient.unanswered -= 1;
+                }
+            }
+        }
+        job.stage = Stage::Settling;
+        self.body_bytes -= job.body.take().map_or(0, |body| body.len());
+        let mut ops = vec![Op::DeleteJob(job.id)];
+        ops.extend(
+            job.envelopes
+                .drain(..)
+                .map(|envelope| Op::DeleteOutbox { key, device: envelope.device.cast_signed() }),
+        );
+        let meta = job.meta.clone();
+        self.recent.put(key, meta.clone());
+        ops.extend(event(self, &meta, route).map(Op::InsertEvent));
+        self.write(Class::Hot, ops, Some(Written::Settle(key)), fx);
+        self.list(route);
+    }
+
+    pub(super) fn settle_written(
+        &mut self,
+        key: Key,
+        result: Result<Committed, WriteError>,
+        ctx: &Ctx<'_>,
+        _fx: &mut Effects,
+    ) {
+        if let Err(error) = result {
+            // The rows stay: the next start sends the same bytes again and settles then.
+            tracing::error!(shard = self.shard.get(), %error, "failed to settle a message");
+        }
+        let Some(job) = self.jobs.remove(&key) else { return };
+        self.order.remove(&job.id);
+        ctx.gate.leave();
+        if self.recipients.get(&job.route).is_some_and(|r| {
+            r.waiting.is_empty() && r.unanswered == 0 && r.hold.is_none() && !r.listed
+        }) {
+            self.recipients.remove(&job.route);
+        }
+    }
+
+    /// The callback that tells what became of a message.
+    #[expect(clippy::too_many_arguments, reason = "each is one field of the event")]
+    pub(super) fn status_event(
+        &self,
+        key: Key,
+        meta: &Meta,
+        route: Route,
+        kind: StatusKind,
+        timestamp_ms: i64,
+        errors: &[ApiError],
+        ctx: &Ctx<'_>,
+    ) -> NewEvent {
+        let body = status(&StatusEvent {
+            id: MessageId { direction: Direction::Outbound, number: meta.to, key },
+            recipient: self
+                .contacts
+                .peek(&meta.to)
+                .and_then(|known| known.wa_id)
+                .unwrap_or(meta.to),
+            input: &meta.input,
+            kind,
+            timestamp_s: timestamp_ms.div_euclid(1_000),
+            errors,
+        });
+        NewEvent {
+            kind: EventKind::Status.get(),
+            route,
+            key: Some(key),
+            held: false,
+            created_ms: ctx.now_ms,
+            body: body.into(),
+        }
+    }
+}

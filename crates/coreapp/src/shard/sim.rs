@@ -1,0 +1,524 @@
+//! The machine in a simulated world: a database that commits, loses and crashes, a network that
+//! drops connections and repeats itself, clients that ask again. Every seed is one history.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use contract::{Key, Number, Route, ShardId, message::Category, settings::Application};
+use store::{
+    Found, Read, ReadAnswer, ShardLoad,
+    rows::{Contact, Job, Message, NewEvent, Outbox},
+    write::{Answer, Committed, Op, Reply, Write, WriteError},
+};
+use tokio::{sync::oneshot, time::Instant};
+use upstream::{
+    ContactStatus, Envelope, EnvelopeKind, Inbound, Item, Outgoing, Receipt, ReceiptKind, Refused,
+    SendItem, Sent,
+};
+
+use super::{
+    effects::{Accepted, Ctx, Effects, Frame, ReplyTo, Window},
+    machine::Machine,
+};
+use crate::{intake::Gate, settings::View};
+
+const SEEDS: u64 = 2_000;
+const MESSAGES: usize = 40;
+const INBOUND: usize = 5;
+
+/// SplitMix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % sides
+    }
+}
+
+/// The tables.
+#[derive(Default)]
+struct Tables {
+    messages: HashMap<Key, Message>,
+    jobs: BTreeMap<i64, Job>,
+    outbox: BTreeMap<(Key, i32), Outbox>,
+    contacts: HashMap<Number, Contact>,
+    inbound: HashSet<Key>,
+    events: Vec<NewEvent>,
+}
+
+impl Tables {
+    fn commit(&mut self, ops: Vec<Op>) -> Result<Committed, WriteError> {
+        let taken = ops.iter().any(|op| match op {
+            Op::InsertMessage(row) => self.messages.contains_key(&row.key),
+            Op::InsertInbound(row) => self.inbound.contains(&row.key),
+            _ => false,
+        });
+        if taken {
+            return Err(WriteError::Conflict);
+        }
+        let mut first_seq = 0;
+        for op in ops {
+            match op {
+                Op::InsertMessage(row) => drop(self.messages.insert(row.key, row)),
+                Op::InsertJob(row) => drop(self.jobs.insert(row.id, row)),
+                Op::DeleteJob(id) => drop(self.jobs.remove(&id)),
+                Op::InsertOutbox(row) => drop(self.outbox.insert((row.key, row.device), row)),
+                Op::DeleteOutbox { key, device } => drop(self.outbox.remove(&(key, device))),
+                Op::PutContact(row) => drop(self.contacts.insert(row.number, row)),
+                Op::InsertInbound(row) => drop(self.inbound.insert(row.key)),
+                Op::InsertEvent(event) => {
+                    self.events.push(event);
+                    first_seq = i64::try_from(self.events.len()).unwrap();
+                }
+                other => panic!("the machine does not write {other:?}"),
+            }
+        }
+        Ok(Committed { first_seq })
+    }
+
+    fn load(&self) -> ShardLoad {
+        ShardLoad {
+            jobs: self.jobs.values().cloned().collect(),
+            outbox: self.outbox.values().cloned().collect(),
+            max_event_seq: i64::try_from(self.events.len()).unwrap(),
+            event_floor: 0,
+            cursors: Vec::new(),
+        }
+    }
+}
+
+/// The network's end.
+#[derive(Default)]
+struct Network {
+    attached: Option<i64>,
+    taken: HashMap<Key, SendItem>,
+    /// In order of arrival, repeats left out.
+    delivered: Vec<Key>,
+    answers: VecDeque<(Key, Result<Sent, Refused>)>,
+    kept: VecDeque<(u64, Item)>,
+    passed: usize,
+    seq: u64,
+    refused_once: HashSet<Key>,
+}
+
+impl Network {
+    fn keep(&mut self, item: Item) {
+        self.seq += 1;
+        self.kept.push_back((self.seq, item));
+    }
+
+    fn take(&mut self, item: SendItem, dice: &mut Dice, refusals: bool) {
+        if self.attached != Some(item.epoch) {
+            return;
+        }
+        if let Some(earlier) = self.taken.get(&item.key) {
+            assert_eq!(earlier.envelopes, item.envelopes, "the same key left with other bytes");
+        } else {
+            if refusals && dice.roll(6) == 0 && self.refused_once.insert(item.key) {
+                let delay = Duration::from_millis(200);
+                let refused = if dice.roll(2) == 0 {
+                    Refused::Retry(delay)
+                } else {
+                    Refused::Recipient(delay)
+                };
+                self.answers.push_back((item.key, Err(refused)));
+                return;
+            }
+            self.delivered.push(item.key);
+            for kind in [ReceiptKind::Delivered, ReceiptKind::Read] {
+                let (key, from) = (item.key, item.to);
+                self.keep(Item::Receipt(Receipt { key, from, kind, timestamp_ms: 1_000 }));
+            }
+            self.taken.insert(item.key, item.clone());
+        }
+        self.answers.push_back((item.key, Ok(Sent { timestamp_ms: 1_000 })));
+    }
+}
+
+struct Client {
+    frame: Box<dyn Fn(u32, ReplyTo, Instant) -> Frame>,
+    key: Key,
+    attempt: u32,
+    waiting: Option<oneshot::Receiver<Accepted>>,
+    accepted: bool,
+}
+
+struct World {
+    dice: Dice,
+    refusals: bool,
+    now: Instant,
+    now_ms: i64,
+    view: Arc<View>,
+    gate: Gate,
+    window: Window,
+    epoch: i64,
+    machine: Machine,
+    tables: Tables,
+    uncommitted: VecDeque<Write>,
+    reads: VecDeque<(u64, Read)>,
+    syncs: VecDeque<Number>,
+    on_the_wire: VecDeque<Outgoing>,
+    network: Network,
+    clients: Vec<Client>,
+    next_client: usize,
+}
+
+fn own() -> Number {
+    Number::parse("15550100100").unwrap()
+}
+
+fn number(n: u64) -> Number {
+    Number::parse(&format!("49151{n:07}")).unwrap()
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut dice = Dice(seed);
+        let mut application = Application::default();
+        application.webhooks.message.sent = true;
+        let view = View::of(&application);
+        let (gate, window) = (Gate::new(1_000, 0), Window::new(6));
+        let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
+        let clients = (0..MESSAGES)
+            .map(|n| {
+                let to = number(dice.roll(4));
+                let mut bytes = [0; 9];
+                bytes[8] = u8::try_from(n).unwrap();
+                let key = Key::from_bytes(&bytes).unwrap();
+                let frame = move |attempt, reply, now: Instant| Frame {
+                    key,
+                    to,
+                    route: Route::of(&to),
+                    input: to.to_string(),
+                    category: Category::Text,
+                    message: Bytes::from(format!(r#"{{"n":{n}}}"#)),
+                    attempt,
+                    deadline: now + Duration::from_secs(10),
+                    reply,
+                };
+                Client { frame: Box::new(frame), key, attempt: 0, waiting: None, accepted: false }
+            })
+            .collect();
+        let machine = {
+            let ctx =
+                Ctx { now, now_ms, settings: &view, gate: &gate, window: &window, frozen: false };
+            Machine::new(ShardId::new(0).unwrap(), 1, own(), Tables::default().load(), &ctx)
+        };
+        Self {
+            refusals: dice.roll(2) == 0,
+            dice,
+            now,
+            now_ms,
+            view,
+            gate,
+            window,
+            epoch: 1,
+            machine,
+            tables: Tables::default(),
+            uncommitted: VecDeque::new(),
+            reads: VecDeque::new(),
+            syncs: VecDeque::new(),
+            on_the_wire: VecDeque::new(),
+            network: Network::default(),
+            clients,
+            next_client: 0,
+        }
+    }
+
+    /// One turn of the machine.
+    fn turn(&mut self, input: impl FnOnce(&mut Machine, &Ctx<'_>, &mut Effects)) {
+        let ctx = Ctx {
+            now: self.now,
+            now_ms: self.now_ms,
+            settings: &self.view,
+            gate: &self.gate,
+            window: &self.window,
+            frozen: false,
+        };
+        let mut fx = Effects::default();
+        input(&mut self.machine, &ctx, &mut fx);
+        self.machine.pump(&ctx, &mut fx);
+        self.uncommitted.extend(fx.writes);
+        self.reads.extend(fx.reads.into_iter().map(|read| (read.token, read.what)));
+        self.syncs.extend(fx.contacts);
+        self.on_the_wire.extend(fx.sends);
+        for (to, accepted) in fx.replies {
+            let ReplyTo::Once(reply) = to else { panic!("clients ask once") };
+            let _gone = reply.send(accepted);
+        }
+    }
+
+    fn step(&mut self, faults: bool) {
+        match self.dice.roll(if faults { 110 } else { 100 }) {
+            0..15 => self.client(),
+            15..40 => self.commit(),
+            40..55 => self.answer_read(),
+            55..60 => self.answer_sync(),
+            60..75 => self.carry(),
+            75..95 => self.network_speaks(),
+            95..100 => {
+                self.now += Duration::from_millis(100);
+                self.now_ms += 100;
+                self.turn(|machine, ctx, fx| machine.tick(ctx, fx));
+            }
+            100..104 => self.disconnect(),
+            104..106 => self.crash(),
+            _ => self.customer_writes(),
+        }
+    }
+
+    fn client(&mut self) {
+        self.hear_answers();
+        let open = self
+            .clients
+            .iter()
+            .take(self.next_client)
+            .position(|client| !client.accepted && client.waiting.is_none());
+        let at = match open {
+            Some(at) => at,
+            None if self.next_client < self.clients.len() => {
+                self.next_client += 1;
+                self.next_client - 1
+            }
+            None => return,
+        };
+        let (reply, answer) = oneshot::channel();
+        let client = &mut self.clients[at];
+        client.attempt += 1;
+        client.waiting = Some(answer);
+        let frame = (client.frame)(client.attempt, ReplyTo::Once(reply), self.now);
+        self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
+    }
+
+    fn hear_answers(&mut self) {
+        for client in &mut self.clients {
+            let Some(waiting) = &mut client.waiting else { continue };
+            match waiting.try_recv() {
+                Ok(Ok(_)) => (client.accepted, client.waiting) = (true, None),
+                Ok(Err(error)) => panic!("refused: {error}"),
+                Err(oneshot::error::TryRecvError::Closed) => client.waiting = None,
+                Err(oneshot::error::TryRecvError::Empty) => {}
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let many = 1 + self.dice.roll(4);
+        for _ in 0..many {
+            let Some(write) = self.uncommitted.pop_front() else { return };
+            assert_eq!(write.epoch, self.epoch);
+            let result = self.tables.commit(write.ops);
+            if let Reply::Token(token) = write.reply {
+                let answer = Answer { shard: write.shard, token, result };
+                self.turn(|machine, ctx, fx| machine.written(answer, ctx, fx));
+            }
+        }
+    }
+
+    fn answer_read(&mut self) {
+        let Some((token, read)) = self.reads.pop_front() else { return };
+        let row = match read {
+            Read::Message(key) => Found::Message(self.tables.messages.get(&key).cloned()),
+            Read::Contact(number) => Found::Contact(self.tables.contacts.get(&number).cloned()),
+        };
+        let answer = ReadAnswer { shard: self.machine.shard, token, result: Ok(row) };
+        self.turn(|machine, ctx, fx| machine.read(answer, ctx, fx));
+    }
+
+    fn answer_sync(&mut self) {
+        let Some(number) = self.syncs.pop_front() else { return };
+        let status = match self.dice.roll(5) {
+            0 => ContactStatus::Failed,
+            _ => ContactStatus::Registered { wa_id: number },
+        };
+        self.turn(|machine, ctx, fx| machine.contact(number, status, ctx, fx));
+    }
+
+    /// What was sent arrives.
+    fn carry(&mut self) {
+        let Some(outgoing) = self.on_the_wire.pop_front() else { return };
+        match outgoing {
+            Outgoing::Send(item) => {
+                for envelope in &item.envelopes {
+                    let row = self.tables.outbox.get(&(item.key, 0));
+                    let durable = row.is_some_and(|row| row.payload == envelope.ciphertext)
+                        || !self.tables.jobs.values().any(|job| job.key == item.key);
+                    assert!(durable, "bytes left that no row holds");
+                }
+                self.network.take(item, &mut self.dice, self.refusals);
+            }
+            Outgoing::Ack { seq, epoch, .. } => {
+                if self.network.attached == Some(epoch) {
+                    while self.network.kept.front().is_some_and(|(kept, _)| *kept <= seq) {
+                        self.network.kept.pop_front();
+                        self.network.passed = self.network.passed.saturating_sub(1);
+                    }
+                }
+            }
+            Outgoing::Hello { .. } => unreachable!("the link greets, not the machine"),
+        }
+    }
+
+    fn network_speaks(&mut self) {
+        if self.network.attached.is_none() {
+            self.network.attached = Some(self.epoch);
+            self.network.passed = 0;
+            let welcome = Item::Welcome { epoch_seen: self.epoch, acked_our_seq: 0 };
+            self.turn(|machine, ctx, fx| machine.item(0, welcome, ctx, fx));
+        } else if let Some((key, result)) = self.network.answers.pop_front() {
+            let answer = Item::Answer { key, result };
+            self.turn(|machine, ctx, fx| machine.item(0, answer, ctx, fx));
+        } else if let Some((seq, item)) = self.network.kept.get(self.network.passed).cloned() {
+            self.network.passed += 1;
+            self.turn(|machine, ctx, fx| machine.item(seq, item, ctx, fx));
+        }
+    }
+
+    fn customer_writes(&mut self) {
+        let n = self.network.seq;
+        if self.network.kept.iter().filter(|(_, i)| matches!(i, Item::Inbound(_))).count() < INBOUND
+        {
+            let mut key = [1; 12];
+            key[..8].copy_from_slice(&n.to_be_bytes());
+            self.network.keep(Item::Inbound(Inbound {
+                key: Key::from_bytes(&key).unwrap(),
+                from: number(1),
+                profile_name: String::new(),
+                timestamp_ms: 1_000,
+                envelope: Envelope {
+                    device: 0,
+                    kind: EnvelopeKind::Plain,
+                    ciphertext: Bytes::from_static(br#"{"type":"text","text":{"body":"hi"}}"#),
+                },
+            }));
+        }
+    }
+
+    fn disconnect(&mut self) {
+        self.network.attached = None;
+        self.network.answers.clear();
+        self.on_the_wire.clear();
+        self.turn(|machine, _, _| machine.detached());
+    }
+
+    /// The process dies; what was committed stays, what was not is gone.
+    fn crash(&mut self) {
+        let last_words = self.dice.roll(3);
+        for _ in 0..last_words {
+            if let Some(write) = self.uncommitted.pop_front() {
+                // Committed, but nobody was told.
+                let _lost = self.tables.commit(write.ops);
+            }
+        }
+        self.uncommitted.clear();
+        self.reads.clear();
+        self.syncs.clear();
+        self.on_the_wire.clear();
+        self.network.attached = None;
+        self.network.answers.clear();
+        self.epoch += 1;
+        (self.gate, self.window) = (Gate::new(1_000, 0), Window::new(6));
+        let load = self.tables.load();
+        let ctx = Ctx {
+            now: self.now,
+            now_ms: self.now_ms,
+            settings: &self.view,
+            gate: &self.gate,
+            window: &self.window,
+            frozen: false,
+        };
+        self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, own(), load, &ctx);
+        self.turn(|machine, ctx, fx| machine.resume(ctx, fx));
+        self.hear_answers();
+    }
+
+    fn settled(&self) -> bool {
+        self.next_client == self.clients.len()
+            && self.clients.iter().all(|client| client.accepted)
+            && self.machine.idle()
+            && self.network.kept.is_empty()
+    }
+
+    fn check(&self, seed: u64) {
+        let accepted: HashSet<Key> = self.clients.iter().map(|client| client.key).collect();
+        let delivered: HashSet<Key> = self.network.delivered.iter().copied().collect();
+        assert_eq!(accepted, delivered, "seed {seed}: accepted and delivered differ");
+        assert_eq!(self.network.delivered.len(), delivered.len(), "seed {seed}: delivered twice");
+        assert!(self.tables.jobs.is_empty() && self.tables.outbox.is_empty(), "seed {seed}");
+        assert_eq!(self.gate.jobs(), 0, "seed {seed}: the gate lost count");
+        assert_eq!(self.window.taken(), 0, "seed {seed}: the window lost count");
+        for client in &self.clients {
+            for status in ["sent", "delivered", "read"] {
+                let said = self.tables.events.iter().any(|event| {
+                    event.key == Some(client.key)
+                        && String::from_utf8_lossy(&event.body)
+                            .contains(&format!(r#""status":"{status}""#))
+                });
+                assert!(said, "seed {seed}: no '{status}' for an accepted message");
+            }
+        }
+        let mut inbound = HashSet::new();
+        for event in self.tables.events.iter().filter(|e| e.kind == 2) {
+            assert!(inbound.insert(event.key), "seed {seed}: a customer's message came twice");
+        }
+        assert_eq!(inbound.len(), self.tables.inbound.len(), "seed {seed}");
+    }
+
+    /// Delivered in the order of acceptance, recipient by recipient. `job.id` is that order, but
+    /// jobs are gone by now: the order of first events tells it.
+    fn check_order(&self, seed: u64, accepted_order: &[Key]) {
+        let place: HashMap<Key, usize> =
+            accepted_order.iter().enumerate().map(|(n, key)| (*key, n)).collect();
+        let mut last: HashMap<Number, usize> = HashMap::new();
+        for key in &self.network.delivered {
+            let to = self.network.taken[key].to;
+            let at = place[key];
+            let before = last.insert(to, at);
+            assert!(before.is_none_or(|before| before < at), "seed {seed}: out of order");
+        }
+    }
+}
+
+fn run(seed: u64) {
+    let mut world = World::new(seed);
+    let mut order: Vec<Key> = Vec::new();
+    let mut known: HashSet<Key> = HashSet::new();
+    let mut note = |world: &World| {
+        for job in world.tables.jobs.values() {
+            if known.insert(job.key) {
+                order.push(job.key);
+            }
+        }
+    };
+    for _ in 0..1_500 {
+        world.step(true);
+        note(&world);
+    }
+    // The faults end; everything must come to rest.
+    let mut rest = 0;
+    while !world.settled() {
+        world.step(false);
+        note(&world);
+        rest += 1;
+        assert!(rest < 60_000, "seed {seed}: it does not come to rest");
+    }
+    world.check(seed);
+    if !world.refusals {
+        world.check_order(seed, &order);
+    }
+}
+
+#[test]
+fn whatever_fails_every_accepted_message_is_delivered_once_in_order_and_reported() {
+    for seed in 0..SEEDS {
+        run(seed);
+    }
+}

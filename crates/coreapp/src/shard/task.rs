@@ -1,0 +1,435 @@
+//! Drives the machines of one lane and carries out what they decide.
+//!
+//! One task a lane, not one a shard: what arrives together is handled in one wake-up, its writes
+//! join one batch, and its answers leave as one message a stream (docs/decisions/002).
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
+
+use contract::{ApiError, Clock, Code, Number, ShardId};
+use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior},
+};
+use upstream::{ContactResult, Item, Outgoing};
+
+use super::{
+    effects::{Accepted, Check, Ctx, Effects, Frame, ReplyTo, Window, shard_of},
+    machine::Machine,
+};
+use crate::{
+    cluster::beat::Beat,
+    intake::{Gate, pipe},
+    metrics::Metrics,
+    settings::View,
+};
+
+/// Lists of frames that may wait for a driver; then the caller waits, at most [`INBOX_WAIT`].
+const INBOX: usize = 256;
+/// How long a caller waits for room, in a driver's inbox or a lane's; then 503/1023.
+const INBOX_WAIT: Duration = Duration::from_millis(250);
+/// Lists of items from the link that may wait; then the link is not read.
+const INCOMING: usize = 64;
+/// How often time passes for the machines.
+const TICK: Duration = Duration::from_millis(100);
+/// Rounds of queued input taken before effects are carried out.
+const DRAIN: usize = 64;
+
+/// What the drivers of a process share.
+pub(crate) struct Shared {
+    pub lanes: Lanes,
+    pub reader: Reader,
+    pub clock: Arc<dyn Clock>,
+    pub settings: watch::Receiver<Arc<View>>,
+    pub gate: Arc<Gate>,
+    pub window: Arc<Window>,
+    pub beat: Arc<Beat>,
+    pub link: mpsc::Sender<Outgoing>,
+    pub contacts: mpsc::UnboundedSender<Vec<Number>>,
+    pub metrics: Metrics,
+}
+
+/// Hands for all drivers.
+#[derive(Clone)]
+pub(crate) struct Drivers(Arc<[Handle]>);
+
+struct Handle {
+    frames: mpsc::Sender<Vec<Frame>>,
+    control: mpsc::UnboundedSender<Control>,
+    link: mpsc::Sender<LinkInput>,
+}
+
+/// What happens seldom.
+enum Control {
+    Own {
+        shard: ShardId,
+        epoch: i64,
+        own_number: Number,
+        load: ShardLoad,
+        done: oneshot::Sender<()>,
+    },
+    Check {
+        shard: ShardId,
+        check: Check,
+    },
+    Contacts(Vec<ContactResult>),
+    /// Take nothing in any more, answer when nothing is being written.
+    Drain(oneshot::Sender<()>),
+}
+
+/// What the link says, in its order.
+#[derive(Debug)]
+pub(crate) enum LinkInput {
+    /// A new connection, or none: nothing is attached.
+    Reset,
+    Busy(Duration),
+    Items(Vec<(ShardId, u64, Item)>),
+}
+
+impl Drivers {
+    /// Starts one driver a lane.
+    pub(crate) fn start(shared: Shared, lanes: usize) -> Self {
+        let shared = Arc::new(shared);
+        let handles = (0..lanes).map(|_| {
+            let (frames, frames_rx) = mpsc::channel(INBOX);
+            let (control, control_rx) = mpsc::unbounded_channel();
+            let (link, link_rx) = mpsc::channel(INCOMING);
+            let (answers, answers_rx) = mpsc::unbounded_channel();
+            let (reads, reads_rx) = mpsc::unbounded_channel();
+            let driver = Driver {
+                shared: shared.clone(),
+                machines: HashMap::new(),
+                answers,
+                reads,
+                held: VecDeque::new(),
+                unsent: VecDeque::new(),
+                draining: None,
+            };
+            let inputs = Inputs { frames_rx, control_rx, link_rx, answers_rx, reads_rx };
+            tokio::spawn(driver.run(inputs));
+            Handle { frames, control, link }
+        });
+        Self(handles.collect())
+    }
+
+    /// The driver of a shard.
+    pub(crate) fn index(&self, shard: ShardId) -> usize {
+        usize::from(shard.get().max(0).unsigned_abs()) % self.0.len()
+    }
+
+    /// Hands over frames; refuses them with 1023 when the driver has no room for a while.
+    pub(crate) async fn submit(&self, driver: usize, frames: Vec<Frame>) {
+        let Some(handle) = self.0.get(driver) else { return };
+        let refused = match handle.frames.send_timeout(frames, INBOX_WAIT).await {
+            Ok(()) => return,
+            Err(error) => error.into_inner(),
+        };
+        let error = no_room();
+        send_replies(refused.into_iter().map(|frame| (frame.reply, Err(error.clone()))).collect());
+    }
+
+    /// Gives a shard to its driver; done when its writes may pass.
+    pub(crate) async fn own(
+        &self,
+        shard: ShardId,
+        epoch: i64,
+        own_number: Number,
+        load: ShardLoad,
+    ) {
+        let (done, owned) = oneshot::channel();
+        self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
+        let _ended = owned.await;
+    }
+
+    pub(crate) fn check(&self, shard: ShardId, check: Check) {
+        self.control(self.index(shard), Control::Check { shard, check });
+    }
+
+    /// What the network said of numbers.
+    pub(crate) fn contacts(&self, results: Vec<ContactResult>) {
+        let mut by_driver: BTreeMap<usize, Vec<ContactResult>> = BTreeMap::new();
+        for result in results {
+            let shard = contract::Route::of(&result.number).shard();
+            by_driver.entry(self.index(shard)).or_default().push(result);
+        }
+        for (driver, results) in by_driver {
+            self.control(driver, Control::Contacts(results));
+        }
+    }
+
+    /// Passes on what the link said; waits while the drivers are behind.
+    pub(crate) async fn link(&self, driver: usize, input: LinkInput) {
+        if let Some(handle) = self.0.get(driver) {
+            // A driver that has ended owns nothing any more.
+            let _ended = handle.link.send(input).await;
+        }
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Waits until no write of any driver is under way; new frames are refused.
+    pub(crate) async fn drain(&self) {
+        for driver in 0..self.0.len() {
+            let (done, drained) = oneshot::channel();
+            self.control(driver, Control::Drain(done));
+            let _ended = drained.await;
+        }
+    }
+
+    fn control(&self, driver: usize, control: Control) {
+        if let Some(handle) = self.0.get(driver) {
+            let _ended = handle.control.send(control);
+        }
+    }
+}
+
+struct Inputs {
+    frames_rx: mpsc::Receiver<Vec<Frame>>,
+    control_rx: mpsc::UnboundedReceiver<Control>,
+    link_rx: mpsc::Receiver<LinkInput>,
+    answers_rx: mpsc::UnboundedReceiver<Vec<Answer>>,
+    reads_rx: mpsc::UnboundedReceiver<Vec<ReadAnswer>>,
+}
+
+struct Driver {
+    shared: Arc<Shared>,
+    machines: HashMap<ShardId, Machine>,
+    answers: mpsc::UnboundedSender<Vec<Answer>>,
+    reads: mpsc::UnboundedSender<Vec<ReadAnswer>>,
+    /// Frames that wait for room in the lane's inbox, and until when.
+    held: VecDeque<(Instant, Frame)>,
+    /// What the link had no room for; bounded by the window.
+    unsent: VecDeque<Outgoing>,
+    draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// One thing that happened.
+enum Input {
+    Frames(Vec<Frame>),
+    Control(Control),
+    Link(LinkInput),
+    Answers(Vec<Answer>),
+    Reads(Vec<ReadAnswer>),
+    Tick,
+}
+
+impl Driver {
+    async fn run(mut self, mut inputs: Inputs) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let first = tokio::select! {
+                Some(answers) = inputs.answers_rx.recv() => Input::Answers(answers),
+                Some(reads) = inputs.reads_rx.recv() => Input::Reads(reads),
+                Some(link) = inputs.link_rx.recv() => Input::Link(link),
+                Some(control) = inputs.control_rx.recv() => Input::Control(control),
+                Some(frames) = inputs.frames_rx.recv() => Input::Frames(frames),
+                _ = tick.tick() => Input::Tick,
+            };
+            self.turn(first, &mut inputs);
+        }
+    }
+
+    /// Handles what has gathered, then carries out what came of it.
+    fn turn(&mut self, first: Input, inputs: &mut Inputs) {
+        let shared = self.shared.clone();
+        let settings = shared.settings.borrow().clone();
+        let ctx = Ctx {
+            now: Instant::now(),
+            now_ms: shared.clock.unix_ms(),
+            settings: &settings,
+            gate: &shared.gate,
+            window: &shared.window,
+            frozen: shared.beat.frozen(),
+        };
+        let mut fx = Effects::default();
+        self.input(first, &ctx, &mut fx);
+        for _ in 0..DRAIN {
+            let Some(next) = inputs.next() else { break };
+            self.input(next, &ctx, &mut fx);
+        }
+        self.take_held(&ctx, &mut fx);
+        for machine in self.machines.values_mut() {
+            machine.pump(&ctx, &mut fx);
+        }
+        self.carry_out(fx);
+        if self.draining.is_some() && self.machines.values().all(|machine| !machine.writing()) {
+            for done in self.draining.iter_mut().flat_map(std::mem::take) {
+                let _gone = done.send(());
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input, ctx: &Ctx<'_>, fx: &mut Effects) {
+        match input {
+            Input::Frames(frames) => {
+                let until = ctx.now + INBOX_WAIT;
+                self.held.extend(frames.into_iter().map(|frame| (until, frame)));
+                self.take_held(ctx, fx);
+            }
+            Input::Answers(answers) => {
+                for answer in answers {
+                    if let Some(machine) = self.machines.get_mut(&answer.shard) {
+                        machine.written(answer, ctx, fx);
+                    }
+                }
+            }
+            Input::Reads(reads) => {
+                for answer in reads {
+                    if let Some(machine) = self.machines.get_mut(&answer.shard) {
+                        machine.read(answer, ctx, fx);
+                    }
+                }
+            }
+            Input::Link(link) => self.link(link, ctx, fx),
+            Input::Control(control) => self.control(control, ctx, fx),
+            Input::Tick => {
+                for machine in self.machines.values_mut() {
+                    machine.tick(ctx, fx);
+                }
+            }
+        }
+    }
+
+    fn link(&mut self, input: LinkInput, ctx: &Ctx<'_>, fx: &mut Effects) {
+        match input {
+            LinkInput::Reset => {
+                self.unsent.clear();
+                self.machines.values_mut().for_each(Machine::detached);
+            }
+            LinkInput::Busy(delay) => {
+                for machine in self.machines.values_mut() {
+                    machine.hold_link(delay, ctx);
+                }
+            }
+            LinkInput::Items(items) => {
+                for (shard, seq, item) in items {
+                    if let Some(machine) = self.machines.get_mut(&shard) {
+                        machine.item(seq, item, ctx, fx);
+                    }
+                }
+            }
+        }
+    }
+
+    fn control(&mut self, control: Control, ctx: &Ctx<'_>, fx: &mut Effects) {
+        match control {
+            Control::Own { shard, epoch, own_number, load, done } => {
+                let next_seq = load.next_seq();
+                self.shared.lanes.own(shard, epoch, next_seq, self.answers.clone());
+                let mut machine = Machine::new(shard, epoch, own_number, load, ctx);
+                machine.resume(ctx, fx);
+                self.machines.insert(shard, machine);
+                let _gone = done.send(());
+            }
+            Control::Check { shard, check } => {
+                if let Some(machine) = self.machines.get_mut(&shard) {
+                    machine.check(&check, ctx, fx);
+                }
+            }
+            Control::Contacts(results) => {
+                for result in results {
+                    let shard = contract::Route::of(&result.number).shard();
+                    if let Some(machine) = self.machines.get_mut(&shard) {
+                        machine.contact(result.number, result.status, ctx, fx);
+                    }
+                }
+            }
+            Control::Drain(done) => self.draining.get_or_insert_default().push(done),
+        }
+    }
+
+    /// Gives frames to their machines, as far as the lane has room; later ones stay behind earlier.
+    fn take_held(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        while let Some((until, frame)) = self.held.pop_front() {
+            let shard = shard_of(&frame);
+            let Some(machine) = self.machines.get_mut(&shard).filter(|_| self.draining.is_none())
+            else {
+                let error =
+                    ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard is owned elsewhere");
+                fx.replies.push((frame.reply, Err(error)));
+                continue;
+            };
+            if self.shared.lanes.has_room(shard) {
+                machine.accept(frame, ctx, fx);
+            } else if until <= ctx.now {
+                fx.replies.push((frame.reply, Err(no_room())));
+            } else {
+                self.held.push_front((until, frame));
+                break;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, fx: Effects) {
+        if !fx.writes.is_empty() {
+            self.shared.lanes.submit_many(fx.writes);
+        }
+        for read in fx.reads {
+            self.shared.reader.submit(read, self.reads.clone());
+        }
+        if !fx.contacts.is_empty() {
+            // The sync ends with the process.
+            let _ended = self.shared.contacts.send(fx.contacts);
+        }
+        self.shared.metrics.transmitted(&fx.sends);
+        self.unsent.extend(fx.sends);
+        while let Some(next) = self.unsent.pop_front() {
+            if let Err(mpsc::error::TrySendError::Full(next)) = self.shared.link.try_send(next) {
+                self.unsent.push_front(next);
+                break;
+            }
+        }
+        send_replies(fx.replies);
+    }
+}
+
+impl Inputs {
+    fn next(&mut self) -> Option<Input> {
+        if let Ok(answers) = self.answers_rx.try_recv() {
+            return Some(Input::Answers(answers));
+        }
+        if let Ok(reads) = self.reads_rx.try_recv() {
+            return Some(Input::Reads(reads));
+        }
+        if let Ok(link) = self.link_rx.try_recv() {
+            return Some(Input::Link(link));
+        }
+        if let Ok(control) = self.control_rx.try_recv() {
+            return Some(Input::Control(control));
+        }
+        self.frames_rx.try_recv().ok().map(Input::Frames)
+    }
+}
+
+/// One message a stream, whatever the number of answers.
+fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
+    let mut streams: HashMap<*const pipe::StreamOut, (Arc<pipe::StreamOut>, Vec<_>)> =
+        HashMap::new();
+    for (to, accepted) in replies {
+        match to {
+            ReplyTo::Once(reply) => {
+                let _gone = reply.send(accepted);
+            }
+            ReplyTo::Stream { out, seq } => streams
+                .entry(Arc::as_ptr(&out))
+                .or_insert_with(|| (out, Vec::new()))
+                .1
+                .push(pipe::reply(seq, &accepted)),
+        }
+    }
+    for (out, replies) in streams.into_values() {
+        out.answer(replies);
+    }
+}
+
+fn no_room() -> ApiError {
+    ApiError::new(Code::DATABASE, "the database does not keep up; nothing was stored")
+        .retry_after_ms(1_000)
+}

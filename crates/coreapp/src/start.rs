@@ -1,0 +1,390 @@
+//! Puts the parts of the coreapp together, in the order in which they need each other.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+
+use contract::{
+    Clock, Rng, ShardId,
+    settings::{Application, WhenFull},
+};
+use store::{DatabaseUrl, Lanes, Store, StoreError};
+use telemetry::{
+    config::ConfigError,
+    metrics::{MetricError, Metrics},
+};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use upstream::{Upstream, sandbox::Sandbox};
+
+use crate::{
+    Config, JoinError,
+    callbacks::{self, Callbacks},
+    cluster::{self, Me, beat::Beat},
+    contacts,
+    control::{Control, ControlError, Fixed},
+    delivery::{self, Link},
+    egress::{Allow, Egress, EgressError},
+    gauges::Gauges,
+    intake::{Gate, Intake, Quota},
+    log::StoreLog,
+    metrics,
+    rpc::{self, Services},
+    settings::View,
+    shard::{
+        effects::Window,
+        task::{Drivers, Shared},
+    },
+    upkeep,
+};
+
+/// Items that may wait for the link.
+const LINK_QUEUE: usize = 512;
+/// How long an orderly stop may take; what is not finished then is finished by the next start.
+const STOP_MAX: Duration = Duration::from_secs(30);
+/// Generation of the account's keys and of its event log.
+const GENERATION: u64 = 1;
+
+/// What a `main` provides.
+#[derive(Clone)]
+pub struct Env {
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub metrics: Metrics,
+}
+
+/// The coreapp cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is taken or not allowed.
+    #[error(
+        "failed to listen on {addr}: {error}; choose other ports with --port or HELIOGRAPH_COREAPP__PORT"
+    )]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// Why.
+        error: io::Error,
+    },
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Somebody else is there.
+    #[error(transparent)]
+    Join(#[from] JoinError),
+    /// Settings and users.
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    /// `egress.allow`.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// The upstream's address.
+    #[error("upstream.url is no address of a network: {0}")]
+    Upstream(String),
+    /// A cursor row holds something this version does not know.
+    #[error("failed to read table cursor, column holes, shard {shard}: {error}")]
+    Cursor {
+        /// The row's shard.
+        shard: ShardId,
+        /// Why.
+        error: String,
+    },
+    /// A metric's name is taken.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+}
+
+/// A coreapp that runs.
+pub struct Running {
+    /// messages, contacts, control, health.
+    pub addresses: [SocketAddr; 4],
+    stop: CancellationToken,
+    lost: watch::Receiver<Option<String>>,
+    tasks: JoinSet<()>,
+    /// Ends with this struct.
+    _background: JoinSet<()>,
+    drivers: Drivers,
+    callbacks: Arc<Callbacks>,
+    lanes: Lanes,
+    store: Store,
+    inc: i64,
+}
+
+impl Running {
+    /// Waits until another coreapp has taken over; gives the sentence that says so.
+    pub async fn lost(&mut self) -> String {
+        match self.lost.wait_for(Option::is_some).await {
+            Ok(reason) => reason.clone().unwrap_or_default(),
+            // Nobody watches any more: the process is ending.
+            Err(_) => std::future::pending().await,
+        }
+    }
+
+    /// Stops in order: no new calls, what is being written is written, cursors are saved.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        let lost = self.lost.borrow().is_some();
+        let orderly = async {
+            self.drivers.drain().await;
+            self.callbacks.release_all().await;
+            self.lanes.close().await;
+            if !lost && let Err(error) = self.store.cluster().leave(self.inc).await {
+                tracing::warn!(%error, "failed to sign off; the next start does it");
+            }
+            while self.tasks.join_next().await.is_some() {}
+        };
+        if tokio::time::timeout(STOP_MAX, orderly).await.is_err() {
+            tracing::warn!("the orderly stop took too long; the next start finishes it");
+        }
+    }
+}
+
+/// Starts the coreapp: joins, takes every shard, serves.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+    let initial = config.initial_settings()?;
+    let registry = env.metrics.clone();
+    let metrics = metrics::Metrics::new(&registry)?;
+    let ports = rpc::bind(config.coreapp.listen, config.coreapp.port)
+        .await
+        .map_err(|(addr, error)| StartError::Listen { addr, error })?;
+    let addresses = ports.addresses().map_err(|error| StartError::Listen {
+        addr: SocketAddr::new(config.coreapp.listen, config.coreapp.port),
+        error,
+    })?;
+    let number = config.account.number.ok_or_else(|| ConfigError::missing("account.number"))?;
+    let upstream = Sandbox::new(&config.upstream.url, number)
+        .map_err(|error| StartError::Upstream(error.to_string()))?;
+    let upstream = Arc::new(upstream);
+    let egress = Egress::new(Allow::parse(&config.egress.allow)?, Vec::new())?;
+
+    // Who owns what.
+    let store = Store::open(store_settings(&config)?, env.rng.clone()).await?;
+    let facts = store.facts().clone();
+    tracing::info!(
+        database.engine = facts.engine,
+        database.version = facts.version,
+        database.lanes = facts.lanes,
+        database.commit_ms = facts.commit_ms,
+        database.durability = facts.durability,
+        database.connections = facts.connections,
+        "the database is open"
+    );
+    let me = me(&config, addresses[0]);
+    let joined = cluster::join(&store.cluster(), &me, facts.lanes, &env.rng).await?;
+    let beat = Arc::new(Beat::new());
+    let feed = Arc::new(callbacks::Feed::new());
+    let lanes = store.start_lanes(joined.inc, feed.clone());
+    let reader = store.reader();
+
+    // The shards.
+    let (link, outgoing) = mpsc::channel(LINK_QUEUE);
+    let (ask, asked) = mpsc::unbounded_channel();
+    let (view, view_rx) = watch::channel(View::of(&Application::default()));
+    let gate = Arc::new(Gate::new(0, 0));
+    let window = Arc::new(Window::new(upstream.caps().window));
+    let drivers = Drivers::start(
+        Shared {
+            lanes: lanes.clone(),
+            reader: reader.clone(),
+            clock: env.clock.clone(),
+            settings: view_rx.clone(),
+            gate: gate.clone(),
+            window: window.clone(),
+            beat: beat.clone(),
+            link: link.clone(),
+            contacts: ask,
+            metrics: metrics.clone(),
+        },
+        facts.lanes,
+    );
+    let may_post = {
+        let beat = beat.clone();
+        Box::new(move || !beat.frozen())
+    };
+    let callbacks = callbacks::start(callbacks::Deps {
+        log: Arc::new(StoreLog { reader: reader.clone(), lanes: lanes.clone() }),
+        feed,
+        egress: Arc::new(egress),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        metrics: registry.clone(),
+        generation: GENERATION,
+        may_post,
+    })?;
+    let callbacks = Arc::new(callbacks);
+    let mut shards = Vec::new();
+    let mut control_epoch = 0;
+    for shard in &joined.shards {
+        let load = reader.load_shard(shard.id).await?;
+        callbacks
+            .attach(shard.id, shard.epoch, &load)
+            .map_err(|error| StartError::Cursor { shard: shard.id, error: error.to_string() })?;
+        drivers.own(shard.id, shard.epoch, number, load).await;
+        shards.push((shard.id, shard.epoch));
+        if shard.id == ShardId::CONTROL {
+            control_epoch = shard.epoch;
+        }
+    }
+
+    // The account.
+    let contacts_quota = Arc::new(Quota::default());
+    let intake = Arc::new(Intake {
+        drivers: drivers.clone(),
+        clock: env.clock.clone(),
+        messages: Quota::default(),
+        beat: beat.clone(),
+    });
+    let apply = Apply {
+        view,
+        gate: gate.clone(),
+        intake: intake.clone(),
+        contacts: contacts_quota.clone(),
+        callbacks: callbacks.clone(),
+        no_limits: config.coreapp.no_limits,
+    };
+    let fixed = Fixed { number, addr: me.addr.clone(), no_limits: config.coreapp.no_limits };
+    let control = Control::open(
+        lanes.clone(),
+        &reader,
+        control_epoch,
+        env.clock.clone(),
+        &env.rng,
+        fixed,
+        initial,
+        Box::new(move |application| apply.apply(application)),
+    )
+    .await?;
+    let control = Arc::new(control);
+
+    // Everything else.
+    let stop = CancellationToken::new();
+    let (lost_tx, lost) = watch::channel(None);
+    let (connected_tx, connected) = watch::channel(false);
+    let mut background = JoinSet::new();
+    if let Some(batch) = upstream.caps().contacts {
+        background.spawn(contacts::sync(
+            upstream.clone(),
+            batch,
+            asked,
+            drivers.clone(),
+            metrics.clone(),
+        ));
+    }
+    let link =
+        Link { outgoing, sender: link, shards, generation: GENERATION, connected: connected_tx };
+    background.spawn(delivery::run(upstream, link, drivers.clone()));
+    background.spawn(upkeep::run(upkeep::Deps {
+        shards: joined.shards.clone(),
+        lanes: lanes.clone(),
+        clock: env.clock.clone(),
+        callbacks: callbacks.clone(),
+        gate: gate.clone(),
+    }));
+    let mut fenced = lanes.fenced();
+    let tick = cluster::tick(store.cluster(), joined.inc, beat.clone());
+    background.spawn(async move {
+        let reason = tokio::select! {
+            lost = tick => lost,
+            _ = fenced.wait_for(|fenced| *fenced) => cluster::Lost,
+        };
+        lost_tx.send_replace(Some(reason.to_string()));
+    });
+    let gauges = Arc::new(Gauges { registry, metrics, gate, window });
+    let services = Services {
+        intake,
+        contacts: rpc::ContactsService {
+            drivers: drivers.clone(),
+            quota: contacts_quota,
+            beat: beat.clone(),
+            settings: view_rx,
+        },
+        control: rpc::ControlService {
+            control,
+            node: me.name.clone(),
+            connected: connected.clone(),
+            gauges: gauges.clone(),
+        },
+        probes: rpc::Probes { beat, connected, gauges },
+    };
+    let tasks = rpc::serve(ports, services, &stop).await;
+    tracing::info!(
+        node.name = me.name, messages = %addresses[0], contacts = %addresses[1],
+        control = %addresses[2], health = %addresses[3], "the coreapp is ready"
+    );
+    Ok(Running {
+        addresses,
+        stop,
+        lost,
+        tasks,
+        _background: background,
+        drivers,
+        callbacks,
+        lanes,
+        store,
+        inc: joined.inc,
+    })
+}
+
+/// What a change of the settings reaches.
+struct Apply {
+    view: watch::Sender<Arc<View>>,
+    gate: Arc<Gate>,
+    intake: Arc<Intake>,
+    contacts: Arc<Quota>,
+    callbacks: Arc<Callbacks>,
+    no_limits: bool,
+}
+
+impl Apply {
+    fn apply(&self, application: &Application) {
+        let own = &application.heliograph;
+        let callbacks_max = match own.callbacks.when_full {
+            WhenFull::Refuse => own.callbacks.queue_max.into(),
+            WhenFull::KeepSending => 0,
+        };
+        self.gate.set(own.jobs.max.into(), callbacks_max);
+        let quota = |per_second| if self.no_limits { 0 } else { per_second };
+        self.intake.messages.set(quota(own.quotas.messages_per_second), own.quotas.burst);
+        self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
+        self.view.send_replace(View::of(application));
+        self.callbacks.settings(application);
+    }
+}
+
+fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
+    let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
+    let mut settings = store::Settings::new(url);
+    settings.lanes = config.database.lanes.map(usize::from);
+    settings.unsafe_durability = config.database.unsafe_durability;
+    if let Some(batch_max) = config.database.batch_max {
+        settings.batch_max = batch_max;
+    }
+    Ok(settings)
+}
+
+/// Our name and address, as others know them.
+fn me(config: &Config, messages: SocketAddr) -> Me {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
+    let reached = config.coreapp.hostname.clone().unwrap_or_else(|| match messages.ip() {
+        ip if ip.is_unspecified() => host.clone(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+        ip => ip.to_string(),
+    });
+    Me {
+        name: config.node.name.clone().unwrap_or(host),
+        addr: format!("{reached}:{}", messages.port()),
+    }
+}
