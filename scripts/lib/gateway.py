@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.parse
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "Scr1pts-secret!"
@@ -90,6 +89,7 @@ class Gateway:
     def start_role(self, role):
         env = dict(self.env)
         env.setdefault("HELIOGRAPH_LOG__LEVEL", "info")
+        env["HELIOGRAPH_ACCOUNT__NUMBER"] = "15550100100"
         env["HELIOGRAPH_EGRESS__ALLOW"] = "loopback,http"
         if self.batch_max:
             env["HELIOGRAPH_DATABASE__BATCH_MAX"] = str(self.batch_max)
@@ -209,11 +209,39 @@ def key_of(message_id):
     return raw[4 + (raw[2] & 0x7f) + 1:].hex()
 
 
-def database_url(engine, directory):
-    """(url, stop): a new SQLite file, or a new database on a private PostgreSQL."""
-    if engine == "sqlite":
-        return f"sqlite:{pathlib.Path(directory) / 'heliograph.db'}", lambda: None
-    raise NotImplementedError
+class Database:
+    """A new SQLite file, or a new database on a private PostgreSQL that `env` is given to."""
+
+    def __init__(self, engine, directory, env=None):
+        directory = pathlib.Path(directory)
+        self.server = None
+        if engine == "sqlite":
+            self.url = f"sqlite:{directory / 'heliograph.db'}"
+            return
+        self.server = directory / "postgres"
+        started = subprocess.run([ROOT / "scripts" / "pg", "start", self.server], check=True,
+                                 env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, text=True)
+        address = started.stdout.strip()
+        self.url = address.rsplit("/", 1)[0] + "/heliograph"
+
+    def pid(self):
+        """Of the postmaster; None for SQLite."""
+        if not self.server:
+            return None
+        named = self.server / "home"
+        home = pathlib.Path(named.read_text().strip()) if named.exists() else self.server / "server"
+        return int((home / "data" / "postmaster.pid").read_text().splitlines()[0])
+
+    def pids(self):
+        """The postmaster and the processes it has now."""
+        postmaster = self.pid()
+        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
+        return [postmaster, *map(int, children.split())]
+
+    def stop(self):
+        if self.server:
+            subprocess.run([ROOT / "scripts" / "pg", "stop", self.server], check=False)
+            self.server = None
 
 
 def recipient(n):
@@ -224,7 +252,3 @@ def recipient(n):
 def percentile(values, q):
     values = sorted(values)
     return values[min(len(values) - 1, int(len(values) * q))] if values else None
-
-
-def quote(text):
-    return urllib.parse.quote(text, safe="")

@@ -6,7 +6,7 @@ use contract::{Clock, Rng};
 use telemetry::metrics::{MetricError, Metrics};
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
+    sync::{Semaphore, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -15,7 +15,7 @@ use crate::{
     app::App,
     auth::{ApiKey, Passwords, Tokens},
     config::{Config, MIN_TOKEN_KEY},
-    directory::{DEFAULT_LIMITS, Directory, follow},
+    directory::{DEFAULT_LIMITS, Directory, State, follow},
     edge::{FailureLog, Limits, RequestIds, SWEEP, governor},
     hop::{Cores, Hop},
     listen::{Listener, Server, TlsError, acceptor, serve},
@@ -125,8 +125,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         tasks.spawn(async move { background.run_until_cancelled(work).await });
     };
     let (directory, cores) = (Arc::clone(&app.directory), Arc::clone(&app.cores));
+    // Subscribed before the first copy can come, so that none is missed.
+    spawn(Box::pin(react(Arc::clone(&app), directory.subscribe())));
     spawn(Box::pin(follow(directory, cores, config.node.clone())));
-    spawn(Box::pin(react(Arc::clone(&app))));
     spawn(Box::pin(sweep(Arc::clone(&app))));
 
     let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
@@ -222,8 +223,9 @@ async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, 
 }
 
 /// Puts what the directory says into force.
-async fn react(app: Arc<App>) {
-    let mut changes = app.directory.subscribe();
+async fn react(app: Arc<App>, mut changes: watch::Receiver<Arc<State>>) {
+    // The first copy may have come before this task ran.
+    changes.mark_changed();
     while changes.changed().await.is_ok() {
         let state = Arc::clone(&changes.borrow_and_update());
         app.limits.set(&state.limits);

@@ -1,0 +1,52 @@
+//! Whom the messages go to: fresh numbers, or a pool that the gateway knows already. The endings
+//! that make the sandbox's phones behave oddly (`0000` to `0009`) are left out.
+
+/// Recipients of a run on known contacts.
+pub(crate) const POOL: u64 = 1_000;
+/// Ordinary endings of four digits.
+const ENDINGS: u64 = 9_990;
+const RESERVED: u64 = 10;
+/// Number blocks of [`ENDINGS`] numbers each.
+const BLOCKS: u64 = 100_000;
+
+/// Gives the recipient of the n-th message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Recipients {
+    known: bool,
+    /// Where a run starts, so that the strangers of two runs on one stack differ.
+    first_block: u64,
+}
+
+impl Recipients {
+    pub(crate) fn new(known: bool, random: u64) -> Self {
+        Self { known, first_block: random % BLOCKS }
+    }
+
+    pub(crate) fn get(self, n: u64) -> String {
+        let index = if self.known { n % POOL } else { n };
+        let block = (self.first_block + index / ENDINGS) % BLOCKS;
+        format!("49151{block:05}{:04}", RESERVED + index % ENDINGS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_all_different_and_none_has_a_reserved_ending() {
+        let recipients = Recipients::new(false, 99_999);
+        let numbers: std::collections::HashSet<_> =
+            (0..25_000).map(|n| recipients.get(n)).collect();
+        assert_eq!(numbers.len(), 25_000);
+        assert!(numbers.iter().all(|number| number.len() == 14));
+        assert!(!numbers.iter().any(|number| number[..13].ends_with("000")));
+    }
+
+    #[test]
+    fn known_recipients_come_from_one_pool() {
+        let recipients = Recipients::new(true, 7);
+        let numbers: std::collections::HashSet<_> = (0..5_000).map(|n| recipients.get(n)).collect();
+        assert_eq!(numbers.len() as u64, POOL);
+    }
+}
