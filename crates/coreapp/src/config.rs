@@ -111,7 +111,7 @@ pub struct Upstream {
 
 impl Default for Upstream {
     fn default() -> Self {
-        Self { url: "http://127.0.0.1:9070".to_owned() }
+        Self { url: "http://127.0.0.1:9081".to_owned() }
     }
 }
 

