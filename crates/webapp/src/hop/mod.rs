@@ -18,3 +18,6 @@ pub(crate) use cores::Cores;
 pub(crate) use send::{Failure, Message};
 pub(crate) use table::Hop;
 pub(crate) use unary::{Asker, cause};
+
+#[cfg(test)]
+mod tests;

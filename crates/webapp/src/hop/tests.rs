@@ -1,0 +1,127 @@
+//! A pipe under load, with a real server at the other end.
+
+use std::{pin::Pin, sync::Arc, time::Duration};
+
+use contract::{Code, Key};
+use futures_util::{Stream, StreamExt as _, future::join_all};
+use rpc::coreapp::{
+    Accepted, SendFrame, SendReplies, SendReply,
+    messages_server::{Messages, MessagesServer},
+    send_reply,
+};
+use telemetry::Metrics;
+use tokio::{
+    net::TcpListener,
+    sync::{Mutex, Notify, mpsc},
+    time::timeout,
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::{Failure, Hop, Message, live::MAX_PENDING};
+use crate::metrics::Web;
+
+/// Reads nothing until told, then answers each frame with a small message of its own.
+#[derive(Clone)]
+struct Slow {
+    read: Arc<Notify>,
+    attempts: Arc<Mutex<Vec<u32>>>,
+}
+
+#[tonic::async_trait]
+impl Messages for Slow {
+    type PipeStream = Pin<Box<dyn Stream<Item = Result<SendReplies, Status>> + Send>>;
+
+    async fn pipe(
+        &self,
+        request: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::PipeStream>, Status> {
+        let (replies, out) = mpsc::channel(1);
+        let (this, mut frames) = (self.clone(), request.into_inner());
+        tokio::spawn(async move {
+            this.read.notified().await;
+            let mut held = Vec::new();
+            while held.len() < MAX_PENDING {
+                let Some(Ok(frame)) = frames.next().await else { return };
+                this.attempts.lock().await.push(frame.attempt);
+                held.push(frame.seq);
+            }
+            for seq in held {
+                let result = send_reply::Result::Accepted(Accepted { id: seq.to_string() });
+                let replies_ =
+                    SendReplies { replies: vec![SendReply { seq, result: Some(result) }] };
+                if replies.send(Ok(replies_)).await.is_err() {
+                    return;
+                }
+            }
+            // Keep the stream open: its end would look like a break.
+            while frames.next().await.is_some() {}
+        });
+        Ok(Response::new(Box::pin(ReceiverStream::new(out))))
+    }
+
+    async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+}
+
+/// More than the tasks a frame passes on its way to the socket.
+const YIELDS: usize = 16;
+
+async fn eventually(holds: impl Fn() -> bool) {
+    let poll = async {
+        while !holds() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(Duration::from_secs(5), poll).await.expect("it happens within 5 s");
+}
+
+fn message(n: usize) -> Message {
+    Message {
+        key: Key::from_bytes(&[7; 9]).unwrap(),
+        to: format!("1631555{n:04}").parse().unwrap(),
+        input: String::new(),
+        body: "{}".into(),
+        actor: "clerk_7".into(),
+        request_id: String::new(),
+        traceparent: String::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more() {
+    let slow = Slow { read: Arc::default(), attempts: Arc::default() };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: Arc<str> = listener.local_addr().unwrap().to_string().into();
+    tokio::spawn(
+        rpc::http2::server(64)
+            .add_service(MessagesServer::new(slow.clone()))
+            .serve_with_incoming(rpc::http2::incoming(listener)),
+    );
+    let web = Arc::new(Web::new(Metrics::new(), "test".to_owned()).unwrap());
+    let hop = Arc::new(Hop::new(web));
+    hop.follow(&vec![Some(address); 64]);
+
+    eventually(|| hop.parts().open == 1).await;
+    let mut sends = Vec::new();
+    for n in 0..MAX_PENDING {
+        let sender = Arc::clone(&hop);
+        sends.push(tokio::spawn(async move { sender.send(message(n)).await.ok() }));
+        eventually(|| hop.parts().unanswered > n).await;
+        // One at a time, so that each becomes a small DATA frame of its own.
+        for _ in 0..YIELDS {
+            tokio::task::yield_now().await;
+        }
+    }
+    let Err(Failure::Refused(error)) = hop.send(message(0)).await else { panic!("one too many") };
+    assert_eq!(error.code, Code::OVERLOADED);
+
+    slow.read.notify_one();
+    let ids = join_all(sends).await;
+    let accepted = ids.iter().filter(|id| matches!(id, Ok(Some(_)))).count();
+    assert_eq!(accepted, MAX_PENDING);
+    let attempts = slow.attempts.lock().await;
+    assert!(attempts.iter().all(|attempt| *attempt == 1), "no connection was lost on the way");
+    assert_eq!(hop.parts().unanswered, 0);
+}
