@@ -188,7 +188,8 @@ impl World {
             }
             let next = self.coming.peek().map(|Reverse((at, ..))| *at);
             let told = std::mem::take(&mut self.told).then_some(self.now);
-            let next = [next, wake, told].into_iter().flatten().min().expect("nothing will ever happen");
+            let next =
+                [next, wake, told].into_iter().flatten().min().expect("nothing will ever happen");
             stuck = if next <= self.now { (self.now, stuck.1 + 1) } else { (next, 0) };
             assert!(stuck.1 < 10_000, "time stands still at {}", self.now);
             self.now = self.now.max(next);
