@@ -63,14 +63,15 @@ impl Hop {
         let Ok(_place) = self.in_flight.try_acquire() else { return Err(Failure::Refused(full())) };
         let deadline = Instant::now() + BUDGET;
         let key = Bytes::copy_from_slice(message.key.as_bytes());
-        let frame = |attempt, left: Duration| SendFrame {
+        let frame = |attempt| SendFrame {
             seq: 0,
             key: key.clone(),
             to: message.to.as_str().to_owned(),
             input: message.input.clone(),
             message: message.body.clone(),
             attempt,
-            timeout_ms: u32::try_from(left.as_millis()).unwrap_or(u32::MAX),
+            // Set when it leaves: it may wait for a connection.
+            timeout_ms: 0,
             actor: message.actor.to_string(),
             request_id: message.request_id.clone(),
             traceparent: message.traceparent.clone(),
@@ -78,9 +79,7 @@ impl Hop {
         let mut backoff = Backoff::default();
         let (mut attempt, mut unknown) = (1, false);
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let (wait, last) = match self.attempt(&message.to, frame(attempt, left), deadline).await
-            {
+            let (wait, last) = match self.attempt(&message.to, frame(attempt), deadline).await {
                 Try::Accepted(id) => return Ok(id),
                 Try::Refused(error) => match after(&error, unknown) {
                     After::Answer => return Err(Failure::Refused(error)),
@@ -112,7 +111,7 @@ impl Hop {
         }
     }
 
-    async fn attempt(&self, to: &Number, frame: SendFrame, deadline: Instant) -> Try {
+    async fn attempt(&self, to: &Number, mut frame: SendFrame, deadline: Instant) -> Try {
         let until = deadline.min(Instant::now() + TRY);
         let shard = Route::of(to).shard();
         let mut changes = self.changes();
@@ -121,6 +120,8 @@ impl Hop {
             return Try::Unsent(format!("No coreapp owns shard {shard} at the moment"));
         };
         let Some(live) = pipe.live(until).await else { return Try::Unsent(pipe.cause()) };
+        let left = deadline.saturating_duration_since(Instant::now());
+        frame.timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
         let mut waiting = match live.submit(frame) {
             Ok(waiting) => waiting,
             Err(NotTaken::Full) => return Try::Full,

@@ -103,7 +103,11 @@ impl Core {
 
     /// As `kill -9`: every socket closes, nothing is answered.
     pub(crate) fn kill(&mut self) {
-        self.runtime.take().unwrap().shutdown_background();
+        let runtime = self.runtime.take().unwrap();
+        // Not from within another runtime, and not before its port is free again.
+        std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5)))
+            .join()
+            .unwrap();
     }
 
     /// A whole snapshot.

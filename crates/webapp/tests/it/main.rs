@@ -1,5 +1,7 @@
 //! The edge over real sockets, in front of a coreapp that does what the test says.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "all of it is a test")]
+
 mod client;
 mod core;
 
