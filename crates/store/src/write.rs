@@ -54,7 +54,7 @@ pub enum Op {
         key: Key,
         limit: u32,
     },
-    /// Inbound rows of one peer-hash range made before `before_ms`.
+    /// Of the first `limit` inbound rows from peer `from` on, those made before `before_ms`.
     TrimInbound {
         from: Route,
         before_ms: i64,
@@ -102,10 +102,11 @@ pub struct Committed {
     pub first_seq: i64,
 }
 
-/// The write is not on disk and will not be.
+/// The write is not on disk and will not be, but for [`WriteError::Fenced`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WriteError {
-    /// This process no longer owns the lane; all its shards are lost.
+    /// This process no longer owns the lane; all its shards are lost. Nothing more will be written.
+    /// What was under way may be on disk: only the new owner knows.
     #[error("another coreapp has taken over")]
     Fenced,
     /// The shard is not owned under that epoch.

@@ -176,3 +176,6 @@ impl<K: Ord + Copy, R: Copy> Keyed<K, R> {
         self.0.iter().filter(|(_, fate)| matches!(fate, Fate::Delete)).map(|(key, _)| key)
     }
 }
+
+#[cfg(test)]
+mod tests;

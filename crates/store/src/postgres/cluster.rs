@@ -49,10 +49,10 @@ const TICK: &str = "\
     SELECT 1::smallint, node.inc, state::bigint, coalesce(b.n, beat.n, 0), 0::bigint, \
     name, addr, version \
     FROM node LEFT JOIN beat ON beat.inc = node.inc LEFT JOIN b ON b.inc = node.inc \
-    UNION ALL SELECT 2, id, owner_inc, epoch, event_floor, NULL, NULL, NULL FROM shard \
-    UNION ALL SELECT 3, count(*), count(*) FILTER (WHERE live = 1), 0, 0, NULL, NULL, NULL \
+    UNION ALL SELECT 2::smallint, id, owner_inc, epoch, event_floor, NULL, NULL, NULL FROM shard \
+    UNION ALL SELECT 3::smallint, count(*), count(*) FILTER (WHERE live = 1), 0, 0, NULL, NULL, NULL \
     FROM lane WHERE inc = $1 \
-    UNION ALL SELECT 4, version, 0, 0, 0, name, NULL, NULL FROM config";
+    UNION ALL SELECT 4::smallint, version, 0, 0, 0, name, NULL, NULL FROM config";
 const NODE: i16 = 1;
 const SHARD: i16 = 2;
 const LANES: i16 = 3;

@@ -1,0 +1,148 @@
+//! A coreapp as the store sees one: an incarnation with lanes, and the rows it writes.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use contract::{Key, Number, Route, ShardId};
+use store::{
+    Feed, Lanes, Store,
+    rows::{Event, Job, Message, NewEvent, Node, NodeState, Outbox, Shard},
+    write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// Remembers what was committed.
+#[derive(Default)]
+pub(crate) struct Log(pub(crate) Mutex<Vec<Event>>);
+
+impl Feed for Log {
+    fn committed(&self, events: &[Event]) {
+        self.0.lock().unwrap().extend_from_slice(events);
+    }
+}
+
+/// An incarnation that has joined.
+pub(crate) struct Member {
+    pub(crate) inc: i64,
+    pub(crate) store: Store,
+    pub(crate) lanes: Lanes,
+    pub(crate) log: Arc<Log>,
+    pub(crate) answers: mpsc::UnboundedReceiver<Vec<Answer>>,
+    answer_to: mpsc::UnboundedSender<Vec<Answer>>,
+}
+
+pub(crate) fn node(inc: i64) -> Node {
+    Node {
+        inc,
+        name: format!("node-{inc}"),
+        addr: format!("127.0.0.1:{}", 6250 + inc),
+        state: NodeState::Live,
+        version: "0.1.0".to_owned(),
+        beat: 0,
+    }
+}
+
+impl Member {
+    pub(crate) async fn join(store: &Store, inc: i64) -> Self {
+        store.cluster().join(&node(inc), store.facts().lanes).await.unwrap();
+        let log = Arc::new(Log::default());
+        let lanes = store.start_lanes(inc, log.clone());
+        let (answer_to, answers) = mpsc::unbounded_channel();
+        Self { inc, store: store.clone(), lanes, log, answers, answer_to }
+    }
+
+    /// Claims shards from whoever has them, as a take-over does, and owns them in the lanes.
+    pub(crate) async fn take(&self, ids: &[ShardId]) -> Vec<Shard> {
+        let mut seen = self.store.cluster().shards().await.unwrap();
+        seen.retain(|shard| ids.contains(&shard.id));
+        let claimed = self.store.cluster().claim(self.inc, &seen).await.unwrap();
+        assert_eq!(claimed.len(), ids.len());
+        for shard in &claimed {
+            let load = self.store.reader().load_shard(shard.id).await.unwrap();
+            let answers = self.answer_to.clone();
+            self.lanes.own(shard.id, shard.epoch, load.next_seq(), answers);
+        }
+        claimed
+    }
+
+    /// Writes and waits for the outcome.
+    pub(crate) async fn write(
+        &self,
+        shard: ShardId,
+        epoch: i64,
+        ops: Vec<Op>,
+    ) -> Result<Committed, WriteError> {
+        let (reply, outcome) = oneshot::channel();
+        let reply = Reply::Once(reply);
+        self.lanes.submit(Write { shard, epoch, class: Class::Hot, ops, reply });
+        outcome.await.expect("a write was not answered")
+    }
+}
+
+pub(crate) fn shard(id: i16) -> ShardId {
+    ShardId::new(id).unwrap()
+}
+
+pub(crate) fn key(n: u64) -> Key {
+    let mut bytes = [0x65; 12];
+    bytes[4..].copy_from_slice(&n.to_be_bytes());
+    Key::from_bytes(&bytes).unwrap()
+}
+
+pub(crate) fn number(n: u64) -> Number {
+    Number::parse(&format!("4915{n:09}")).unwrap()
+}
+
+pub(crate) fn message(n: u64) -> Message {
+    Message {
+        key: key(n),
+        created_ms: 1_700_000_000_000,
+        body_hash: [7; 32],
+        body: Bytes::from(vec![1; 300]),
+    }
+}
+
+pub(crate) fn job(n: u64) -> Job {
+    Job {
+        id: i64::try_from(n).unwrap(),
+        key: key(n),
+        route: Route::of(&number(n)),
+        created_ms: 1_700_000_000_000,
+        header: Bytes::from_static(b"\x01header"),
+    }
+}
+
+pub(crate) fn outbox(n: u64, device: i32) -> Outbox {
+    Outbox { key: key(n), device, kind: 2, payload: Bytes::from(vec![0xee; 200]) }
+}
+
+pub(crate) fn event(body: impl Into<Bytes>) -> NewEvent {
+    NewEvent {
+        kind: 3,
+        route: Route::of(&number(1)),
+        key: Some(key(1)),
+        held: false,
+        created_ms: 1_700_000_000_000,
+        body: body.into(),
+    }
+}
+
+/// The whole log of a shard.
+pub(crate) async fn log(store: &Store, shard: ShardId) -> Vec<Event> {
+    let mut all = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |event: &Event| event.seq);
+        let page = store.reader().events(shard, after, 128).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
+}
+
+/// Asserts that a log has no gap, from 1.
+pub(crate) fn assert_gap_free(log: &[Event]) {
+    let seqs: Vec<_> = log.iter().map(|event| event.seq).collect();
+    let expected: Vec<_> = (1..).take(seqs.len()).collect();
+    assert_eq!(seqs, expected);
+}

@@ -1,0 +1,156 @@
+//! Reading back what was written.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use contract::Number;
+use store::{
+    Found, Read, ReadRequest,
+    rows::{Config, Contact, Cursor, NewEvent, Revoked, User},
+    write::Op,
+};
+use tokio::sync::mpsc;
+
+use crate::{
+    database::Database,
+    member::{Member, event, job, key, log, message, number, outbox, shard},
+    on_every_engine,
+};
+
+on_every_engine!(
+    every_row_is_read_back_as_it_was_written,
+    look_ups_are_answered_each_with_its_token,
+    control_rows_are_put_replaced_and_deleted,
+);
+
+async fn every_row_is_read_back_as_it_was_written(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(26)]).await[0];
+    let wa_id = Some(number(77));
+    let contacts = [
+        Contact { number: number(1), wa_id, checked_ms: 5 },
+        Contact { number: Number::from_digits(b"01234").unwrap(), wa_id: None, checked_ms: -1 },
+    ];
+    let held = NewEvent { key: None, held: true, kind: -1, ..event(Bytes::new()) };
+    let cursor = Cursor { endpoint: 3, read_to: 40, holes: vec![0, 255].into() };
+    let mut ops = vec![
+        Op::InsertMessage(message(1)),
+        Op::InsertJob(job(2)),
+        Op::InsertJob(job(1)),
+        Op::InsertOutbox(outbox(1, 1)),
+        Op::InsertOutbox(outbox(1, 0)),
+        Op::InsertEvent(event("{\"a\":1}")),
+        Op::InsertEvent(held.clone()),
+        Op::PutCursor(cursor.clone()),
+    ];
+    ops.extend(contacts.clone().map(Op::PutContact));
+    let committed = member.write(of.id, of.epoch, ops).await.unwrap();
+    assert_eq!(committed.first_seq, 1);
+
+    let reader = store.reader();
+    let load = reader.load_shard(of.id).await.unwrap();
+    assert_eq!(load.jobs, [job(1), job(2)]);
+    assert_eq!(load.outbox, [outbox(1, 0), outbox(1, 1)]);
+    assert_eq!((load.max_event_seq, load.event_floor), (2, 0));
+    assert_eq!(load.cursors, [cursor]);
+    assert_eq!(load.next_seq(), 41, "above every cursor");
+    let events = log(&store, of.id).await;
+    assert_eq!(events.iter().map(|e| &e.event).collect::<Vec<_>>(), [&event("{\"a\":1}"), &held]);
+    assert_eq!(reader.events(of.id, 1, 128).await.unwrap(), events[1..]);
+    assert_eq!(reader.events(of.id, 0, 1).await.unwrap(), events[..1]);
+    assert_eq!(reader.message(of.id, key(1)).await.unwrap(), Some(message(1)));
+    assert_eq!(reader.message(shard(27), key(1)).await.unwrap(), None);
+    for contact in contacts {
+        assert_eq!(reader.contact(of.id, contact.number).await.unwrap(), Some(contact));
+    }
+    // Nothing of it in the neighbour's shard.
+    assert_eq!(reader.load_shard(shard(25)).await.unwrap(), store::ShardLoad::default());
+}
+
+async fn look_ups_are_answered_each_with_its_token(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let claimed = member.take(&[shard(1), shard(2)]).await;
+    for of in &claimed {
+        let ops = (0..200u64).flat_map(|n| {
+            let wa_id = Some(number(n + 1_000));
+            let contact = Contact { number: number(n), wa_id, checked_ms: of.id.get().into() };
+            [Op::InsertMessage(message(n)), Op::PutContact(contact)]
+        });
+        member.write(of.id, of.epoch, ops.collect()).await.unwrap();
+    }
+    let (to, mut answers) = mpsc::unbounded_channel();
+    let mut asked = HashMap::new();
+    for token in 0..1_000u64 {
+        let of = claimed[usize::try_from(token % 2).unwrap()].id;
+        // Every second key is there.
+        let n = token / 2 % 400;
+        let what = if token % 3 == 0 { Read::Contact(number(n)) } else { Read::Message(key(n)) };
+        asked.insert(token, (of, what, n < 200));
+        store.reader().submit(ReadRequest { shard: of, token, what }, to.clone());
+    }
+    while !asked.is_empty() {
+        for answer in answers.recv().await.unwrap() {
+            let (of, what, there) = asked.remove(&answer.token).unwrap();
+            assert_eq!(answer.shard, of);
+            match (what, answer.result.unwrap()) {
+                (Read::Contact(number), Found::Contact(row)) => {
+                    let of = there.then(|| (number, i64::from(of.get())));
+                    assert_eq!(row.map(|row| (row.number, row.checked_ms)), of);
+                }
+                (Read::Message(key), Found::Message(row)) => {
+                    assert_eq!(row.map(|row| row.key), there.then_some(key));
+                }
+                (what, found) => panic!("{what:?} was answered with {found:?}"),
+            }
+        }
+    }
+}
+
+async fn control_rows_are_put_replaced_and_deleted(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(-1)]).await[0];
+    let user = |name: &str, admin| User {
+        name: name.to_owned(),
+        password_hash: format!("$argon2id${name}"),
+        admin,
+        must_change: !admin,
+        not_before: 1_700_000_000,
+    };
+    let config = |version| Config {
+        name: "settings".to_owned(),
+        version,
+        document: format!("{{\"version\":{version}}}").into(),
+    };
+    let revoked = Revoked { rand: "abc".to_owned(), expires: 1_800_000_000 };
+    let ops = vec![
+        Op::PutUser(user("admin", false)),
+        Op::PutUser(user("süd", false)),
+        Op::PutConfig(config(1)),
+        Op::PutRevoked(revoked.clone()),
+        Op::PutRevoked(Revoked { rand: "old".to_owned(), expires: 10 }),
+    ];
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    let reader = store.reader();
+    assert_eq!(reader.users().await.unwrap(), [user("admin", false), user("süd", false)]);
+    assert_eq!(reader.user("süd").await.unwrap(), Some(user("süd", false)));
+    assert_eq!(reader.config("settings").await.unwrap(), Some(config(1)));
+    assert_eq!(reader.revoked().await.unwrap().len(), 2);
+
+    let ops = vec![
+        Op::PutUser(user("admin", true)),
+        Op::DeleteUser("süd".to_owned()),
+        Op::PutConfig(config(2)),
+        Op::TrimRevoked { before_s: 11 },
+    ];
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    assert_eq!(reader.users().await.unwrap(), [user("admin", true)]);
+    assert_eq!(reader.user("süd").await.unwrap(), None);
+    assert_eq!(reader.config("settings").await.unwrap(), Some(config(2)));
+    assert_eq!(reader.config("none").await.unwrap(), None);
+    assert_eq!(reader.revoked().await.unwrap(), [revoked]);
+    let tick = store.cluster().tick(1).await.unwrap();
+    assert_eq!(tick.configs, [("settings".to_owned(), 2)]);
+}

@@ -1,0 +1,114 @@
+//! Clean-up and migrations.
+
+use contract::Route;
+use store::{
+    StoreError,
+    rows::{Inbound, NewEvent},
+    write::Op,
+};
+
+use crate::{
+    database::Database,
+    member::{Member, event, key, log, message, shard},
+    on_every_engine,
+};
+
+on_every_engine!(
+    events_are_trimmed_from_the_old_end_only,
+    old_messages_and_inbound_rows_are_trimmed_within_the_limit,
+    opening_again_keeps_everything,
+    a_schema_of_a_newer_version_is_refused,
+    another_number_of_shards_is_refused,
+);
+
+async fn events_are_trimmed_from_the_old_end_only(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(3)]).await[0];
+    // The fifth is younger than those behind it: a clock was set back.
+    let times = [10, 20, 30, 40, 500, 50, 60, 70];
+    let ops = times.map(|created_ms| Op::InsertEvent(NewEvent { created_ms, ..event("x") }));
+    member.write(of.id, of.epoch, ops.into()).await.unwrap();
+    let left = async |floor, before_ms, limit| {
+        let trim = vec![Op::TrimEvents { floor, before_ms, limit }];
+        member.write(of.id, of.epoch, trim).await.unwrap();
+        let seqs: Vec<_> = log(&store, of.id).await.iter().map(|event| event.seq).collect();
+        (seqs, store.reader().load_shard(of.id).await.unwrap().event_floor)
+    };
+    assert_eq!(left(8, 5, 100).await, ((1..=8).collect(), 0), "all too young");
+    assert_eq!(left(1, 1_000, 100).await, ((2..=8).collect(), 1), "the floor");
+    assert_eq!(left(8, 1_000, 1).await, ((3..=8).collect(), 2), "the limit");
+    assert_eq!(left(8, 100, 100).await, ((5..=8).collect(), 4), "no hole behind the fifth");
+    assert_eq!(left(0, 1_000, 100).await, ((5..=8).collect(), 4), "the floor never sinks");
+    assert_eq!(left(8, 1_000, 100).await, (vec![], 8));
+}
+
+async fn old_messages_and_inbound_rows_are_trimmed_within_the_limit(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let claimed = member.take(&[shard(3), shard(5)]).await;
+    for of in &claimed {
+        let ops = (0..10u64).flat_map(|n| {
+            let peer = Route::from_i64(i64::try_from(n).unwrap());
+            let created_ms = if n % 2 == 0 { 10 } else { 1_000 };
+            [
+                Op::InsertMessage(message(n)),
+                Op::InsertInbound(Inbound { peer, key: key(n), created_ms }),
+            ]
+        });
+        member.write(of.id, of.epoch, ops.collect()).await.unwrap();
+    }
+    let of = claimed[0];
+    let trim = vec![
+        Op::TrimMessages { key: key(8), limit: 3 },
+        Op::TrimInbound { from: Route::from_i64(3), before_ms: 100, limit: 4 },
+    ];
+    member.write(of.id, of.epoch, trim).await.unwrap();
+    let mut left = Vec::new();
+    for n in 0..10 {
+        if store.reader().message(of.id, key(n)).await.unwrap().is_some() {
+            left.push(n);
+        }
+        assert!(store.reader().message(shard(5), key(n)).await.unwrap().is_some());
+    }
+    assert_eq!(left, (3..10).collect::<Vec<_>>());
+    // Peers 3 to 6 were looked at, of those 4 and 6 are old: only they may come again.
+    for n in 0..10u64 {
+        let peer = Route::from_i64(i64::try_from(n).unwrap());
+        let again = vec![Op::InsertInbound(Inbound { peer, key: key(n), created_ms: 2_000 })];
+        let result = member.write(of.id, of.epoch, again).await;
+        assert_eq!(result.is_ok(), n == 4 || n == 6, "{n}");
+    }
+}
+
+async fn opening_again_keeps_everything(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(3)]).await[0];
+    member.write(of.id, of.epoch, vec![Op::InsertMessage(message(1))]).await.unwrap();
+    drop((store, member));
+    let store = database.open().await;
+    assert_eq!(store.reader().message(shard(3), key(1)).await.unwrap(), Some(message(1)));
+    assert_eq!(store.cluster().shards().await.unwrap().len(), 65);
+}
+
+async fn a_schema_of_a_newer_version_is_refused(database: &Database) {
+    drop(database.open().await);
+    // A newer program that still lets us work, then one that does not.
+    database.sql("UPDATE schema SET version = 900").await;
+    drop(database.open().await);
+    database.sql("UPDATE schema SET min_writer = 800").await;
+    match database.try_open().await.err() {
+        Some(StoreError::SchemaTooNew { found: 900, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+async fn another_number_of_shards_is_refused(database: &Database) {
+    drop(database.open().await);
+    database.sql("DELETE FROM shard WHERE id = 63").await;
+    match database.try_open().await.err() {
+        Some(StoreError::ShardCount { found: 64, needed: 65 }) => {}
+        other => panic!("{other:?}"),
+    }
+}
