@@ -39,12 +39,18 @@ const INTERNAL_IDS: HeaderName = HeaderName::from_static("x-internal-request-ids
 pub(crate) struct EdgeLayer {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
+    logs_failures: bool,
 }
 
 impl EdgeLayer {
     pub(crate) fn new(app: Arc<App>, label: &'static str) -> Self {
         let route = Arc::new(RouteMetrics::new(Arc::clone(&app.metrics), label));
-        Self { app, route }
+        Self { app, route, logs_failures: true }
+    }
+
+    /// For a route whose 503 is an ordinary answer.
+    pub(crate) fn quiet(self) -> Self {
+        Self { logs_failures: false, ..self }
     }
 }
 
@@ -53,7 +59,12 @@ impl<S> Layer<S> for EdgeLayer {
 
     fn layer(&self, inner: S) -> Edge<S> {
         let governed = Governor::new(inner, &self.app.governor).error_handler(refused);
-        Edge { app: Arc::clone(&self.app), route: Arc::clone(&self.route), governed }
+        Edge {
+            app: Arc::clone(&self.app),
+            route: Arc::clone(&self.route),
+            logs_failures: self.logs_failures,
+            governed,
+        }
     }
 }
 
@@ -61,6 +72,7 @@ impl<S> Layer<S> for EdgeLayer {
 pub(crate) struct Edge<S> {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
+    logs_failures: bool,
     governed: Governor<SourceAddress, NoOpMiddleware, S, Body>,
 }
 
@@ -69,6 +81,7 @@ impl<S: Clone> Clone for Edge<S> {
         Self {
             app: Arc::clone(&self.app),
             route: Arc::clone(&self.route),
+            logs_failures: self.logs_failures,
             governed: self.governed.clone(),
         }
     }
@@ -98,6 +111,7 @@ where
             None => Either::Right(self.governed.inner.call(request)),
         };
         let (app, route) = (Arc::clone(&self.app), Arc::clone(&self.route));
+        let logs_failures = self.logs_failures;
         let work = async move {
             let _handling = Web::held(&app.metrics.handling);
             let mut response = match timeout(app.request_timeout, answer).await {
@@ -105,7 +119,12 @@ where
                 Err(_) => too_slow(app.request_timeout).into_response(),
             };
             if let Some(context) = context {
-                finish(&app, &route, began, context, &mut response);
+                let ms = began.elapsed().as_secs_f64() * 1_000.0;
+                count(&app, &route, ms, &response);
+                if logs_failures && response.status().is_server_error() {
+                    log(&app, &route, ms, context, &response);
+                }
+                finish(context, &mut response);
             }
             Ok(response)
         };
@@ -120,17 +139,21 @@ where
     }
 }
 
-fn finish(app: &App, route: &RouteMetrics, began: Instant, context: Context, out: &mut Response) {
+fn count(app: &App, route: &RouteMetrics, ms: f64, out: &Response) {
     let status = out.status().as_u16();
-    let ms = began.elapsed().as_secs_f64() * 1_000.0;
     route.answered(status, ms);
     if status == 429 {
         app.metrics.limited.inc();
     }
-    if status >= 500 {
-        let code = out.extensions().get::<Refused>().map(|refused| refused.0);
-        app.failures.failed(context.id, route.label, status, code, ms);
-    }
+}
+
+fn log(app: &App, route: &RouteMetrics, ms: f64, context: Context, out: &Response) {
+    let code = out.extensions().get::<Refused>().map(|refused| refused.0);
+    app.failures.failed(context.id, route.label, out.status().as_u16(), code, ms);
+}
+
+/// The headers of every answer.
+fn finish(context: Context, out: &mut Response) {
     let id = context.id.to_string();
     let consulted = out.extensions().get::<Consulted>().map(|consulted| match consulted.0 {
         Some(key) => format!("{id}|{key}"),

@@ -41,7 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
         .route("/v1/metrics", get(metrics::metrics).layer(edge("GET_v1_metrics")))
         .route("/livez", get(probes::live).layer(edge("GET_livez")))
-        .route("/readyz", get(probes::ready).layer(edge("GET_readyz")))
+        .route("/readyz", get(probes::ready).layer(edge("GET_readyz").quiet()))
         .fallback(unknown_path.layer(edge("unknown_path")))
         .method_not_allowed_fallback(wrong_method.layer(edge("wrong_method")))
         .with_state(app)
