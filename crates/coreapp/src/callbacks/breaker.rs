@@ -35,7 +35,7 @@ pub(super) struct Breaker {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Up,
-    Down { since: u64, probes: u32, next: u64 },
+    Down { since: u64, probes: u32, next: u64, probing: bool },
 }
 
 // === impl Breaker ===
@@ -69,8 +69,15 @@ impl Breaker {
     pub(super) fn admits(&self, flying: usize, pace: &Pace, now: u64) -> bool {
         match self.state {
             State::Up => flying < self.ramp.unwrap_or(usize::MAX).min(pace.concurrency),
-            // POSTs from before it went down are probes too.
+            // Not beside what began before it went down either.
             State::Down { next, .. } => flying == 0 && now >= next,
+        }
+    }
+
+    /// A POST starts.
+    pub(super) fn started(&mut self) {
+        if let State::Down { probing, .. } = &mut self.state {
+            *probing = true;
         }
     }
 
@@ -94,10 +101,14 @@ impl Breaker {
         pace: &Pace,
         now: u64,
     ) -> Option<Change> {
-        if let State::Down { since, probes, .. } = self.state {
-            let probes = probes.saturating_add(1);
-            let wait = pace.probe_ms(probes.saturating_add(1)).max(outcome.pause_ms());
-            self.state = State::Down { since, probes, next: now.saturating_add(wait) };
+        if let State::Down { probes, next, probing, .. } = &mut self.state {
+            // A POST from before it went down says nothing about now, but for what it asks.
+            let mut wait = outcome.pause_ms();
+            if std::mem::take(probing) {
+                *probes = probes.saturating_add(1);
+                wait = wait.max(pace.probe_ms(probes.saturating_add(1)));
+            }
+            *next = (*next).max(now.saturating_add(wait));
             return None;
         }
         self.ramp = self.ramp.map(|ramp| (ramp / 2).max(1));
@@ -116,7 +127,8 @@ impl Breaker {
             return None;
         }
         let wait = pace.probe_ms(1).max(outcome.pause_ms());
-        self.state = State::Down { since: now, probes: 0, next: now.saturating_add(wait) };
+        self.state =
+            State::Down { since: now, probes: 0, next: now.saturating_add(wait), probing: false };
         Some(Change::Down)
     }
 }
@@ -179,9 +191,12 @@ mod tests {
         for _ in 0..3 {
             fail(&mut breaker, 1, Outcome::Unreachable, 0);
         }
-        assert_eq!(breaker.next_probe(), Some(3_000));
+        fail(&mut breaker, 1, ERROR, 1_000);
+        assert_eq!(breaker.next_probe(), Some(3_000), "the late failure was no probe");
+        breaker.started();
         fail(&mut breaker, 1, ERROR, 3_000);
         assert_eq!(breaker.next_probe(), Some(9_000));
+        breaker.started();
         let busy = Outcome::Refused { status: 503, retry_after_ms: Some(120_000) };
         fail(&mut breaker, 1, busy, 9_000);
         assert_eq!(breaker.next_probe(), Some(129_000));

@@ -13,6 +13,8 @@ use super::{
 pub(super) struct Crew {
     jobs: Vec<Option<mpsc::Sender<Job>>>,
     idle: Vec<usize>,
+    /// Places of `jobs` that are taken.
+    size: usize,
     limit: usize,
     sender: Arc<Sender>,
     done: mpsc::Sender<Done>,
@@ -28,7 +30,7 @@ impl Crew {
     pub(super) fn new(limit: usize, sender: Sender) -> (Self, mpsc::Receiver<Done>) {
         let (done, results) = mpsc::channel(usize::from(MAX_CONCURRENT));
         let (jobs, idle, sender) = (Vec::new(), Vec::new(), Arc::new(sender));
-        (Self { jobs, idle, limit, sender, done, tasks: JoinSet::new() }, results)
+        (Self { jobs, idle, size: 0, limit, sender, done, tasks: JoinSet::new() }, results)
     }
 
     /// Has a job done. Gives it back if nobody is free, which the dispatcher's count prevents.
@@ -47,7 +49,7 @@ impl Crew {
 
     /// A worker has come back.
     pub(super) fn back(&mut self, worker: usize, alive: bool) {
-        if alive && self.jobs.iter().flatten().count() <= self.limit {
+        if alive && self.size <= self.limit {
             self.idle.push(worker);
         } else {
             self.dismiss(worker);
@@ -58,7 +60,7 @@ impl Crew {
     /// Changes how many may work at the same time.
     pub(super) fn resize(&mut self, limit: usize) {
         self.limit = limit;
-        while self.jobs.iter().flatten().count() > limit
+        while self.size > limit
             && let Some(id) = self.idle.pop()
         {
             self.dismiss(id);
@@ -71,6 +73,7 @@ impl Crew {
         if id >= usize::from(MAX_CONCURRENT) {
             return None;
         }
+        self.size += 1;
         let (jobs, inbox) = mpsc::channel(1);
         self.tasks.spawn(Worker::new(id, self.sender.clone(), self.done.clone()).run(inbox));
         match self.jobs.get_mut(id) {
@@ -81,8 +84,8 @@ impl Crew {
     }
 
     fn dismiss(&mut self, id: usize) {
-        if let Some(place) = self.jobs.get_mut(id) {
-            *place = None;
+        if self.jobs.get_mut(id).and_then(Option::take).is_some() {
+            self.size -= 1;
         }
     }
 }

@@ -363,6 +363,7 @@ impl Machine {
             let up = self.breaker.is_up();
             if let Some(started) = slot.window.begin(spot.seq, up, &self.shared) {
                 self.flying += 1;
+                self.breaker.started();
                 let (kind, attempt, body) = (started.kind, started.attempt, started.body);
                 out.push(Output::Post(Post { spot, kind, attempt, body }));
             }

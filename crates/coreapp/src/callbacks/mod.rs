@@ -21,6 +21,8 @@ mod window;
 mod worker;
 
 #[cfg(test)]
+mod scenarios;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod tests;

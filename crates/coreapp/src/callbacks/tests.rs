@@ -22,7 +22,7 @@ use store::{
 use telemetry::metrics::Metrics;
 use tokio::time::{Instant, sleep};
 
-use super::{Callbacks, Deps, Feed, Log, LogError, start};
+use super::{Callbacks, Deps, Feed, Log, LogError, start, worker::POST_TIMEOUT};
 use crate::egress::{Allow, Egress};
 use webhook::{Answer, Webhook};
 
@@ -265,6 +265,25 @@ async fn a_webhook_that_closes_the_connection_is_asked_again_at_once() {
     let bodies: Vec<_> = webhook.received().into_iter().map(|post| post.body).collect();
     let twice = (0..10).flat_map(|n: i32| vec![n.to_string(); if n == 0 { 1 } else { 2 }]);
     assert_eq!(bodies, twice.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_webhook_that_says_nothing_is_given_up_after_fifteen_seconds() {
+    let silent = |n, _: &str| if n == 0 { Answer::Silence } else { Answer::Status(200) };
+    let webhook = Webhook::new(silent).await;
+    let node = Node::new(&webhook.url("/"), 5);
+    node.commit(1, "{}");
+    eventually("the POST", || webhook.received().len() == 1).await;
+    let timeouts = || node.metric("callback_requests", &[("result", "timeout")]);
+    tokio::time::pause();
+    tokio::time::advance(POST_TIMEOUT - Duration::from_secs(1)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(timeouts(), 0.0);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    tokio::time::resume();
+    eventually("the time-out", || timeouts() == 1.0).await;
+    node.settled().await;
+    assert_eq!(webhook.received().len(), 2);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Body, Incoming},
@@ -35,6 +35,8 @@ pub(super) const ANSWER_BYTES: usize = 20_000;
 /// that forget them silently do.
 pub(super) const IDLE: Duration = Duration::from_secs(90);
 
+/// Headers of a request at most, so that their map is allocated once.
+const HEADERS: usize = 8;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -199,6 +201,7 @@ impl Worker {
         let mut request = Request::new(Full::new(job.body.clone()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = target.path().clone();
+        *request.headers_mut() = HeaderMap::with_capacity(HEADERS);
         let headers = request.headers_mut();
         headers.insert(header::HOST, target.host_header().clone());
         headers.insert(header::CONTENT_TYPE, JSON);

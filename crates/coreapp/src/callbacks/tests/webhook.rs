@@ -24,6 +24,8 @@ pub(super) enum Answer {
     Slow(u16),
     /// Ends the connection without a byte.
     Close,
+    /// Takes the request and says nothing.
+    Silence,
     /// 200 and a body that does not end.
     Endless,
 }
@@ -175,6 +177,7 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, connection: usize, s
         state.at_once.fetch_sub(1, Ordering::SeqCst);
         let text = match answer {
             Answer::Close => return,
+            Answer::Silence => std::future::pending().await,
             Answer::Status(204) => "HTTP/1.1 204 Ignored\r\n\r\n".to_owned(),
             Answer::Status(status) | Answer::Slow(status) => format!(
                 "HTTP/1.1 {status} Ignored\r\nlocation: /elsewhere\r\ncontent-length: 2\r\n\r\nok"

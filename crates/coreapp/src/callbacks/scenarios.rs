@@ -1,0 +1,266 @@
+//! The machine step by step: what a simulation meets too seldom to be relied on.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use contract::{Rng, Route, ShardId};
+use store::rows::{Event, NewEvent};
+
+use super::{
+    breaker::Change,
+    holes::Hole,
+    machine::{Input, Machine, Output},
+    schedule::{Outcome, Pace},
+    shared::{Now, Spot},
+};
+
+const UNIX_MS: i64 = 1_700_000_000_000;
+const WEEK_MS: i64 = 7 * 86_400_000;
+const BUSY: Outcome = Outcome::Refused { status: 500, retry_after_ms: None };
+
+struct Zeros;
+
+impl Rng for Zeros {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
+
+fn shard() -> ShardId {
+    ShardId::new(0).unwrap()
+}
+
+/// Event `seq` of a conversation.
+fn event(seq: i64, conversation: i64) -> Event {
+    let event = NewEvent {
+        kind: 1,
+        route: Route::from_i64(conversation),
+        key: None,
+        held: false,
+        created_ms: UNIX_MS,
+        body: Bytes::from_static(b"{}"),
+    };
+    Event { shard: shard(), seq, event }
+}
+
+struct Bench {
+    machine: Machine,
+    now: u64,
+}
+
+/// What a step led to.
+#[derive(Default, Debug)]
+struct Step {
+    posts: Vec<Spot>,
+    /// Lease, after, limit.
+    pages: Vec<(u64, i64, u32)>,
+    changes: Vec<Change>,
+    expired: u64,
+    missing: u64,
+}
+
+impl Step {
+    fn seqs(&self) -> Vec<i64> {
+        self.posts.iter().map(|spot| spot.seq).collect()
+    }
+}
+
+impl Bench {
+    fn new(read_to: i64, holes: Vec<Hole>, head: i64) -> Self {
+        let pace = Pace { concurrency: 6, step_ms: 3_000, cap_ms: 900_000, max_age_ms: WEEK_MS };
+        let mut bench = Self { machine: Machine::new(pace, Arc::new(Zeros)), now: 0 };
+        bench.tell(Input::Transmit(true));
+        bench.tell(Input::Attach { shard: shard(), epoch: 1, read_to, holes, head });
+        bench
+    }
+
+    fn clock(&self) -> Now {
+        Now { ms: self.now, unix_ms: UNIX_MS + i64::try_from(self.now).unwrap() }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let now = self.clock();
+        self.machine.input(input, now);
+    }
+
+    fn commit(&mut self, seq: i64, conversation: i64) {
+        self.tell(Input::Committed(event(seq, conversation)));
+    }
+
+    fn finish(&mut self, spot: Spot, outcome: Outcome) {
+        self.tell(Input::Finished { spot, outcome });
+    }
+
+    fn at(&mut self, now: u64) -> Step {
+        self.now = now;
+        let mut step = Step::default();
+        let mut out = Vec::new();
+        self.machine.outputs(self.clock(), &mut out);
+        for output in out {
+            match output {
+                Output::Post(post) => step.posts.push(post.spot),
+                Output::ReadPage { lease, after, limit, .. } => {
+                    step.pages.push((lease, after, limit));
+                }
+                Output::Breaker(change) => step.changes.push(change),
+                Output::Discarded { expired, missing } => {
+                    step.expired += expired;
+                    step.missing += missing;
+                }
+                Output::SaveCursor { .. } | Output::Released { .. } => {}
+            }
+        }
+        step
+    }
+
+    fn page(&mut self, lease: u64, events: Vec<Event>) {
+        self.tell(Input::Page { shard: shard(), lease, events: Some(events) });
+    }
+}
+
+#[test]
+fn a_page_read_before_a_commit_does_not_hide_what_was_committed() {
+    let mut bench = Bench::new(0, Vec::new(), 3);
+    let (lease, after, limit) = bench.at(0).pages[0];
+    assert_eq!((after, limit), (0, 3));
+    bench.tell(Input::Head { shard: shard(), head: 4 });
+    // Row 2 is gone; row 4 was not there yet.
+    bench.page(lease, vec![event(1, 1), event(3, 3)]);
+    let step = bench.at(1);
+    assert_eq!(step.seqs(), [1, 3]);
+    assert_eq!(step.pages, [(lease, 3, 1)]);
+}
+
+#[test]
+fn events_in_memory_do_not_overtake_the_holes_of_the_cursor() {
+    let holes = vec![Hole { seq: 5, tries: 2 }, Hole { seq: 8, tries: 0 }];
+    let mut bench = Bench::new(9, holes, 9);
+    bench.commit(10, 1);
+    bench.commit(11, 2);
+    let step = bench.at(0);
+    assert!(step.posts.is_empty());
+    let (lease, after, limit) = step.pages[0];
+    assert_eq!((after, limit), (4, 4));
+    // Event 8 does not exist any more.
+    bench.page(lease, vec![event(5, 1), event(6, 3), event(7, 3)]);
+    let step = bench.at(1);
+    assert_eq!((step.seqs(), step.missing), (vec![5, 11], 1));
+    bench.finish(step.posts[0], Outcome::Delivered);
+    assert_eq!(bench.at(2).seqs(), [10]);
+}
+
+#[test]
+fn a_permanent_refusal_lets_the_next_of_the_conversation_go() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    bench.commit(2, 1);
+    bench.commit(3, 1);
+    let first = bench.at(0).posts[0];
+    bench.finish(first, Outcome::Refused { status: 404, retry_after_ms: None });
+    let step = bench.at(10);
+    assert_eq!(step.seqs(), [2], "but one after the other");
+    // The retry comes due while event 2 is in flight, and takes its turn before event 3.
+    assert!(bench.at(3_010).posts.is_empty());
+    bench.finish(step.posts[0], Outcome::Delivered);
+    assert_eq!(bench.at(3_020).seqs(), [1]);
+}
+
+#[test]
+fn an_event_holds_its_conversation_up_for_a_minute_at_most() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    bench.commit(2, 1);
+    let post = bench.at(0).posts[0];
+    let patient = Outcome::Refused { status: 503, retry_after_ms: Some(600_000) };
+    bench.finish(post, patient);
+    assert!(bench.at(59_999).posts.is_empty());
+    assert_eq!(bench.at(60_000).seqs(), [2]);
+}
+
+#[test]
+fn five_tries_spend_a_hold() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    bench.commit(2, 1);
+    let mut now = 0;
+    for tries in 1..=5 {
+        let step = bench.at(now);
+        assert_eq!(step.seqs(), [1]);
+        bench.finish(step.posts[0], BUSY);
+        now += tries * 3_000;
+    }
+    assert_eq!(bench.at(now - 14_999).seqs(), [2]);
+}
+
+#[test]
+fn when_the_endpoint_is_back_all_that_waits_is_due_but_what_asked_for_time() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    for seq in 1..=6 {
+        bench.commit(seq, seq);
+    }
+    let posts = bench.at(0).posts;
+    bench.finish(posts[0], Outcome::Refused { status: 429, retry_after_ms: Some(100_000) });
+    for post in &posts[1..] {
+        bench.finish(*post, Outcome::Unreachable);
+    }
+    let step = bench.at(1);
+    assert_eq!((step.changes, step.posts.len()), (vec![Change::Down], 0));
+    assert!(bench.at(2_999).posts.is_empty());
+
+    // One probe at a time, each time of another event.
+    let mut probed = Vec::new();
+    for now in [3_000, 9_000] {
+        let step = bench.at(now);
+        probed.extend(step.seqs());
+        bench.finish(step.posts[0], Outcome::Unreachable);
+        assert!(bench.at(now + 1).posts.is_empty());
+    }
+    let probe = bench.at(18_000).posts[0];
+    probed.push(probe.seq);
+    assert_eq!(probed, [2, 3, 4]);
+    bench.finish(probe, Outcome::Delivered);
+    let mut delivered = Vec::new();
+    let mut step = bench.at(18_001);
+    assert_eq!(step.changes, [Change::Up { down_ms: 18_000 }]);
+    assert_eq!(step.posts.len(), 1, "slowly");
+    while let Some(post) = step.posts.pop() {
+        delivered.push(post.seq);
+        bench.finish(post, Outcome::Delivered);
+        step.posts.extend(bench.at(18_002).posts);
+    }
+    delivered.sort_unstable();
+    assert_eq!(delivered, [2, 3, 5, 6]);
+    assert!(bench.at(99_999).posts.is_empty());
+    assert_eq!(bench.at(100_000).seqs(), [1]);
+}
+
+#[test]
+fn what_is_too_old_is_discarded_and_counted() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    let post = bench.at(0).posts[0];
+    bench.finish(post, Outcome::Refused { status: 500, retry_after_ms: None });
+    bench.commit(2, 1);
+    bench.now = WEEK_MS.unsigned_abs() + 1;
+    let step = bench.at(bench.now);
+    assert_eq!((step.expired, step.posts.len()), (2, 0));
+    assert_eq!(bench.machine.backlog(), 0);
+}
+
+#[test]
+fn an_event_waits_for_its_media_and_its_conversation_with_it() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    let mut held = event(1, 1);
+    held.event.held = true;
+    bench.tell(Input::Committed(held.clone()));
+    bench.commit(2, 1);
+    bench.commit(3, 2);
+    assert_eq!(bench.at(0).seqs(), [3]);
+    let (lease, after, limit) = bench.at(1_000).pages[0];
+    assert_eq!((after, limit), (0, 1));
+    bench.page(lease, vec![held]);
+    assert!(bench.at(1_500).pages.is_empty());
+    assert_eq!(bench.at(2_000).pages.len(), 1);
+    bench.page(lease, vec![event(1, 1)]);
+    assert_eq!(bench.at(2_001).seqs(), [1]);
+}
