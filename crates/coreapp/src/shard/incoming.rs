@@ -32,6 +32,8 @@ pub(super) struct Down {
     pending: VecDeque<(u64, bool)>,
     /// Highest one that came.
     seen: u64,
+    /// The network is to be told how far this has got.
+    ack_due: bool,
 }
 
 /// An item's place in [`Down`].
@@ -64,12 +66,12 @@ impl Machine {
             }
             Item::Answer { key, result } => self.answered(key, result, ctx, fx),
             Item::Receipt(receipt) => {
-                if let Some(place) = self.arrived(seq, fx) {
+                if let Some(place) = self.arrived(seq) {
                     self.receipt(place, receipt, ctx, fx);
                 }
             }
             Item::Inbound(message) => {
-                if let Some(place) = self.arrived(seq, fx) {
+                if let Some(place) = self.arrived(seq) {
                     self.inbound(place, &message, ctx, fx);
                 }
             }
@@ -95,9 +97,9 @@ impl Machine {
     }
 
     /// Takes note of an item; `None` when it is a repetition.
-    fn arrived(&mut self, seq: u64, fx: &mut Effects) -> Option<Place> {
+    fn arrived(&mut self, seq: u64) -> Option<Place> {
         if seq <= self.down.seen {
-            self.acknowledge(fx);
+            self.down.ack_due = true;
             return None;
         }
         self.down.seen = seq;
@@ -106,7 +108,7 @@ impl Machine {
     }
 
     /// The item needs nothing more.
-    fn done(&mut self, place: Place, fx: &mut Effects) {
+    fn done(&mut self, place: Place) {
         if place.attachment != self.down.attachment {
             return;
         }
@@ -117,36 +119,29 @@ impl Machine {
             while self.down.pending.front().is_some_and(|(_, done)| *done) {
                 self.down.pending.pop_front();
             }
-            self.acknowledge(fx);
+            self.down.ack_due = true;
         }
     }
 
-    fn acknowledge(&mut self, fx: &mut Effects) {
-        let seq = self.down.pending.front().map_or(self.down.seen, |(seq, _)| seq - 1);
-        let ack =
-            Outgoing::Ack { shard: self.shard, epoch: self.epoch, seq, our_seq: self.event_seq };
-        // Cumulative: within a turn the last one says it all.
-        match fx.sends.last_mut() {
-            Some(last @ Outgoing::Ack { .. }) if same_shard(last, &ack) => *last = ack,
-            _ => fx.sends.push(ack),
+    /// Tells the network how far the shard has got; cumulative, so once a turn is enough.
+    pub(super) fn acknowledge(&mut self, fx: &mut Effects) {
+        if std::mem::take(&mut self.down.ack_due) {
+            let seq = self.down.pending.front().map_or(self.down.seen, |(seq, _)| seq - 1);
+            let (shard, epoch, our_seq) = (self.shard, self.epoch, self.event_seq);
+            fx.sends.push(Outgoing::Ack { shard, epoch, seq, our_seq });
         }
     }
 
-    pub(super) fn down_written(
-        &mut self,
-        place: Place,
-        result: Result<Committed, WriteError>,
-        fx: &mut Effects,
-    ) {
+    pub(super) fn down_written(&mut self, place: Place, result: Result<Committed, WriteError>) {
         match result {
             // A conflict: the message was stored before, and its acknowledgement was lost.
-            Ok(_) | Err(WriteError::Conflict) => self.done(place, fx),
+            Ok(_) | Err(WriteError::Conflict) => self.done(place),
             Err(error) => {
                 tracing::error!(
                     shard = self.shard.get(), %error,
                     "failed to store something the network sent; it is dropped so that the rest can go on"
                 );
-                self.done(place, fx);
+                self.done(place);
             }
         }
     }
@@ -187,7 +182,7 @@ impl Machine {
             }
             Ok(None) => {
                 tracing::warn!(shard = self.shard.get(), key = %receipt.key, "a receipt for a message that is not ours");
-                self.done(place, fx);
+                self.done(place);
             }
             Err(error) => {
                 // The reader has already waited between its own tries.
@@ -217,7 +212,7 @@ impl Machine {
             }
         };
         if !wanted {
-            self.done(place, fx);
+            self.done(place);
             return;
         }
         let event = self.status_event(
@@ -259,8 +254,4 @@ fn inbound_event(message: &Inbound, route: Route, business: Number, ctx: &Ctx<'_
         created_ms: ctx.now_ms,
         body: body.into(),
     }
-}
-
-fn same_shard(a: &Outgoing, b: &Outgoing) -> bool {
-    matches!((a, b), (Outgoing::Ack { shard: a, .. }, Outgoing::Ack { shard: b, .. }) if a == b)
 }

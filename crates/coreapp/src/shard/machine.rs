@@ -236,7 +236,7 @@ impl Machine {
             Written::Accept(key) => self.accept_written(key, answer.result, ctx, fx),
             Written::Seal(keys) => self.seal_written(keys, answer.result, ctx, fx),
             Written::Settle(key) => self.settle_written(key, answer.result, ctx, fx),
-            Written::Down(place) => self.down_written(place, answer.result, fx),
+            Written::Down(place) => self.down_written(place, answer.result),
         }
     }
 
@@ -282,16 +282,14 @@ impl Machine {
     /// Gives up what could not leave for a day.
     fn expire(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         let too_old = ctx.now_ms - UNSENT_MAX_MS;
-        let keys: Vec<Key> = self
-            .order
-            .values()
+        let old = self.order.values().map_while(|key| {
+            let job = self.jobs.get(key)?;
+            (job.created_ms < too_old).then_some((key, job))
+        });
+        let keys: Vec<Key> = old
+            .filter(|(_, job)| matches!(job.stage, Stage::Waiting | Stage::Sealed))
+            .map(|(key, _)| *key)
             .take(EXPIRE_BATCH)
-            .filter(|key| {
-                self.jobs.get(key).is_some_and(|job| {
-                    job.created_ms < too_old && matches!(job.stage, Stage::Waiting | Stage::Sealed)
-                })
-            })
-            .copied()
             .collect();
         for key in keys {
             let error = contract::ApiError::new(

@@ -35,8 +35,9 @@ const SEAL_BYTES: usize = 256 << 10;
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl Machine {
-    /// Seals what is ready. Called at the end of every turn.
+    /// Seals what is ready, acknowledges what is durable. Called at the end of every turn.
     pub(crate) fn pump(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        self.acknowledge(fx);
         if self.sealing || !self.attached || ctx.frozen || self.link_hold.is_some() {
             return;
         }
