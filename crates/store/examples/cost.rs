@@ -109,7 +109,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// The writes of one message, in order; ten rows in five commits.
+/// The writes of one message, in order; eight rows in five writes.
 fn life(n: u64, route: Route, rng: &impl Rng) -> [Vec<Op>; 5] {
     let mut bytes = [0; 9];
     bytes[..4].copy_from_slice(&n.to_be_bytes()[4..]);

@@ -235,16 +235,16 @@ impl<E: LaneEngine> Lane<E> {
 
     /// All lanes stop; every write that waits is answered.
     fn refuse_all(&mut self) {
+        // Whoever is answered finds the flag set.
+        if !self.fenced.send_replace(true) {
+            tracing::warn!("This coreapp has been fenced: another one has taken over its shards");
+        }
         let mut answers = Answers::default();
         for item in self.groups.drain(..).flatten() {
             answers.refuse(item, WriteError::Fenced);
         }
         for item in self.inboxes.iter().flat_map(|inbox| inbox.fence()) {
             answers.refuse(item, WriteError::Fenced);
-        }
-        let first = !self.fenced.send_replace(true);
-        if first {
-            tracing::warn!("This coreapp has been fenced: another one has taken over its shards");
         }
         answers.send();
     }
