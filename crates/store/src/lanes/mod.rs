@@ -1,8 +1,8 @@
 //! Lanes: the only way to write. A lane is one dedicated connection that commits batches one after
 //! another; a shard always uses the same one, so that its commits are in order.
 //!
-//! [`inbox`] holds what waits, [`run`] is the loop of one lane, [`answer`] tells the outcome. What a
-//! lane needs of a database is [`LaneEngine`].
+//! `inbox` holds what waits, `run` is the loop of one lane, `answer` tells the outcome. What a
+//! lane needs of a database is `LaneEngine`.
 
 mod answer;
 mod inbox;
