@@ -2,7 +2,7 @@
 
 use crate::error::{BundleError, KeyError};
 use crate::keys::{IdentityKey, OneTimeKey, PreKeyId, SignedKey};
-use crate::xeddsa::{self, Signature};
+use crate::xeddsa::Signature;
 
 /// A device's identity, its signed pre-key and, while there are any, one of its one-time keys.
 ///
@@ -73,6 +73,6 @@ impl Bundle {
     ///
     /// [`Session::initiate`]: crate::Session::initiate
     pub fn verify(&self) -> Result<(), BundleError> {
-        xeddsa::verify(&self.identity, &self.signed.key.to_wire(), &self.signed.signature)
+        self.identity.verify(&self.signed.key.to_wire(), &self.signed.signature)
     }
 }

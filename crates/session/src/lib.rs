@@ -41,6 +41,8 @@
 pub mod bundle;
 mod cipher;
 mod codec;
+#[cfg(test)]
+mod debug_tests;
 pub mod dh;
 pub mod error;
 mod kdf;
@@ -49,6 +51,8 @@ pub mod limits;
 pub mod record;
 pub mod sealing;
 pub mod session;
+#[cfg(test)]
+mod testing;
 pub mod wire;
 mod x3dh;
 mod xeddsa;

@@ -12,7 +12,8 @@ use std::marker::PhantomData;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::dh::{self, Shared};
-use crate::error::{KeyError, Primitive};
+use crate::error::{BundleError, KeyError, Primitive};
+use crate::xeddsa::{self, Signature};
 use crate::{Rng, limits};
 
 pub use id::PreKeyId;
@@ -216,6 +217,16 @@ impl Pair<role::Signed> {
     }
 }
 
+impl Public<role::Identity> {
+    /// Verifies an XEdDSA signature by this identity.
+    ///
+    /// # Errors
+    /// [`BundleError::Signature`].
+    pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BundleError> {
+        xeddsa::verify(self, message, signature)
+    }
+}
+
 impl Public<role::Signed> {
     /// The peer's signed pre-key, in its second role as the ratchet key it starts with.
     pub(crate) fn as_ratchet(&self) -> RatchetKey {
@@ -238,7 +249,7 @@ fn is_canonical(coordinate: &[u8; 32]) -> bool {
 
 /// The canonical coordinates whose product with any clamped scalar is zero: 0, 1, −1 and the two
 /// of order eight, on the curve and its twist.
-const LOW_ORDER: [[u8; 32]; 5] = [
+pub(crate) const LOW_ORDER: [[u8; 32]; 5] = [
     [0; 32],
     {
         let mut one = [0; 32];

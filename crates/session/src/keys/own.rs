@@ -55,6 +55,12 @@ impl Identity {
         &self.pair
     }
 
+    /// Signs a message; takes 64 bytes from `rng`.
+    #[must_use]
+    pub fn sign(&self, message: &[u8], rng: &dyn Rng) -> Signature {
+        xeddsa::sign(self.pair.secret(), message, rng)
+    }
+
     /// What this device publishes for one stranger; the one-time key is to be given out once.
     #[must_use]
     pub fn bundle(&self, signed: &SignedPreKey, one_time: Option<&OneTimePreKey>) -> Bundle {
@@ -111,7 +117,7 @@ impl SignedPreKey {
     /// Signs a key that is there already.
     #[must_use]
     pub fn sign(me: &Identity, id: PreKeyId, pair: Pair<role::Signed>, rng: &dyn Rng) -> Self {
-        let signature = xeddsa::sign(me.pair.secret(), &pair.public().to_wire(), rng);
+        let signature = me.sign(&pair.public().to_wire(), rng);
         Self { id, pair, signature }
     }
 
