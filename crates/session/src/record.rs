@@ -90,14 +90,11 @@ impl Record {
         mut self,
         me: &Identity,
         message: &PreKeyMessage,
-        keys: &impl OwnKeys,
+        keys: &(impl OwnKeys + ?Sized),
         rng: &dyn Rng,
     ) -> Result<Accepted, (Self, DecryptError)> {
-        let named = |session: &Session| {
-            session.base_key() == message.base_key() && session.peer() == message.identity_key()
-        };
         // A known session is never set up twice: its one-time key is gone.
-        if let Some(at) = self.position(named) {
+        if let Some(at) = self.position(|session| is_named(session, message)) {
             return match self.decrypt_at(at, message.message(), rng) {
                 Ok((record, plaintext)) => {
                     Ok(Accepted { record, plaintext, used: None, identity_changed: false })
@@ -180,10 +177,27 @@ impl Record {
         }
     }
 
+    /// Whether the message's session is here already: then no key of ours is needed for it, and
+    /// [`LoadedKeys::default`](crate::LoadedKeys) will do.
+    #[must_use]
+    pub fn knows(&self, message: &PreKeyMessage) -> bool {
+        self.position(|session| is_named(session, message)).is_some()
+    }
+
     /// The session we send on.
     #[must_use]
     pub fn current(&self) -> Option<&Session> {
         self.current.as_ref()
+    }
+
+    /// The identity in force: that of the current session, or of the last one not retired.
+    #[must_use]
+    pub fn identity(&self) -> Option<&IdentityKey> {
+        let last = || self.previous.iter().find(|previous| !previous.retired);
+        self.current
+            .as_ref()
+            .or_else(|| last().map(|previous| &previous.session))
+            .map(Session::peer)
     }
 
     /// Whether a message can be sealed now, on a session that is not
@@ -193,7 +207,8 @@ impl Record {
         self.current.as_ref().is_some_and(|session| !session.is_stale(now_s))
     }
 
-    /// The stored form: version ‖ flags ‖ previous sessions ‖ the sessions, newest first, each
+    /// The stored form, 257 bytes for a session nobody answered and 311 for an established one:
+    /// version ‖ flags ‖ previous sessions ‖ the sessions, newest first, each
     /// previous one after a flag. To be sealed.
     #[must_use]
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
@@ -247,15 +262,6 @@ impl Record {
         }
         self.current = Some(session);
         changed
-    }
-
-    /// The identity in force: that of the current session, or of the last one not retired.
-    fn identity(&self) -> Option<&IdentityKey> {
-        let last = || self.previous.iter().find(|previous| !previous.retired);
-        self.current
-            .as_ref()
-            .or_else(|| last().map(|previous| &previous.session))
-            .map(Session::peer)
     }
 
     fn keep(&mut self, previous: Previous) {
@@ -319,6 +325,11 @@ impl Record {
             Position::Previous(n) => self.previous.insert(n.min(self.previous.len()), taken),
         }
     }
+}
+
+/// Whether the message belongs to this session: its base key names it, under one identity.
+fn is_named(session: &Session, message: &PreKeyMessage) -> bool {
+    session.base_key() == message.base_key() && session.peer() == message.identity_key()
 }
 
 #[derive(Clone, Copy)]

@@ -58,6 +58,7 @@ fn a_repeated_pre_key_message_is_recognised_by_its_base_key() {
     assert_eq!(accepted.used.unwrap().one_time, Some(bob.one_time.id()));
     // Its one-time key is deleted now; the second message needs none.
     let message = PreKeyMessage::decode(&second.bytes).unwrap();
+    assert!(accepted.record.knows(&message) && !Record::default().knows(&message));
     let accepted =
         accepted.record.accept(&bob.identity, &message, &LoadedKeys::default(), &rng).unwrap();
     assert_eq!(accepted.plaintext.as_bytes(), b"second");

@@ -132,7 +132,7 @@ impl Session {
     pub fn accept(
         me: &Identity,
         message: &PreKeyMessage,
-        keys: &impl OwnKeys,
+        keys: &(impl OwnKeys + ?Sized),
         rng: &dyn Rng,
     ) -> Result<(Self, Plaintext, UsedKeys), DecryptError> {
         let signed = keys.signed(message.signed_id()).ok_or(Reason::UnknownPreKey)?;
