@@ -2,6 +2,7 @@
 import asyncio
 import json
 import multiprocessing
+import os
 import time
 
 
@@ -61,3 +62,5 @@ async def listen(pipe, counts):
     await asyncio.get_running_loop().run_in_executor(None, pipe.recv)
     server.close()
     pipe.send(seen)
+    # The gateway's idle connections need no farewell.
+    os._exit(0)

@@ -249,7 +249,7 @@ async fn measure(
         phones: stack.map_or("unknown", |_| "count"),
         callback_connections: args.callback_connections,
         batch_max: args.batch_max,
-        database: stack.map_or("of the running stack", |stack| stack.engine),
+        database: stack.map(stack::Stack::database_facts).unwrap_or_default(),
     })
 }
 

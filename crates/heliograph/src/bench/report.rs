@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     machine,
@@ -28,8 +28,10 @@ pub(crate) struct Report {
     /// What the sandbox's phones do with contents.
     pub(crate) phones: &'static str,
     pub(crate) callback_connections: u32,
+    /// `None`: the coreapp's default.
     pub(crate) batch_max: Option<u32>,
-    pub(crate) database: &'static str,
+    /// Empty for a running stack: it does not say.
+    pub(crate) database: Map<String, Value>,
 }
 
 pub(crate) fn cpu_per_message(
@@ -76,8 +78,9 @@ fn to_json(report: &Report) -> Value {
             "limits": report.limits,
             "phones": report.phones,
             "callback_connections": report.callback_connections,
+            "batch_max": report.batch_max,
         },
-        "database": { "engine": report.database, "batch_max": report.batch_max },
+        "database": report.database,
         "machine": machine::facts(),
         "version": env!("CARGO_PKG_VERSION"),
     })

@@ -10,6 +10,7 @@ use std::{
 };
 
 use contract::Rng;
+use serde_json::{Map, Value};
 use telemetry::SystemRng;
 use tokio::{
     net::TcpListener,
@@ -41,8 +42,6 @@ pub(crate) enum StackError {
     Ended { role: &'static str, status: std::process::ExitStatus, log: String },
     #[error("it was not ready after {} s; the log of the coreapp ends:\n{log}", START.as_secs())]
     NotReady { log: String },
-    #[error("the option --database is not valid: give sqlite:PATH or postgres://…")]
-    Database,
 }
 
 /// Three processes. Dropping it kills them and removes their directory.
@@ -50,8 +49,6 @@ pub(crate) enum StackError {
 pub(crate) struct Stack {
     /// host:port of the webapp's plain HTTP.
     pub(crate) authority: String,
-    /// For the report.
-    pub(crate) engine: &'static str,
     children: Vec<Role>,
     directory: Directory,
 }
@@ -84,22 +81,20 @@ pub(crate) async fn start(
     let directory = Directory(path);
     let own = format!("sqlite:{}", directory.0.join("heliograph.db").display());
     let database = database.unwrap_or(&own);
-    let engine = match database.split_once(':') {
-        Some(("sqlite", _)) => "sqlite",
-        Some(("postgres" | "postgresql", _)) => "postgres",
-        _ => return Err(StackError::Database),
-    };
     let core = four_free_ports().await.map_err(StackError::Ports)?;
     let [upstream, phones, http, https] = free_ports().await.map_err(StackError::Ports)?;
 
     let at = |port: u16| format!("{LOOPBACK}:{port}");
     let batch_max = batch_max.map(|max| max.to_string());
-    let mut stack = Stack { authority: at(http), engine, children: Vec::new(), directory };
+    let mut stack = Stack { authority: at(http), children: Vec::new(), directory };
     let options = ["--listen", &at(upstream), "--http", &at(phones), "--phones", "count"];
     stack.run("sandbox", &options, &[])?;
     let network = format!("http://{}", at(upstream));
-    let mut env =
-        vec![("HELIOGRAPH_EGRESS__ALLOW", "loopback,http"), ("HELIOGRAPH_ACCOUNT__NUMBER", NUMBER)];
+    let mut env = vec![
+        ("HELIOGRAPH_LOG__LEVEL", "info"),
+        ("HELIOGRAPH_EGRESS__ALLOW", "loopback,http"),
+        ("HELIOGRAPH_ACCOUNT__NUMBER", NUMBER),
+    ];
     env.extend(batch_max.as_deref().map(|max| ("HELIOGRAPH_DATABASE__BATCH_MAX", max)));
     let port = core.to_string();
     let options =
@@ -162,6 +157,18 @@ impl Stack {
         let watched =
             |role: &Role| Some(Watched { name: role.name, pid: role.child.id()?, children: false });
         self.children.iter().filter_map(watched).collect()
+    }
+
+    /// What the coreapp found out about its database, from its log: version, lanes, commit time.
+    pub(crate) fn database_facts(&self) -> Map<String, Value> {
+        let log = fs::read_to_string(self.log("coreapp")).unwrap_or_default();
+        let line = log.lines().find(|line| line.contains(r#""database.engine""#));
+        let fields = line.and_then(|line| serde_json::from_str::<Map<_, _>>(line).ok());
+        fields
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("database.")?.to_owned(), value)))
+            .collect()
     }
 
     /// Ends the processes.
