@@ -28,7 +28,7 @@ use crate::{
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
     contacts,
-    control::{Control, ControlError, Fixed},
+    control::{self, Control, ControlError, Fixed},
     delivery::{self, Link},
     egress::{Allow, Egress, EgressError},
     gauges::Gauges,
@@ -255,17 +255,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         no_limits: config.coreapp.no_limits,
     };
     let fixed = Fixed { number, addr: me.addr.clone(), no_limits: config.coreapp.no_limits };
-    let control = Control::open(
-        lanes.clone(),
-        &reader,
-        control_epoch,
-        env.clock.clone(),
-        &env.rng,
+    let deps = control::Deps {
+        lanes: lanes.clone(),
+        epoch: control_epoch,
+        clock: env.clock.clone(),
         fixed,
-        initial,
-        Box::new(move |application| apply.apply(application)),
-    )
-    .await?;
+        apply: Box::new(move |application| apply.apply(application)),
+    };
+    let control = Control::open(deps, &reader, &env.rng, initial).await?;
     let control = Arc::new(control);
 
     // Everything else.

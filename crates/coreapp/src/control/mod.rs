@@ -8,4 +8,4 @@ mod state;
 
 pub(crate) use directory::{Directory, role};
 pub use state::ControlError;
-pub(crate) use state::{Control, Fixed};
+pub(crate) use state::{Control, Deps, Fixed};

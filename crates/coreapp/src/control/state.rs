@@ -54,6 +54,16 @@ pub(crate) struct Fixed {
     pub no_limits: bool,
 }
 
+/// What the control state lives on.
+pub(crate) struct Deps {
+    pub lanes: Lanes,
+    /// Of shard -1.
+    pub epoch: i64,
+    pub clock: Arc<dyn Clock>,
+    pub fixed: Fixed,
+    pub apply: Apply,
+}
+
 /// See the module.
 pub(crate) struct Control {
     lanes: Lanes,
@@ -80,15 +90,12 @@ struct State {
 impl Control {
     /// Reads the rows, and writes the first ones into a new database.
     pub(crate) async fn open(
-        lanes: Lanes,
+        deps: Deps,
         reader: &Reader,
-        epoch: i64,
-        clock: Arc<dyn Clock>,
         rng: &impl Rng,
-        fixed: Fixed,
         initial: Application,
-        apply: Apply,
     ) -> Result<Self, ControlError> {
+        let Deps { lanes, epoch, clock, fixed, apply } = deps;
         let stored = reader.config(SETTINGS).await?;
         let token_key = reader.config(TOKEN_KEY).await?;
         let users = reader.users().await?;
@@ -196,7 +203,7 @@ impl Control {
         let version = state.version + 1;
         let document = next.to_json().into();
         let row = Config { name: SETTINGS.to_owned(), version, document };
-        self.commit(vec![Op::PutConfig(row)]).await.map_err(refused)?;
+        self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
         state.version = version;
         let limits = limits(&next, &self.fixed);
         (self.apply)(&next);
@@ -213,9 +220,9 @@ impl Control {
     /// A new password; the change that the first login demands is done with it.
     pub(crate) async fn set_password(&self, name: &str, hash: String) -> Result<(), ApiError> {
         let mut state = self.state.lock().await;
-        let user = state.users.get(name).ok_or_else(|| unknown_user())?;
+        let user = state.users.get(name).ok_or_else(unknown_user)?;
         let changed = User { password_hash: hash, must_change: false, ..user.clone() };
-        self.commit(vec![Op::PutUser(changed.clone())]).await.map_err(refused)?;
+        self.commit(vec![Op::PutUser(changed.clone())]).await.map_err(|error| refused(&error))?;
         state.users.insert(changed.name.clone(), changed);
         let users = directory::users(state.users.values());
         self.publish(|directory| directory.users = users);
@@ -231,7 +238,9 @@ impl Control {
             return Err(ApiError::new(Code::OVERLOADED, "too many tokens were logged out lately"));
         }
         let trim = Op::TrimRevoked { before_s: now_s };
-        self.commit(vec![trim, Op::PutRevoked(revoked.clone())]).await.map_err(refused)?;
+        self.commit(vec![trim, Op::PutRevoked(revoked.clone())])
+            .await
+            .map_err(|error| refused(&error))?;
         state.revoked.push(revoked);
         let revocations = revocations(&state.revoked);
         self.publish(|directory| directory.revocations = revocations);
@@ -280,7 +289,7 @@ fn unknown_user() -> ApiError {
     ApiError::new(Code::NOT_FOUND, "no user has this name")
 }
 
-fn refused(error: WriteError) -> ApiError {
+fn refused(error: &WriteError) -> ApiError {
     match error {
         WriteError::Fenced | WriteError::NotOwned => {
             ApiError::new(Code::NOT_PRIMARY_MASTER, error.to_string())

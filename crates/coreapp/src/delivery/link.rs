@@ -53,10 +53,8 @@ pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Driv
                                 // Closed only when the process ends.
                                 let _ended = sender.send(hello).await;
                             }
-                            Incoming::Disconnected(reason) => {
-                                if connected.send_replace(false) {
-                                    tracing::warn!(reason, "the connection to the network is gone");
-                                }
+                            Incoming::Disconnected(reason) if connected.send_replace(false) => {
+                                tracing::warn!(reason, "the connection to the network is gone");
                             }
                             _ => {}
                         }

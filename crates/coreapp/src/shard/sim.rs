@@ -115,7 +115,7 @@ impl Network {
         self.kept.push_back((self.seq, item));
     }
 
-    fn take(&mut self, item: SendItem, dice: &mut Dice, refusals: bool) {
+    fn take(&mut self, item: &SendItem, dice: &mut Dice, refusals: bool) {
         if self.attached != Some(item.epoch) {
             return;
         }
@@ -267,7 +267,7 @@ impl World {
             95..100 => {
                 self.now += Duration::from_millis(100);
                 self.now_ms += 100;
-                self.turn(|machine, ctx, fx| machine.tick(ctx, fx));
+                self.turn(Machine::tick);
             }
             100..104 => self.disconnect(),
             104..106 => self.crash(),
@@ -353,7 +353,7 @@ impl World {
                         || !self.tables.jobs.values().any(|job| job.key == item.key);
                     assert!(durable, "bytes left that no row holds");
                 }
-                self.network.take(item, &mut self.dice, self.refusals);
+                self.network.take(&item, &mut self.dice, self.refusals);
             }
             Outgoing::Ack { seq, epoch, .. } => {
                 if self.network.attached == Some(epoch) {
@@ -436,7 +436,7 @@ impl World {
             frozen: false,
         };
         self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, own(), load, &ctx);
-        self.turn(|machine, ctx, fx| machine.resume(ctx, fx));
+        self.turn(Machine::resume);
         self.hear_answers();
     }
 
