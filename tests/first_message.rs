@@ -6,14 +6,23 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::json;
-use support::{Gateway, PASSWORD, free_ports, until, up, webhook::Webhook};
+use support::{Gateway, PASSWORD, free_ports, postgres::Postgres, until, up, webhook::Webhook};
 use tokio::net::TcpListener;
 
 const CUSTOMER: &str = "4915112345678";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_reaches_its_phone_and_every_step_is_called_back() {
-    let gateway = Gateway::start().await;
+    there_and_back(&Gateway::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_takes_the_same_way_on_postgresql() {
+    let database = tokio::task::spawn_blocking(|| Postgres::new("first_message")).await.unwrap();
+    there_and_back(&Gateway::start_with(&["--database", &database.url]).await).await;
+}
+
+async fn there_and_back(gateway: &Gateway) {
     let webhook = Webhook::start().await;
     gateway.settings(json!({"webhooks": {"url": webhook.url(), "message": {"sent": true}}})).await;
 

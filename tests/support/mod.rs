@@ -5,7 +5,10 @@
 
 use std::{
     process::Stdio,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,6 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod postgres;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";
@@ -52,9 +56,15 @@ impl Answer {
 }
 
 impl Gateway {
-    /// A new one, logged in.
+    /// A new one on SQLite, logged in.
     pub async fn start() -> Self {
-        let mut gateway = Self::start_in(Arc::new(tempfile::tempdir().unwrap())).await;
+        Self::start_with(&[]).await
+    }
+
+    /// The same with more options.
+    pub async fn start_with(options: &[&str]) -> Self {
+        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let mut gateway = Self::spawn(directory, options).await;
         let login = gateway.login("secret", &json!({ "new_password": PASSWORD })).await;
         assert_eq!(login.status, StatusCode::OK, "{}", login.body);
         gateway.settings(json!({"callback_backoff_delay_ms": 50})).await;
@@ -63,8 +73,13 @@ impl Gateway {
 
     /// One on the data of another.
     pub async fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
+        Self::spawn(directory, &[]).await
+    }
+
+    async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
-        let mut child = up(&directory, https, http, sandbox, receiver).spawn().unwrap();
+        let mut command = up(&directory, https, http, sandbox, receiver);
+        let mut child = command.args(options).spawn().unwrap();
         let output = Arc::<Mutex<String>>::default();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -164,12 +179,19 @@ pub fn up(
     command
 }
 
+/// Below the range from which the system takes ports for outgoing connections, so that none is
+/// taken meanwhile; each test process looks in its own corner.
 pub async fn free_ports() -> [u16; 4] {
-    let mut held = Vec::new();
-    for _ in 0..4 {
-        held.push(TcpListener::bind("127.0.0.1:0").await.unwrap());
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let corner = 12_000 + u16::try_from(std::process::id() % 800).unwrap() * 10;
+    let mut ports = Vec::new();
+    while ports.len() < 4 {
+        let port = corner + NEXT.fetch_add(1, Ordering::Relaxed);
+        if TcpListener::bind(("127.0.0.1", port)).await.is_ok() {
+            ports.push(port);
+        }
     }
-    std::array::from_fn(|n| held[n].local_addr().unwrap().port())
+    ports.try_into().unwrap()
 }
 
 /// One call on a connection of its own.

@@ -81,8 +81,8 @@ pub(crate) async fn start(
     let directory = Directory(path);
     let own = format!("sqlite:{}", directory.0.join("heliograph.db").display());
     let database = database.unwrap_or(&own);
-    let core = four_free_ports().await.map_err(StackError::Ports)?;
-    let [upstream, phones, http, https] = free_ports().await.map_err(StackError::Ports)?;
+    let core = free_ports().await.map_err(StackError::Ports)?;
+    let [upstream, phones, http, https] = [4, 5, 6, 7].map(|n| core + n);
 
     let at = |port: u16| format!("{LOOPBACK}:{port}");
     let batch_max = batch_max.map(|max| max.to_string());
@@ -194,33 +194,22 @@ fn tail(path: &Path) -> String {
     String::from_utf8_lossy(tail).into_owned()
 }
 
-async fn free_ports() -> io::Result<[u16; 4]> {
-    let mut held = Vec::new();
-    let mut ports = [0; 4];
-    for port in &mut ports {
-        let listener = TcpListener::bind((LOOPBACK, 0)).await?;
-        *port = listener.local_addr()?.port();
-        held.push(listener);
-    }
-    Ok(ports)
-}
-
-/// The first of four free ports in a row, as a coreapp wants them. Below the range from which the
+/// The first of eight free ports in a row: the first four are the coreapp's. Below the range from which the
 /// system takes ports for outgoing connections, so that none is taken meanwhile.
-async fn four_free_ports() -> io::Result<u16> {
+async fn free_ports() -> io::Result<u16> {
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     let random = SystemRng::new().next_u64();
     for attempt in 0..50 {
-        let slot = u16::try_from(random.wrapping_add(attempt) % 2_500).unwrap_or(0);
-        let base = 20_000 + 4 * slot;
+        let slot = u16::try_from(random.wrapping_add(attempt) % 1_500).unwrap_or(0);
+        let base = 20_000 + 8 * slot;
         let mut held = Vec::new();
-        for port in base..base + 4 {
+        for port in base..base + 8 {
             match TcpListener::bind((LOOPBACK, port)).await {
                 Ok(listener) => held.push(listener),
                 Err(error) => last = error,
             }
         }
-        if held.len() == 4 {
+        if held.len() == 8 {
             return Ok(base);
         }
     }
