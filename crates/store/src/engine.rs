@@ -11,7 +11,7 @@ use crate::{
     lanes::LaneEngine,
     postgres::Postgres,
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
 
@@ -28,6 +28,7 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn own_keys(&self) -> impl Future<Output = Answer<Vec<OwnKey>>> + Send;
     fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
     fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;
     fn config(&self, name: &str) -> impl Future<Output = Answer<Option<Config>>> + Send;

@@ -48,7 +48,10 @@ macro_rules! migrations {
             "014_dead_event",
             "015_config",
             "016_user",
-            "017_revoked"
+            "017_revoked",
+            "018_session",
+            "019_identity",
+            "020_own_key"
         )
     };
     ($engine:literal, $($name:literal),+) => {

@@ -2,14 +2,17 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use contract::{Key, Number, Rng, ShardId};
+use contract::{Key, Number, Rng, Route, ShardId};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     backoff::Backoff,
     engine::{Backend, Engine, with_engine},
     error::StoreError,
-    rows::{Config, Contact, Cursor, Event, Job, Message, Outbox, Revoked, User},
+    rows::{
+        Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked, Session,
+        User,
+    },
 };
 
 /// Most keys of a round trip.
@@ -24,11 +27,17 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 
-/// What to look up, by primary key.
+/// What to look up, by primary key or its first columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     Contact(Number),
     Message(Key),
+    /// Of all devices of a wa_id.
+    Peer(Number),
+    Inbound {
+        peer: Route,
+        key: Key,
+    },
 }
 
 /// A look-up for a shard driver.
@@ -40,11 +49,17 @@ pub struct ReadRequest {
     pub what: Read,
 }
 
-/// The row, or `None` when there is none.
+/// What is there: `None`, an empty list or `false` when there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     Contact(Option<Contact>),
     Message(Option<Message>),
+    /// Each list by device.
+    Peer {
+        sessions: Vec<Session>,
+        identities: Vec<Identity>,
+    },
+    Inbound(bool),
 }
 
 /// Answer to a [`ReadRequest`].
@@ -109,7 +124,7 @@ impl Reader {
         }
     }
 
-    /// Everything of a shard but its messages and contacts. Read it after the claim is committed.
+    /// Everything of a shard but its messages and what it knows of contacts. Read it after the claim is committed.
     ///
     /// # Errors
     /// As all reads here: [`StoreError`] after [`PATIENCE`], or at once when a row is corrupt.
@@ -158,6 +173,19 @@ impl Reader {
         patiently(&self.rng, || async move {
             with_engine!(backend, engine => engine.events(shard, after_seq, limit).await)
         })
+        .await
+    }
+
+    /// All key pairs of ours, by kind and id.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
+        let backend = &self.backend;
+        patiently(
+            &self.rng,
+            || async move { with_engine!(backend, engine => engine.own_keys().await) },
+        )
         .await
     }
 

@@ -97,6 +97,9 @@ fn op_bytes(op: &Op) -> usize {
             Op::InsertOutbox(row) => row.payload.len(),
             Op::InsertEvent(row) => row.body.len(),
             Op::PutCursor(row) => row.holes.len(),
+            Op::PutSession(row) => row.record.len(),
+            Op::PutIdentity(row) => row.key.len(),
+            Op::PutOwnKey(row) => row.body.len(),
             Op::PutConfig(row) => row.document.len(),
             Op::PutUser(row) => row.password_hash.len(),
             _ => 0,
@@ -115,6 +118,7 @@ pub(crate) fn unstorable(ops: &[Op]) -> Option<&'static str> {
             Op::PutUser(row) => name(&row.name),
             Op::DeleteUser(row) => name(row),
             Op::PutRevoked(row) => name(&row.rand),
+            Op::PutOwnKey(row) => u32::try_from(row.id).err().map(|_| "a key's id is too large"),
             _ => None,
         }
     })

@@ -218,6 +218,39 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             &[Small(*endpoint), Small(shard.get()), Big(row.read_to), Bytes(&row.holes)],
         )?;
     }
+    for ((shard, wa_id, device), row) in &changes.sessions {
+        match row {
+            Some(row) => run(
+                "INSERT OR REPLACE INTO session (shard, wa_id, device, generation, record) \
+                 VALUES (?, ?, ?, ?, ?)",
+                &[
+                    Small(shard.get()),
+                    Bytes(wa_id.as_bytes()),
+                    Big((*device).into()),
+                    Big(row.generation),
+                    Bytes(&row.record),
+                ],
+            )?,
+            None => run(
+                "DELETE FROM session WHERE shard = ? AND wa_id = ? AND device = ?",
+                &[Small(shard.get()), Bytes(wa_id.as_bytes()), Big((*device).into())],
+            )?,
+        };
+    }
+    for ((shard, wa_id, device), row) in &changes.identities {
+        run(
+            "INSERT OR REPLACE INTO identity \
+             (shard, wa_id, device, key, created_ms, acknowledged) VALUES (?, ?, ?, ?, ?, ?)",
+            &[
+                Small(shard.get()),
+                Bytes(wa_id.as_bytes()),
+                Big((*device).into()),
+                Bytes(&row.key),
+                Big(row.created_ms),
+                Small(row.acknowledged.into()),
+            ],
+        )?;
+    }
     if changes.has_rare() {
         rows += control(conn, changes)? + trim(conn, changes)?;
     }
@@ -226,6 +259,21 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
 
 fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
     let mut rows = 0;
+    for ((kind, id), row) in &changes.own_keys {
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO own_key (kind, id, state, created_ms, body) \
+                 VALUES (?, ?, ?, ?, ?)",
+                &[Small(*kind), Big(*id), Small(row.state), Big(row.created_ms), Bytes(&row.body)],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM own_key WHERE kind = ? AND id = ?",
+                &[Small(*kind), Big(*id)],
+            )?,
+        };
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,
