@@ -17,6 +17,9 @@ struct Tables {
     outbox: BTreeMap<(ShardId, Key, i32), Outbox>,
     contacts: BTreeMap<(ShardId, Number), Contact>,
     cursors: BTreeMap<(i16, ShardId), Cursor>,
+    sessions: BTreeMap<(ShardId, Number, i32), Session>,
+    identities: BTreeMap<(ShardId, Number, i32), Identity>,
+    own_keys: BTreeMap<(i16, i64), OwnKey>,
     events: BTreeMap<(ShardId, i64), NewEvent>,
 }
 
@@ -63,6 +66,21 @@ impl Tables {
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row.clone());
             }
+            Op::PutSession(row) => {
+                self.sessions.insert((shard, row.wa_id, row.device), row.clone());
+            }
+            Op::DeleteSession { wa_id, device } => {
+                self.sessions.remove(&(shard, *wa_id, *device));
+            }
+            Op::PutIdentity(row) => {
+                self.identities.insert((shard, row.wa_id, row.device), row.clone());
+            }
+            Op::PutOwnKey(row) => {
+                self.own_keys.insert((row.kind, row.id), row.clone());
+            }
+            Op::DeleteOwnKey { kind, id } => {
+                self.own_keys.remove(&(*kind, *id));
+            }
             Op::InsertEvent(row) => {
                 let last = self.events.range((shard, 0)..=(shard, i64::MAX)).next_back();
                 let seq = last.map_or(FIRST_SEQ, |((_, seq), _)| seq + 1);
@@ -101,6 +119,19 @@ impl Tables {
             }
         }
         self.cursors.extend(changes.cursors.iter().map(|(key, row)| (*key, (*row).clone())));
+        for (key, row) in &changes.sessions {
+            match row {
+                Some(row) => drop(self.sessions.insert(*key, (*row).clone())),
+                None => drop(self.sessions.remove(key)),
+            }
+        }
+        self.identities.extend(changes.identities.iter().map(|(key, row)| (*key, (*row).clone())));
+        for (key, row) in &changes.own_keys {
+            match row {
+                Some(row) => drop(self.own_keys.insert(*key, (*row).clone())),
+                None => drop(self.own_keys.remove(key)),
+            }
+        }
         for (shard, seq, row) in &changes.events {
             if self.events.insert((*shard, *seq), (*row).clone()).is_some() {
                 return Err(Taken::Other);
@@ -152,6 +183,28 @@ fn op() -> impl Strategy<Value = Op> {
         (0..2i16, any::<i64>(), bytes()).prop_map(|(endpoint, read_to, holes)| Op::PutCursor(
             Cursor { endpoint, read_to, holes }
         )),
+        (1..3u8, 0..2i32, bytes()).prop_map(|(n, device, record)| Op::PutSession(Session {
+            wa_id: number(n),
+            device,
+            generation: 1,
+            record
+        })),
+        (1..3u8, 0..2i32).prop_map(|(n, device)| Op::DeleteSession { wa_id: number(n), device }),
+        (1..3u8, 0..2i32, bytes()).prop_map(|(n, device, key)| Op::PutIdentity(Identity {
+            wa_id: number(n),
+            device,
+            key,
+            created_ms: 1,
+            acknowledged: false
+        })),
+        (1..4i16, 0..2i64, bytes()).prop_map(|(kind, id, body)| Op::PutOwnKey(OwnKey {
+            kind,
+            id,
+            state: 1,
+            created_ms: 1,
+            body
+        })),
+        (1..4i16, 0..2i64).prop_map(|(kind, id)| Op::DeleteOwnKey { kind, id }),
         bytes().prop_map(|body| Op::InsertEvent(NewEvent {
             kind: 1,
             route: Route::from_i64(5),
