@@ -3,6 +3,7 @@
 //! [`start`] puts the parts together and gives them to each other; nothing else here knows more
 //! than its neighbours.
 
+mod batcher;
 mod callbacks;
 mod cluster;
 mod config;
@@ -14,6 +15,7 @@ mod gauges;
 mod intake;
 mod log;
 mod metrics;
+mod prekeys;
 mod rpc;
 mod run;
 mod settings;

@@ -6,10 +6,14 @@
 
 mod accept;
 pub(crate) mod effects;
+mod identity;
 mod incoming;
 pub(crate) mod machine;
+mod open;
+mod peers;
 pub(crate) mod queue;
 mod resolve;
+mod retry;
 mod seal;
 #[cfg(test)]
 mod sim;

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 use contract::{Key, Number, Route, ShardId, message::Category, settings::Application};
+use session::Identity;
 use store::{
     Found, Read, ReadAnswer, ShardLoad,
     rows::{Contact, Job, Message, NewEvent, Outbox},
@@ -17,18 +18,31 @@ use store::{
 use tokio::{sync::oneshot, time::Instant};
 use upstream::{
     ContactStatus, Envelope, EnvelopeKind, Inbound, Item, Outgoing, Receipt, ReceiptKind, Refused,
-    SendItem, Sent,
+    Sealing, SendItem, Sent,
 };
 
 use super::{
     effects::{Accepted, Ctx, Effects, Frame, ReplyTo, Window},
     machine::Machine,
 };
-use crate::{intake::Gate, settings::View};
+use crate::{
+    intake::Gate,
+    prekeys::{Keys, Ring},
+    settings::View,
+};
 
 const SEEDS: u64 = 2_000;
 const MESSAGES: usize = 40;
 const INBOUND: usize = 5;
+
+/// Sessions are not part of these histories.
+struct Zeros;
+
+impl contract::Rng for Zeros {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(7);
+    }
+}
 
 /// SplitMix64.
 struct Dice(u64);
@@ -135,7 +149,8 @@ impl Network {
             self.delivered.push(item.key);
             for kind in [ReceiptKind::Delivered, ReceiptKind::Read] {
                 let (key, from) = (item.key, item.to);
-                self.keep(Item::Receipt(Receipt { key, from, kind, timestamp_ms: 1_000 }));
+                let receipt = Receipt { key, from, device: 0, kind, timestamp_ms: 1_000 };
+                self.keep(Item::Receipt(receipt));
             }
             self.taken.insert(item.key, item.clone());
         }
@@ -159,6 +174,7 @@ struct World {
     view: Arc<View>,
     gate: Gate,
     window: Window,
+    keys: Ring,
     epoch: i64,
     machine: Machine,
     tables: Tables,
@@ -207,9 +223,21 @@ impl World {
                 Client { frame: Box::new(frame), key, attempt: 0, waiting: None, accepted: false }
             })
             .collect();
+        let me = Arc::new(Identity::generate(&Zeros));
+        let keys = Ring::new(me, Keys::default());
         let machine = {
-            let ctx =
-                Ctx { now, now_ms, settings: &view, gate: &gate, window: &window, frozen: false };
+            let ctx = Ctx {
+                now,
+                now_ms,
+                settings: &view,
+                gate: &gate,
+                window: &window,
+                frozen: false,
+                sealing: Sealing::Plain,
+                generation: 1,
+                keys: &keys,
+                rng: &Zeros,
+            };
             Machine::new(ShardId::new(0).unwrap(), 1, own(), Tables::default().load(), &ctx)
         };
         Self {
@@ -220,6 +248,7 @@ impl World {
             view,
             gate,
             window,
+            keys,
             epoch: 1,
             machine,
             tables: Tables::default(),
@@ -242,6 +271,10 @@ impl World {
             gate: &self.gate,
             window: &self.window,
             frozen: false,
+            sealing: Sealing::Plain,
+            generation: 1,
+            keys: &self.keys,
+            rng: &Zeros,
         };
         let mut fx = Effects::default();
         input(&mut self.machine, &ctx, &mut fx);
@@ -328,6 +361,7 @@ impl World {
         let row = match read {
             Read::Message(key) => Found::Message(self.tables.messages.get(&key).cloned()),
             Read::Contact(number) => Found::Contact(self.tables.contacts.get(&number).cloned()),
+            other => panic!("plain messages need no {other:?}"),
         };
         let answer = ReadAnswer { shard: self.machine.shard, token, result: Ok(row) };
         self.turn(|machine, ctx, fx| machine.read(answer, ctx, fx));
@@ -363,7 +397,7 @@ impl World {
                     }
                 }
             }
-            Outgoing::Hello { .. } => unreachable!("the link greets, not the machine"),
+            other => panic!("the machine does not send {other:?} here"),
         }
     }
 
@@ -434,6 +468,10 @@ impl World {
             gate: &self.gate,
             window: &self.window,
             frozen: false,
+            sealing: Sealing::Plain,
+            generation: 1,
+            keys: &self.keys,
+            rng: &Zeros,
         };
         self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, own(), load, &ctx);
         self.turn(Machine::resume);
