@@ -1,6 +1,6 @@
 //! A gateway as a process, a client and a webhook: what black-box tests speak with.
 
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![expect(dead_code, reason = "each test binary uses its part")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
 
 use std::{

@@ -26,7 +26,7 @@ mod tally;
 use crate::client::Client;
 use cpu::Watched;
 use load::Plan;
-use recipients::{POOL, Recipients};
+use recipients::Recipients;
 use sink::Sink;
 use tally::Tally;
 
@@ -62,9 +62,13 @@ pub(crate) struct BenchArgs {
     /// Every message goes to a number never seen before
     #[arg(long, conflicts_with = "known")]
     strangers: bool,
-    /// Messages go to 1,000 recipients that the gateway knows already (the default)
+    /// Messages go to recipients that the gateway knows already (the default)
     #[arg(long)]
     known: bool,
+    /// How many known recipients; the warm-up sends one message to each
+    #[arg(long, value_name = "N", default_value_t = 1_000,
+        value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "strangers")]
+    recipients: u64,
     /// Switch the quotas and the limits of the REST edge off first
     #[arg(long)]
     no_limits: bool,
@@ -196,7 +200,7 @@ async fn measure(
         (Some(rate), Some(seconds)) => (rate * seconds as f64) as u64,
         _ => args.messages,
     };
-    let warm_up = if known { POOL } else { WARM_UP_STRANGERS };
+    let warm_up = if known { args.recipients } else { WARM_UP_STRANGERS };
     let clients = args.clients.unwrap_or(if args.rate.is_some() { 64 } else { 4 });
     let mut plan = Plan {
         authority: authority.to_owned(),
@@ -205,7 +209,7 @@ async fn measure(
         messages: warm_up,
         // A stack with its quotas on is warmed at their pace.
         rate: (!args.no_limits).then_some(60.0),
-        recipients: Recipients::new(known, SystemRng::new().next_u64()),
+        recipients: Recipients::new(known.then_some(args.recipients), SystemRng::new().next_u64()),
         first: 0,
     };
     let mut bar = progress::Bar::new(messages);

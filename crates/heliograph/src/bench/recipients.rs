@@ -1,8 +1,6 @@
 //! Whom the messages go to: fresh numbers, or a pool that the gateway knows already. The endings
 //! that make the sandbox's phones behave oddly (`0000` to `0009`) are left out.
 
-/// Recipients of a run on known contacts.
-pub(crate) const POOL: u64 = 1_000;
 /// Ordinary endings of four digits.
 const ENDINGS: u64 = 9_990;
 const RESERVED: u64 = 10;
@@ -12,18 +10,19 @@ const BLOCKS: u64 = 100_000;
 /// Gives the recipient of the n-th message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Recipients {
-    known: bool,
+    /// Known ones; `None`: strangers.
+    pool: Option<u64>,
     /// Where a run starts, so that the strangers of two runs on one stack differ.
     first_block: u64,
 }
 
 impl Recipients {
-    pub(crate) fn new(known: bool, random: u64) -> Self {
-        Self { known, first_block: random % BLOCKS }
+    pub(crate) fn new(pool: Option<u64>, random: u64) -> Self {
+        Self { pool, first_block: random % BLOCKS }
     }
 
     pub(crate) fn get(self, n: u64) -> String {
-        let index = if self.known { n % POOL } else { n };
+        let index = self.pool.map_or(n, |pool| n % pool.max(1));
         let block = (self.first_block + index / ENDINGS) % BLOCKS;
         format!("49151{block:05}{:04}", RESERVED + index % ENDINGS)
     }
@@ -35,7 +34,7 @@ mod tests {
 
     #[test]
     fn strangers_are_all_different_and_none_has_a_reserved_ending() {
-        let recipients = Recipients::new(false, 99_999);
+        let recipients = Recipients::new(None, 99_999);
         let numbers: std::collections::HashSet<_> =
             (0..25_000).map(|n| recipients.get(n)).collect();
         assert_eq!(numbers.len(), 25_000);
@@ -45,8 +44,8 @@ mod tests {
 
     #[test]
     fn known_recipients_come_from_one_pool() {
-        let recipients = Recipients::new(true, 7);
+        let recipients = Recipients::new(Some(1_000), 7);
         let numbers: std::collections::HashSet<_> = (0..5_000).map(|n| recipients.get(n)).collect();
-        assert_eq!(numbers.len() as u64, POOL);
+        assert_eq!(numbers.len(), 1_000);
     }
 }

@@ -159,9 +159,10 @@ fn an_archived_session_reads_but_a_bundle_is_needed_to_send() {
 fn a_stale_session_is_not_for_sending() {
     let rng = Dice::new(6);
     let (alice, bob) = (Side::new(&rng), Side::new(&rng));
-    let record = alice.initiate(Record::default(), &bob, &rng);
-    assert!(record.can_send(30 * 86_400));
-    assert!(!record.can_send(30 * 86_400 + 1));
+    let made = Record::default().initiate(&alice.identity, &bob.bundle(), 1_000, &rng).unwrap();
+    let record = Record::from_bytes(&made.to_bytes()).unwrap();
+    assert!(record.can_send(1_000 + 30 * 86_400));
+    assert!(!record.can_send(1_001 + 30 * 86_400));
 }
 
 #[test]

@@ -91,3 +91,12 @@ fn one_row_sealed_twice_differs() {
     let first = masters().seal(&SESSION, b"row", &rng).unwrap();
     assert_ne!(first, masters().seal(&SESSION, b"row", &rng).unwrap());
 }
+
+/// An id is authenticated even where two ids hold the same key by mistake.
+#[test]
+fn a_row_under_another_master_key_id_is_refused() {
+    let twice = MasterKeys::new(8, &[1; 32]).with_retired(7, &[1; 32]).unwrap();
+    let mut sealed = masters().seal(&SESSION, b"row", &Dice::new(1)).unwrap();
+    sealed[2] = 8;
+    assert_eq!(twice.open(&SESSION, &sealed).unwrap_err(), SealError::Refused);
+}

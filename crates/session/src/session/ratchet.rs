@@ -54,6 +54,7 @@ impl State {
         message: &Message,
         rng: &dyn Rng,
     ) -> Result<Plaintext, DecryptError> {
+        // A known chain means an answer came before: the session is not pending.
         if let Some(chain) = self.receiving.get(message.ratchet_key()) {
             let found = chain.find(message.counter())?;
             let plaintext = self.open(message, &found.seed)?;
@@ -61,7 +62,6 @@ impl State {
                 chain.apply(message.counter(), found);
             }
             self.receiving.evict();
-            self.pending = None;
             return Ok(plaintext);
         }
 

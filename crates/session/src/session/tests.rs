@@ -165,35 +165,65 @@ fn a_gap_is_bridged_up_to_its_limit_and_refused_beyond() {
     assert!(bob.decrypt(&beyond, &rng).is_ok());
 }
 
+fn skipped(session: &Session) -> Vec<usize> {
+    session.0.receiving.0.iter().map(|chain| chain.skipped.len()).collect()
+}
+
 #[test]
-fn skipped_keys_and_chains_are_bounded_and_the_oldest_go_first() {
+fn five_chains_are_kept_and_the_sixth_evicts_the_oldest() {
     let rng = Dice::new(7);
     let (mut alice, mut bob) = pair(&rng);
-    let (mut chains, mut overtaken) = (Vec::new(), Vec::new());
-    for _ in 0..RECEIVER_CHAINS + 1 {
-        let first;
-        (alice, first) = send(alice, b"overtaken");
-        chains.push(first);
-        for _ in 0..SKIPPED_KEYS / 2 {
-            let message;
-            (alice, message) = send(alice, b"overtaken");
-            overtaken.push(message);
-        }
+    let mut overtaken = Vec::new();
+    // The chain of the set-up, and five more.
+    for _ in 0..=RECEIVER_CHAINS {
+        let message;
+        (alice, message) = send(alice, b"overtaken");
+        overtaken.push(message);
         (alice, bob) = exchange(alice, bob, &rng);
-        let state = &bob.0.receiving;
-        let held: usize = state.0.iter().map(|chain| chain.skipped.len()).sum();
-        assert!(held <= SKIPPED_KEYS && state.0.len() <= RECEIVER_CHAINS);
         (bob, alice) = exchange(bob, alice, &rng);
     }
-    // The newest survive, the oldest were evicted, and the bound is used in full.
-    let newest = overtaken.pop().unwrap();
-    (bob, _) = bob.decrypt(&newest, &rng).unwrap();
-    let (bob, error) = bob.decrypt(&chains[3], &rng).unwrap_err();
-    assert_eq!(error.reason(), Reason::Duplicate);
-    let held: usize = bob.0.receiving.0.iter().map(|chain| chain.skipped.len()).sum();
-    assert_eq!(held, SKIPPED_KEYS - 1);
+    assert_eq!(skipped(&bob), [1; RECEIVER_CHAINS]);
     // A message of an evicted chain looks like the beginning of a new one, and is refused.
-    assert_eq!(bob.decrypt(&chains[0], &rng).unwrap_err().1.reason(), Reason::Refused);
+    let (mut bob, error) = bob.decrypt(&overtaken[0], &rng).unwrap_err();
+    assert_eq!(error.reason(), Reason::Refused);
+    for message in &overtaken[1..] {
+        (bob, _) = bob.decrypt(message, &rng).unwrap();
+    }
+    assert_eq!(skipped(&bob), [0; RECEIVER_CHAINS]);
+}
+
+#[test]
+fn skipped_keys_are_bounded_over_all_chains_and_the_oldest_go_first() {
+    const PER_CHAIN: usize = 1_500;
+    let rng = Dice::new(8);
+    let (mut alice, mut bob) = pair(&rng);
+    let mut oldest = None;
+    for held in [&[PER_CHAIN][..], &[PER_CHAIN, 500], &[PER_CHAIN, 500, 0]] {
+        for _ in 0..PER_CHAIN {
+            let message;
+            (alice, message) = send(alice, b"overtaken");
+            oldest.get_or_insert(message);
+        }
+        (alice, bob) = exchange(alice, bob, &rng);
+        assert_eq!(skipped(&bob), held);
+        (bob, alice) = exchange(bob, alice, &rng);
+    }
+    let (bob, error) = bob.decrypt(&oldest.unwrap(), &rng).unwrap_err();
+    assert_eq!(error.reason(), Reason::Duplicate);
+    drop(bob);
+}
+
+#[test]
+fn skipped_keys_are_bounded_within_one_chain() {
+    let rng = Dice::new(9);
+    let (mut alice, mut bob) = pair(&rng);
+    for held in [1_500, SKIPPED_KEYS] {
+        for _ in 0..1_500 {
+            alice = send(alice, b"overtaken").0;
+        }
+        (alice, bob) = exchange(alice, bob, &rng);
+        assert_eq!(skipped(&bob), [held]);
+    }
 }
 
 #[test]
