@@ -17,4 +17,6 @@ mod retry;
 mod seal;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod sim_phones;
 pub(crate) mod task;
