@@ -19,8 +19,11 @@ type Answer<T> = Result<T, StoreError>;
 
 /// Reads and membership. Each method is one round trip, and one transaction where it writes.
 pub(crate) trait Engine: LaneEngine {
-    /// Answers in the order of the keys.
-    fn look_up(&self, keys: &[(ShardId, Read)]) -> impl Future<Output = Answer<Vec<Found>>> + Send;
+    /// Answers in the order of the keys, rows as they are stored. A bad row spoils its own key only.
+    fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> impl Future<Output = Answer<Vec<Answer<Found>>>> + Send;
     fn load_shard(&self, shard: ShardId) -> impl Future<Output = Answer<ShardLoad>> + Send;
     fn events(
         &self,

@@ -51,7 +51,8 @@ macro_rules! migrations {
             "017_revoked",
             "018_session",
             "019_identity",
-            "020_own_key"
+            "020_own_key",
+            "021_session_mark"
         )
     };
     ($engine:literal, $($name:literal),+) => {

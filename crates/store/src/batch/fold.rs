@@ -67,7 +67,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     let mut changes = Changes::default();
     for entry in &batch.entries {
         let mut seq = entry.first_seq;
-        for op in &entry.ops {
+        for op in entry.stored() {
             changes.add(entry.shard, op, &mut seq);
         }
     }

@@ -13,10 +13,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
     batch::Changes,
+    codec,
     error::StoreError,
     lanes::{Done, Fence, Refusal},
     postgres::stmt::{
-        Bind::{self, Big, Bigs, ManyBytes, ManyMaybe, Small, Smalls},
+        Bind::{self, Big, Bigs, ManyBytes, ManyMaybe, Marks, Small, Smalls},
         Stmt,
     },
     rows::{Job, Outbox},
@@ -57,6 +58,9 @@ const USUAL: &[Part] = &[
      SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (shard, wa_id, device) DO UPDATE \
      SET generation = excluded.generation, record = excluded.record",
+    "INSERT INTO session_mark (shard, wa_id, device, mark) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, wa_id, device) DO UPDATE SET mark = excluded.mark",
     "INSERT INTO identity (shard, wa_id, device, key, created_ms, acknowledged) \
      SELECT * FROM unnest(?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (shard, wa_id, device) DO UPDATE SET key = excluded.key, \
@@ -76,6 +80,9 @@ const RARE: &[Part] = &[
     "DELETE FROM contact t USING unnest(?, ?) AS d(shard, number) \
      WHERE t.shard = d.shard AND t.number = d.number AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM session t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
+     WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM session_mark t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO own_key (kind, id, state, created_ms, body) \
@@ -271,6 +278,10 @@ fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
     binds.push(Bigs(rows.iter().map(|(_, row)| row.generation).collect()));
     binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.record).collect()));
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(Marks(rows.iter().map(|(_, row)| codec::mark(&row.record)).collect()));
 
     let rows = &changes.identities;
     binds.push(ids(rows.keys().map(|(shard, ..)| shard)));
@@ -290,9 +301,11 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
 
     let gone = || changes.sessions.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-    binds.push(ids(gone().map(|(shard, ..)| shard)));
-    binds.push(ManyBytes(gone().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
-    binds.push(Bigs(gone().map(|(.., device)| (*device).into()).collect()));
+    for _table in ["session", "session_mark"] {
+        binds.push(ids(gone().map(|(shard, ..)| shard)));
+        binds.push(ManyBytes(gone().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
+        binds.push(Bigs(gone().map(|(.., device)| (*device).into()).collect()));
+    }
 
     let rows: Vec<_> = changes.own_keys.values().filter_map(|row| *row).collect();
     binds.push(Smalls(rows.iter().map(|row| row.kind).collect()));

@@ -69,7 +69,10 @@ impl LaneEngine for Postgres {
 }
 
 impl Engine for Postgres {
-    async fn look_up(&self, keys: &[(ShardId, Read)]) -> Result<Vec<Found>, StoreError> {
+    async fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
         reads::look_up(&mut *self.reads().await?, keys).await
     }
 

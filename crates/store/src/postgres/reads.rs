@@ -30,9 +30,11 @@ const LOOK_UP: &str = "\
     unnest($4, $5, $6) AS k(n, shard, key) \
     JOIN message m ON m.shard = k.shard AND m.key = k.key \
     UNION ALL \
-    SELECT k.n, 2::smallint, s.device, s.generation, s.record, NULL, 0::smallint FROM \
+    SELECT k.n, 2::smallint, s.device, s.generation, s.record, m.mark, 0::smallint FROM \
     unnest($7, $8, $9) AS k(n, shard, wa_id) \
     JOIN session s ON s.shard = k.shard AND s.wa_id = k.wa_id \
+    LEFT JOIN session_mark m \
+    ON m.shard = s.shard AND m.wa_id = s.wa_id AND m.device = s.device \
     UNION ALL \
     SELECT k.n, 3::smallint, i.device, i.created_ms, i.key, NULL, i.acknowledged FROM \
     unnest($7, $8, $9) AS k(n, shard, wa_id) \
@@ -48,40 +50,55 @@ type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, i16);
 pub(crate) async fn look_up(
     conn: &mut AsyncPgConnection,
     keys: &[(ShardId, Read)],
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     type Row = (BigInt, SmallInt, BigInt, BigInt, Nullable<Binary>, Nullable<Binary>, SmallInt);
     let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &look_up_binds(keys)).load(conn).await?;
 
-    let mut found: Vec<_> = keys.iter().map(|(_, what)| nothing(*what)).collect();
-    for (n, table, a, b, x, y, flag) in rows {
-        let Ok(n) = usize::try_from(n) else { continue };
-        let (Some((_, what)), Some(found)) = (keys.get(n), found.get_mut(n)) else { continue };
-        match (what, found) {
-            (Read::Contact(number), Found::Contact(row)) => {
-                *row = Some(codec::contact(*number, (x, a))?);
-            }
-            (Read::Message(key), Found::Message(row)) => {
-                let columns = (a, x.unwrap_or_default(), y.unwrap_or_default());
-                *row = Some(codec::message(*key, columns)?);
-            }
-            (Read::Peer(wa_id), Found::Peer { sessions, .. }) if table == SESSION => {
-                sessions.push(codec::session(*wa_id, (a, b, x.unwrap_or_default()))?);
-            }
-            (Read::Peer(wa_id), Found::Peer { identities, .. }) => {
-                let columns = (a, x.unwrap_or_default(), b, flag);
-                identities.push(codec::identity(*wa_id, columns)?);
-            }
-            (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-            _ => {}
+    let mut found: Vec<_> = keys.iter().map(|(_, what)| Ok(nothing(*what))).collect();
+    for row in rows {
+        let Ok(n) = usize::try_from(row.0) else { continue };
+        let (Some((shard, what)), Some(result)) = (keys.get(n), found.get_mut(n)) else { continue };
+        if let Ok(found) = result
+            && let Err(error) = add(*shard, *what, row, found)
+        {
+            *result = Err(error);
         }
     }
     for found in &mut found {
-        if let Found::Peer { sessions, identities } = found {
+        if let Ok(Found::Peer { sessions, identities }) = found {
             sessions.sort_unstable_by_key(|row| row.device);
             identities.sort_unstable_by_key(|row| row.device);
         }
     }
     Ok(found)
+}
+
+/// Adds a row to what is found under its key.
+fn add(
+    shard: ShardId,
+    what: Read,
+    (_, table, a, b, x, y, flag): LookedUp,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    match (what, found) {
+        (Read::Contact(number), Found::Contact(row)) => {
+            *row = Some(codec::contact(number, (x, a))?);
+        }
+        (Read::Message(key), Found::Message(row)) => {
+            let columns = (a, x.unwrap_or_default(), y.unwrap_or_default());
+            *row = Some(codec::message(key, columns)?);
+        }
+        (Read::Peer(wa_id), Found::Peer { sessions, .. }) if table == SESSION => {
+            sessions.push(codec::session(shard, wa_id, (a, b, x.unwrap_or_default(), y))?);
+        }
+        (Read::Peer(wa_id), Found::Peer { identities, .. }) => {
+            identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
+        }
+        (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
+        // `nothing` made it of the key's kind.
+        _ => {}
+    }
+    Ok(())
 }
 
 /// The number of the part of [`LOOK_UP`] that reads sessions.

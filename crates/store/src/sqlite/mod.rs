@@ -75,7 +75,10 @@ impl LaneEngine for Sqlite {
 }
 
 impl Engine for Sqlite {
-    async fn look_up(&self, keys: &[(ShardId, Read)]) -> Result<Vec<Found>, StoreError> {
+    async fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
         let keys = keys.to_vec();
         self.inner.reader.ask(move |conn| reads::look_up(conn, &keys)).await
     }

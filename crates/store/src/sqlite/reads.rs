@@ -22,8 +22,12 @@ use crate::{
 pub(crate) fn look_up(
     conn: &mut SqliteConnection,
     keys: &[(ShardId, Read)],
-) -> Result<Vec<Found>, StoreError> {
-    keys.iter().map(|(shard, what)| one(conn, *shard, *what)).collect()
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
+    let one = |(shard, what): &(ShardId, Read)| match one(conn, *shard, *what) {
+        Err(error) if error.is_transient() => Err(error),
+        result => Ok(result),
+    };
+    keys.iter().map(one).collect()
 }
 
 fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found, StoreError> {
@@ -48,12 +52,14 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
         }
         Read::Peer(wa_id) => {
             let binds = [Small(shard.get()), Bytes(wa_id.as_bytes())];
-            let sessions: Vec<codec::SessionColumns> = Stmt::<(BigInt, BigInt, Binary)>::new(
-                "SELECT device, generation, record FROM session \
-                 WHERE shard = ? AND wa_id = ? ORDER BY device",
-                &binds,
-            )
-            .load(conn)?;
+            let sessions: Vec<codec::SessionColumns> =
+                Stmt::<(BigInt, BigInt, Binary, Nullable<Binary>)>::new(
+                    "SELECT s.device, s.generation, s.record, m.mark FROM session s \
+                 LEFT JOIN session_mark m USING (shard, wa_id, device) \
+                 WHERE s.shard = ? AND s.wa_id = ? ORDER BY s.device",
+                    &binds,
+                )
+                .load(conn)?;
             let identities: Vec<codec::IdentityColumns> =
                 Stmt::<(BigInt, Binary, BigInt, SmallInt)>::new(
                     "SELECT device, key, created_ms, acknowledged FROM identity \
@@ -64,7 +70,7 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
             Ok(Found::Peer {
                 sessions: sessions
                     .into_iter()
-                    .map(|row| codec::session(wa_id, row))
+                    .map(|row| codec::session(shard, wa_id, row))
                     .collect::<Result<_, _>>()?,
                 identities: identities
                     .into_iter()

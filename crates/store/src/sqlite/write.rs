@@ -8,9 +8,10 @@ use diesel::{
 
 use crate::{
     batch::Changes,
+    codec,
     lanes::{Done, Fence, Refusal},
     sqlite::stmt::{
-        Bind::{Big, Bytes, Maybe, Small},
+        Bind::{self, Big, Bytes, Maybe, Small},
         Stmt, execute,
     },
 };
@@ -89,7 +90,7 @@ fn refusal(error: &Error) -> Option<Refusal> {
 
 fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
     let mut rows = 1;
-    let mut run = |text: &'static str, binds: &[_]| -> QueryResult<usize> {
+    let mut run = |text: &'static str, binds: &[Bind<'_>]| -> QueryResult<usize> {
         rows += 1;
         execute(conn, text, binds)
     };
@@ -219,23 +220,24 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
         )?;
     }
     for ((shard, wa_id, device), row) in &changes.sessions {
-        match row {
-            Some(row) => run(
+        let [of, peer, device] =
+            [Small(shard.get()), Bytes(wa_id.as_bytes()), Big((*device).into())];
+        if let Some(row) = row {
+            run(
                 "INSERT OR REPLACE INTO session (shard, wa_id, device, generation, record) \
                  VALUES (?, ?, ?, ?, ?)",
-                &[
-                    Small(shard.get()),
-                    Bytes(wa_id.as_bytes()),
-                    Big((*device).into()),
-                    Big(row.generation),
-                    Bytes(&row.record),
-                ],
-            )?,
-            None => run(
-                "DELETE FROM session WHERE shard = ? AND wa_id = ? AND device = ?",
-                &[Small(shard.get()), Bytes(wa_id.as_bytes()), Big((*device).into())],
-            )?,
-        };
+                &[of, peer, device, Big(row.generation), Bytes(&row.record)],
+            )?;
+            run(
+                "INSERT OR REPLACE INTO session_mark (shard, wa_id, device, mark) \
+                 VALUES (?, ?, ?, ?)",
+                &[of, peer, device, Bytes(&codec::mark(&row.record))],
+            )?;
+        } else {
+            let key = [of, peer, device];
+            run("DELETE FROM session WHERE shard = ? AND wa_id = ? AND device = ?", &key)?;
+            run("DELETE FROM session_mark WHERE shard = ? AND wa_id = ? AND device = ?", &key)?;
+        }
     }
     for ((shard, wa_id, device), row) in &changes.identities {
         run(
