@@ -22,6 +22,7 @@ mod settings;
 mod shard;
 mod start;
 mod upkeep;
+mod vault;
 
 pub use cluster::JoinError;
 pub use config::{Args, Config, PORT};

@@ -42,7 +42,7 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
-    upkeep,
+    upkeep, vault,
 };
 
 /// Items that may wait for the link.
@@ -399,6 +399,8 @@ fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
     let mut settings = store::Settings::new(url);
     settings.lanes = config.database.lanes.map(usize::from);
     settings.unsafe_durability = config.database.unsafe_durability;
+    settings.vault = vault::master_keys(&config.coreapp)?;
+    settings.account = config.account.number;
     if let Some(batch_max) = config.database.batch_max {
         settings.batch_max = batch_max;
     }

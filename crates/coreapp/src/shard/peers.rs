@@ -29,7 +29,8 @@ use super::{
 use crate::prekeys::{SetUp, SetUpError};
 
 /// Contacts whose sessions are kept in memory, a shard; the least recently used is read again.
-pub(super) const PEERS_MAX: usize = 1_024;
+/// Two in simulated histories, so that they meet the reading again.
+pub(super) const PEERS_MAX: usize = if cfg!(test) { 2 } else { 1_024 };
 /// Contacts known to have no keys, a shard.
 pub(super) const NO_KEYS_MAX: usize = 1_024;
 /// How long that is believed.

@@ -38,7 +38,7 @@ use crate::{
 
 /// Histories of plain messages, and of sealed ones (which compute a hundred times as much).
 const SEEDS: u64 = 2_000;
-const SEALED_SEEDS: u64 = 120;
+const SEALED_SEEDS: u64 = 300;
 const MESSAGES: usize = 40;
 const INBOUND: usize = 5;
 
@@ -390,7 +390,7 @@ impl World {
         if let Some(wa_id) = self.bundles.pop_front() {
             let sessions = match self.dice.roll(5) {
                 0 => Err(SetUpError::Fetch),
-                _ => Ok(vec![(0, self.phones.session(&self.keys, wa_id))]),
+                _ => Ok(vec![(0, self.phones.session(&self.keys, wa_id, self.now_ms))]),
             };
             let set_up = SetUp { wa_id, complete: true, sessions };
             return self.turn(|machine, ctx, fx| machine.set_up(set_up, ctx, fx));
@@ -522,6 +522,14 @@ impl World {
             && self.network.kept.is_empty()
     }
 
+    /// What is still under way.
+    fn unrest(&self) -> String {
+        let accepted = self.clients.iter().filter(|client| client.accepted).count();
+        let kept = self.network.kept.len();
+        let stages: Vec<_> = self.machine.jobs.values().map(|job| &job.stage).collect();
+        format!("{accepted} accepted, {kept} kept by the network, jobs {stages:?}")
+    }
+
     fn check(&self, seed: u64) {
         for client in self.clients.iter().filter(|_| self.sealing == Sealing::EndToEnd) {
             let stored = message::Stored::decode(&self.tables.messages[&client.key].body).unwrap();
@@ -592,7 +600,7 @@ fn run(seed: u64, sealing: Sealing) {
         world.step(false);
         note(&world);
         rest += 1;
-        assert!(rest < 60_000, "seed {seed}: it does not come to rest");
+        assert!(rest < 60_000, "seed {seed}: it does not come to rest: {}", world.unrest());
     }
     world.check(seed);
     if !world.refusals {

@@ -66,11 +66,12 @@ impl Phones {
     }
 
     /// A session of the business with the phone.
-    pub(super) fn session(&mut self, ring: &Ring, number: Number) -> Session {
+    pub(super) fn session(&mut self, ring: &Ring, number: Number, now_ms: i64) -> Session {
+        let now_s = now_ms.unsigned_abs() / 1_000;
         let rng = self.rng.clone();
         let phone = self.phone(number);
         let bundle = phone.me.bundle(&phone.signed, None);
-        Session::initiate(ring.me(), &bundle, 0, &*rng).unwrap()
+        Session::initiate(ring.me(), &bundle, now_s, &*rng).unwrap()
     }
 
     /// The phone takes a message that is new to it.
