@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use session::sealing::MasterKeys;
-use telemetry::config::{ConfigError, Secret};
+use telemetry::config::ConfigError;
 
 use crate::config::Coreapp;
 

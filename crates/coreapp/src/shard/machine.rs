@@ -13,7 +13,7 @@ use std::{
 use contract::{Key, Number, Route, ShardId};
 use lru::LruCache;
 use store::{
-    Found, Read, ReadAnswer, ReadRequest, ShardLoad,
+    Found, Read, ReadAnswer, ReadRequest, ShardLoad, StoreError,
     rows::Message,
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
@@ -319,6 +319,11 @@ impl Machine {
                 let found = match answer.result {
                     Ok(Found::Peer { sessions, identities }) => Ok((sessions, identities)),
                     Ok(_) => Err(OTHER_TABLE.to_owned()),
+                    Err(error) if lost(&error) => {
+                        // Never used: whoever is on the other side gets a session made anew.
+                        tracing::error!(shard = self.shard.get(), %error, "the sessions with a contact are lost");
+                        Ok((Vec::new(), Vec::new()))
+                    }
                     Err(error) => Err(error.to_string()),
                 };
                 self.peer_read(wa_id, found, ctx, fx);
@@ -432,6 +437,11 @@ impl Machine {
             self.ready.push_back(route);
         }
     }
+}
+
+/// Rows that will not become readable by trying again.
+fn lost(error: &StoreError) -> bool {
+    matches!(error, StoreError::RolledBack { .. } | StoreError::Sealed { .. })
 }
 
 const OTHER_TABLE: &str = "the reader answered with a row of another table";
