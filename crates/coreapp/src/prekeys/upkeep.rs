@@ -3,7 +3,11 @@
 //! A key is durable before the network can hand it out. Published keys that were not marked are
 //! published again, which changes nothing there.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use contract::{Clock, Rng, ShardId};
 use session::{Identity, OneTimePreKey, PreKeyId, RecordError, SignedPreKey};
@@ -29,6 +33,9 @@ const PUBLISHED: i16 = 2;
 /// One-time keys the network should hold, and how few make us publish more.
 const STOCK: usize = 400;
 const STOCK_LOW: usize = 100;
+/// One-time keys alive at most. The network handed out what it no longer holds, and nobody may ever
+/// use it; at this bound sessions are set up without one.
+const ALIVE_MAX: usize = 10_000;
 /// A new signed pre-key every week; a retired one decrypts for another 30 days.
 const ROTATE_MS: i64 = 7 * DAY_MS;
 const FORGET_MS: i64 = 30 * DAY_MS + ROTATE_MS;
@@ -74,7 +81,7 @@ pub(crate) struct Upkeep<U> {
 pub(crate) struct Opened {
     pub ring: Arc<Ring>,
     pub made_ms: HashMap<PreKeyId, i64>,
-    pub unpublished: Vec<PreKeyId>,
+    pub unpublished: HashSet<PreKeyId>,
 }
 
 /// Reads our keys; makes the identity and the first signed pre-key of a new account.
@@ -86,7 +93,8 @@ pub(crate) async fn open(
     rng: &dyn Rng,
 ) -> Result<Opened, KeyError> {
     let mut identity = None;
-    let (mut keys, mut made_ms, mut unpublished) = (Keys::default(), HashMap::new(), Vec::new());
+    let (mut keys, mut made_ms, mut unpublished) =
+        (Keys::default(), HashMap::new(), HashSet::new());
     for row in reader.own_keys().await? {
         let damaged = |error| KeyError::Row { kind: row.kind, id: row.id, error };
         match row.kind {
@@ -99,7 +107,7 @@ pub(crate) async fn open(
             ONE_TIME => {
                 let key = OneTimePreKey::from_bytes(&row.body).map_err(damaged)?;
                 if row.state == WRITTEN {
-                    unpublished.push(key.id());
+                    unpublished.insert(key.id());
                 }
                 keys.one_time.insert(key.id(), key);
             }
@@ -132,11 +140,12 @@ pub(crate) async fn open(
 impl<U: Upstream> Upkeep<U> {
     /// Runs until the process ends.
     pub(crate) async fn run(mut self) {
-        let mut held = 0;
+        // The network may have forgotten what it had: at first it is told of every key.
+        let mut all = true;
         loop {
-            let wait = match self.round(held).await {
-                Ok(left) => {
-                    held = left;
+            let wait = match self.round(all).await {
+                Ok(()) => {
+                    all = false;
                     LOOK
                 }
                 Err(error) => {
@@ -145,20 +154,25 @@ impl<U: Upstream> Upkeep<U> {
                 }
             };
             tokio::select! {
-                () = self.opened.ring.runs_low() => held = 0,
+                () = self.opened.ring.runs_low() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
-    async fn round(&mut self, held: usize) -> Result<usize, String> {
+    async fn round(&mut self, all: bool) -> Result<(), String> {
         self.rotate().await.map_err(|error| error.to_string())?;
-        let missing = if held < STOCK_LOW { STOCK } else { 0 };
-        let missing = missing.saturating_sub(self.opened.unpublished.len());
-        if missing > 0 {
-            self.make(missing).await.map_err(|error| error.to_string())?;
+        let left = self.publish(all).await?;
+        if left < STOCK_LOW {
+            self.make(STOCK - left).await.map_err(|error| error.to_string())?;
+            self.publish(false).await?;
         }
-        let Some(keys) = self.publication() else { return Ok(held) };
+        Ok(())
+    }
+
+    /// Tells the network of new keys, or of all; gives how many one-time keys it holds.
+    async fn publish(&mut self, all: bool) -> Result<usize, String> {
+        let Some(keys) = self.publication(all) else { return Err("there is no key".to_owned()) };
         let left = self.upstream.publish_keys(keys).await.map_err(|error| error.to_string())?;
         self.mark().await.map_err(|error| error.to_string())?;
         Ok(usize::try_from(left).unwrap_or(usize::MAX))
@@ -201,6 +215,8 @@ impl<U: Upstream> Upkeep<U> {
     }
 
     async fn make(&mut self, count: usize) -> Result<(), WriteError> {
+        let alive = self.opened.ring.with(|keys| keys.one_time.len());
+        let count = count.min(ALIVE_MAX.saturating_sub(alive));
         let (rng, now_ms) = (self.rng.clone(), self.clock.unix_ms());
         let ids = self.opened.ring.with(|keys| {
             let last = keys.one_time.keys().max().copied().unwrap_or_else(|| first_id(&*rng));
@@ -219,10 +235,12 @@ impl<U: Upstream> Upkeep<U> {
         Ok(())
     }
 
-    fn publication(&self) -> Option<upstream::OwnKeys> {
+    fn publication(&self, all: bool) -> Option<upstream::OwnKeys> {
         self.opened.ring.with(|keys| {
             let signed = keys.signed.get(&keys.newest?)?;
-            let one_time = self.opened.unpublished.iter().filter_map(|id| keys.one_time.get(id));
+            let unpublished = &self.opened.unpublished;
+            let one_time =
+                keys.one_time.values().filter(|key| all || unpublished.contains(&key.id()));
             let me = self.opened.ring.me();
             Some(upstream::OwnKeys {
                 registration_id: me.registration_id(),
