@@ -180,6 +180,66 @@ pub fn inbound(event: &InboundEvent<'_>) -> Vec<u8> {
     })
 }
 
+/// A contact's identity has changed.
+pub struct IdentityEvent<'a> {
+    /// The id the notice gets.
+    pub id: MessageId,
+    /// The contact.
+    pub wa_id: Number,
+    /// What an acknowledgement has to repeat.
+    pub hash: &'a str,
+    /// When the new identity was first seen, Unix milliseconds.
+    pub created_ms: i64,
+}
+
+/// `{"messages":[{"type":"system",…}]}`: `user_identity_changed`.
+#[must_use]
+pub fn identity_changed(event: &IdentityEvent<'_>) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        messages: [Message<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Message<'a> {
+        from: &'a Number,
+        id: String,
+        timestamp: String,
+        r#type: &'static str,
+        identity: Identity<'a>,
+        system: System<'a>,
+    }
+    #[derive(Serialize)]
+    struct Identity<'a> {
+        acknowledged: bool,
+        created_timestamp: i64,
+        hash: &'a str,
+    }
+    #[derive(Serialize)]
+    struct System<'a> {
+        r#type: &'static str,
+        body: String,
+        user: &'a Number,
+    }
+    to_vec(&Body {
+        messages: [Message {
+            from: &event.wa_id,
+            id: event.id.to_string(),
+            timestamp: event.created_ms.div_euclid(1_000).to_string(),
+            r#type: "system",
+            identity: Identity {
+                acknowledged: false,
+                created_timestamp: event.created_ms,
+                hash: event.hash,
+            },
+            system: System {
+                r#type: "user_identity_changed",
+                body: format!("The security code of {} has changed", event.wa_id),
+                user: &event.wa_id,
+            },
+        }],
+    })
+}
+
 /// `{"errors":[…]}`: trouble that belongs to no message.
 #[must_use]
 pub fn errors(errors: &[ApiError]) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! `POST /v1/contacts`: the request and the answer.
+//! `POST /v1/contacts` and `/v1/contacts/{wa_id}/identity`: the requests and the answers.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -14,6 +14,8 @@ use crate::{
 
 /// Most numbers in one call. More → 1009.
 pub const MAX_CONTACTS: usize = 10_000;
+/// Most characters of an identity's hash. More → 1009.
+pub const MAX_HASH: usize = 64;
 
 /// A contact check.
 pub struct CheckRequest {
@@ -101,4 +103,112 @@ pub struct ContactEntry {
 #[must_use]
 pub fn answer(entries: &[ContactEntry]) -> Bytes {
     answer::resource("contacts", &entries)
+}
+
+/// Reads the `{wa_id}` of a path, in any notation.
+///
+/// # Errors
+/// 1009 when it is no number or longer than [`MAX_INPUT`].
+pub fn wa_id(text: &str) -> Result<Number, ApiError> {
+    let refused = |allowed: &dyn std::fmt::Display| {
+        fields::invalid("wa_id", fields::quoted(text), format_args!("a phone number {allowed}"))
+    };
+    if text.chars().nth(MAX_INPUT).is_some() {
+        return Err(refused(&format_args!("of at most {MAX_INPUT} characters")));
+    }
+    Number::parse(text).map_err(|error| refused(&format_args!("with country code ({error})")))
+}
+
+/// An acknowledgement of a contact's identity.
+pub struct AckRequest {
+    /// The hash that was seen.
+    pub hash: String,
+}
+
+impl AckRequest {
+    /// Reads the body of `PUT /v1/contacts/{wa_id}/identity`.
+    ///
+    /// # Errors
+    /// 1008 without `hash`, 1009 type or length, 1010 unknown field, 1025 no JSON.
+    pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
+        let mut fields = Fields::of_body(body)?;
+        let hash = fields.required_str("hash")?;
+        if hash.chars().nth(MAX_HASH).is_some() {
+            return Err(fields.invalid(
+                "hash",
+                fields::quoted(&hash),
+                format_args!("a text of at most {MAX_HASH} characters"),
+            ));
+        }
+        fields.finish()?;
+        Ok(Self { hash })
+    }
+}
+
+/// What is known of a contact's identity key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Identity {
+    /// Of the latest key.
+    pub hash: String,
+    /// When it was first seen, Unix milliseconds.
+    #[serde(rename = "created_timestamp")]
+    pub created_ms: i64,
+    /// Has the business acknowledged it?
+    pub acknowledged: bool,
+}
+
+/// `{"contacts":{…},"meta":…}`: an object here, where the check has an array.
+#[must_use]
+pub fn identity(identity: &Identity) -> Bytes {
+    answer::resource("contacts", identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identity_is_an_object_with_milliseconds_and_a_boolean() {
+        let known = Identity {
+            hash: "UKD6Y/5SqDU=".to_owned(),
+            created_ms: 1_600_132_094_000,
+            acknowledged: true,
+        };
+        let body = concat!(
+            r#"{"contacts":{"hash":"UKD6Y/5SqDU=","created_timestamp":1600132094000,"#,
+            r#""acknowledged":true},"meta":{"version":"2.53.0","api_status":"stable"}}"#
+        );
+        assert_eq!(identity(&known), body);
+    }
+
+    #[test]
+    fn an_acknowledgement_is_refused_by_field() {
+        let long = format!(r#"{{"hash":"{}"}}"#, "x".repeat(MAX_HASH + 1));
+        for (body, code, word) in [
+            ("", 1025, "JSON"),
+            ("{}", 1008, "'hash'"),
+            (r#"{"hash":null}"#, 1008, "'hash'"),
+            (r#"{"hash":7}"#, 1009, "a text"),
+            (&*long, 1009, "at most 64"),
+            (r#"{"hash":"x","surplus":1}"#, 1010, "'surplus'"),
+        ] {
+            let error = AckRequest::parse(body.as_bytes()).err().unwrap();
+            assert_eq!((error.code.get(), error.status()), (code, 400), "{body}: {error}");
+            assert!(error.details.contains(word), "{body}: {error}");
+        }
+        let longest = "é".repeat(MAX_HASH);
+        let parsed = AckRequest::parse(format!(r#"{{"hash":"{longest}"}}"#).as_bytes());
+        assert_eq!(parsed.unwrap().hash, longest);
+    }
+
+    #[test]
+    fn a_wa_id_comes_in_any_notation_and_is_named_when_it_is_none() {
+        assert_eq!(wa_id("+1 (631) 555-1004").unwrap().as_str(), "16315551004");
+        let long = " ".repeat(MAX_INPUT) + "16315551004";
+        for (text, word) in [("customer", "'customer'"), ("12", "5 to 15"), (&long, "at most 64")] {
+            let error = wa_id(text).unwrap_err();
+            assert_eq!((error.code.get(), error.status()), (1009, 400));
+            assert!(error.details.contains("'wa_id'") && error.details.contains(word), "{error}");
+        }
+    }
 }

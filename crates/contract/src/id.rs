@@ -53,9 +53,14 @@ pub struct IdError;
 impl Key {
     /// Mints a key: Unix seconds, then five random bytes, so that inserts come in time order.
     pub fn mint(clock: &impl Clock, rng: &impl Rng) -> Self {
+        Self::mint_at(clock.unix_s(), rng)
+    }
+
+    /// The same for a time that is known, Unix seconds.
+    pub fn mint_at(unix_s: i64, rng: &(impl Rng + ?Sized)) -> Self {
         let mut bytes = [0; MAX_KEY_LEN];
         #[expect(clippy::cast_possible_truncation, reason = "32 bits of seconds last until 2106")]
-        bytes[..4].copy_from_slice(&(clock.unix_s() as u32).to_be_bytes());
+        bytes[..4].copy_from_slice(&(unix_s as u32).to_be_bytes());
         rng.fill(&mut bytes[4..OWN_KEY_LEN]);
         #[expect(clippy::cast_possible_truncation, reason = "9")]
         Self { len: OWN_KEY_LEN as u8, bytes }

@@ -6,7 +6,7 @@ use clap::Args as ClapArgs;
 use contract::{Number, settings::Application};
 use serde::Deserialize;
 use telemetry::{
-    config::{self, ConfigError, Database, Sources},
+    config::{self, ConfigError, Database, Secret, Sources},
     logs::Log,
 };
 
@@ -77,12 +77,26 @@ pub struct Coreapp {
     /// How webapps and peers reach it. Default: `listen`, or the host's name when that is 0.0.0.0.
     pub hostname: Option<String>,
     pub no_limits: bool,
+    /// Seals rows at rest: 64 hexadecimal digits.
+    pub master_key: Option<Secret>,
+    /// What its rows carry; another one for another key.
+    pub master_key_id: u16,
+    /// Earlier keys, as ID:KEY: they only open.
+    pub retired_master_keys: Vec<Secret>,
 }
 
 impl Default for Coreapp {
     fn default() -> Self {
         let listen = IpAddr::from([127, 0, 0, 1]);
-        Self { listen, port: PORT, hostname: None, no_limits: false }
+        Self {
+            listen,
+            port: PORT,
+            hostname: None,
+            no_limits: false,
+            master_key: None,
+            master_key_id: 1,
+            retired_master_keys: Vec::new(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`start`] puts the parts together and gives them to each other; nothing else here knows more
 //! than its neighbours.
 
+mod batcher;
 mod callbacks;
 mod cluster;
 mod config;
@@ -14,12 +15,14 @@ mod gauges;
 mod intake;
 mod log;
 mod metrics;
+mod prekeys;
 mod rpc;
 mod run;
 mod settings;
 mod shard;
 mod start;
 mod upkeep;
+mod vault;
 
 pub use cluster::JoinError;
 pub use config::{Args, Config, PORT};

@@ -13,6 +13,8 @@ pub(crate) struct View {
     pub read: bool,
     /// A contact known to be invalid refuses nothing.
     pub always_valid: bool,
+    /// Report changed identities, send nothing until they are acknowledged.
+    pub security_notifications: bool,
     /// How long the network's answer for a number is good.
     pub contact_ttl_ms: i64,
 }
@@ -26,6 +28,7 @@ impl View {
             delivered: filter.delivered,
             read: filter.read,
             always_valid: contacts.always_valid,
+            security_notifications: application.show_security_notifications,
             contact_ttl_ms: i64::from(contacts.cache_days) * 24 * 60 * 60 * 1_000,
         })
     }

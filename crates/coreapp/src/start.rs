@@ -24,10 +24,10 @@ use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
-    Config, JoinError,
+    Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
-    contacts,
+    contacts::Sync,
     control::{self, Control, ControlError, Fixed},
     delivery::{self, Link},
     egress::{Allow, Egress, EgressError},
@@ -35,13 +35,14 @@ use crate::{
     intake::{Gate, Intake, Quota},
     log::StoreLog,
     metrics,
+    prekeys::{self, Fetch, KeyError, Pool, Upkeep},
     rpc::{self, Services},
     settings::View,
     shard::{
         effects::Window,
         task::{Drivers, Shared},
     },
-    upkeep,
+    upkeep, vault,
 };
 
 /// Items that may wait for the link.
@@ -84,6 +85,9 @@ pub enum StartError {
     /// Settings and users.
     #[error(transparent)]
     Control(#[from] ControlError),
+    /// Our own keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
     /// `egress.allow`.
     #[error(transparent)]
     Egress(#[from] EgressError),
@@ -188,9 +192,22 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let lanes = store.start_lanes(joined.inc, feed.clone());
     let reader = store.reader();
 
+    // Our own keys: their first rows are written before any shard works.
+    let control_shard = joined.shards.iter().find(|shard| shard.id == ShardId::CONTROL);
+    let control_epoch = control_shard.map_or(0, |shard| shard.epoch);
+    let opened = {
+        let load = reader.load_shard(ShardId::CONTROL).await?;
+        // Answers by token come only once a driver owns the shard.
+        let (answers, _) = mpsc::unbounded_channel();
+        lanes.own(ShardId::CONTROL, control_epoch, load.next_seq(), answers);
+        prekeys::open(&reader, &lanes, control_epoch, &*env.clock, &*env.rng).await?
+    };
+
     // The shards.
     let (link, outgoing) = mpsc::channel(LINK_QUEUE);
     let (ask, asked) = mpsc::unbounded_channel();
+    let (fetch, wanted) = mpsc::unbounded_channel();
+    let (setups, to_set_up) = mpsc::unbounded_channel();
     let (view, view_rx) = watch::channel(View::of(&Application::default()));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
@@ -205,7 +222,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             beat: beat.clone(),
             link: link.clone(),
             contacts: ask,
+            bundles: fetch,
+            setups,
             metrics: metrics.clone(),
+            sealing: upstream.caps().sealing,
+            generation: GENERATION.cast_signed(),
+            keys: opened.ring.clone(),
+            rng: env.rng.clone(),
         },
         facts.lanes,
     );
@@ -225,7 +248,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     })?;
     let callbacks = Arc::new(callbacks);
     let mut shards = Vec::new();
-    let mut control_epoch = 0;
     for shard in &joined.shards {
         let load = reader.load_shard(shard.id).await?;
         callbacks
@@ -233,9 +255,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             .map_err(|error| StartError::Cursor { shard: shard.id, error: error.to_string() })?;
         drivers.own(shard.id, shard.epoch, number, load).await;
         shards.push((shard.id, shard.epoch));
-        if shard.id == ShardId::CONTROL {
-            control_epoch = shard.epoch;
-        }
     }
 
     // The account.
@@ -271,13 +290,28 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
     if let Some(batch) = upstream.caps().contacts {
-        background.spawn(contacts::sync(
-            upstream.clone(),
-            batch,
-            asked,
-            drivers.clone(),
-            metrics.clone(),
-        ));
+        let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
+        background.spawn(batcher::run(call, batch, asked, metrics.clone()));
+    }
+    if let Some(batch) = upstream.caps().prekeys {
+        let pool = Pool::start(prekeys::PoolDeps {
+            me: opened.ring.me().clone(),
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            drivers: drivers.clone(),
+        });
+        background.spawn(prekeys::retries(to_set_up, pool.clone()));
+        let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
+        background.spawn(batcher::run(call, batch, wanted, metrics.clone()));
+        let upkeep = Upkeep {
+            upstream: upstream.clone(),
+            lanes: lanes.clone(),
+            epoch: control_epoch,
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            opened,
+        };
+        background.spawn(upkeep.run());
     }
     let link =
         Link { outgoing, sender: link, shards, generation: GENERATION, connected: connected_tx };
@@ -365,6 +399,8 @@ fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
     let mut settings = store::Settings::new(url);
     settings.lanes = config.database.lanes.map(usize::from);
     settings.unsafe_durability = config.database.unsafe_durability;
+    settings.vault = vault::master_keys(&config.coreapp)?;
+    settings.account = config.account.number;
     if let Some(batch_max) = config.database.batch_max {
         settings.batch_max = batch_max;
     }

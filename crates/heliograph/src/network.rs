@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use telemetry::{
-    SystemClock,
+    SystemClock, SystemRng,
     config::{self, ConfigError, Sources},
     logs::{self, Log, LogError},
     shutdown, system,
@@ -33,7 +33,8 @@ pub(crate) async fn run(args: sandbox::Args) -> Result<(), NetworkError> {
     let given: Given = config::load(&Sources::new(None, system::environment()), &["log"])?;
     logs::init(&given.log)?;
     let stop = shutdown::on_signals().map_err(NetworkError::Signals)?;
-    let running = sandbox::start(args.into(), Arc::new(SystemClock)).await?;
+    let running =
+        sandbox::start(args.into(), Arc::new(SystemClock), Arc::new(SystemRng::new())).await?;
     stop.cancelled().await;
     running.stop().await;
     Ok(())

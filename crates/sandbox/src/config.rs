@@ -3,6 +3,7 @@
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::PathBuf,
     str::FromStr,
 };
 
@@ -21,19 +22,23 @@ pub struct Config {
     pub http: SocketAddr,
     /// Least and most milliseconds of each call, answer, receipt and inbound message.
     pub latency_ms: (u64, u64),
-    /// Of latencies and faults.
+    /// Of latencies, faults and the phones' keys.
     pub seed: u64,
     /// What phones do with contents.
     pub phones: Phones,
+    /// Where outside devices, undelivered envelopes and unacknowledged receipts are remembered
+    /// across restarts; `None`: nowhere.
+    pub data_dir: Option<PathBuf>,
 }
 
 /// What phones do with contents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Phones {
-    /// Keep them for the control API.
+    /// Decrypt them and keep them for the control API.
     #[default]
     Keep,
-    /// Answer receipts and keep nothing, for throughput runs.
+    /// Answer receipts, decrypt and keep nothing, for throughput runs. All phones then share one
+    /// identity and one set of pre-keys, so that a bundle costs nothing: they are valid and verify.
     Count,
 }
 
@@ -46,6 +51,7 @@ impl Default for Config {
             latency_ms: LATENCY_MS,
             seed: 0,
             phones: Phones::Keep,
+            data_dir: None,
         }
     }
 }
@@ -62,18 +68,22 @@ pub struct Args {
     /// Least and most milliseconds of each call, answer and receipt.
     #[arg(long, value_name = "MIN-MAX", default_value = "80-150")]
     pub latency_ms: Range,
-    /// Seed of latencies and faults.
+    /// Seed of latencies, faults and the phones' keys.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// What phones do with contents.
     #[arg(long, value_enum, default_value_t = Phones::Keep)]
     pub phones: Phones,
+    /// Where outside devices, undelivered envelopes and unacknowledged receipts are remembered
+    /// across restarts.
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
 }
 
 impl From<Args> for Config {
     fn from(args: Args) -> Self {
-        let Args { listen, http, latency_ms: Range(min, max), seed, phones } = args;
-        Self { listen, http, latency_ms: (min, max), seed, phones }
+        let Args { listen, http, latency_ms: Range(min, max), seed, phones, data_dir } = args;
+        Self { listen, http, latency_ms: (min, max), seed, phones, data_dir }
     }
 }
 

@@ -1,4 +1,4 @@
-//! Holds the network, wakes the streams, lets time pass.
+//! Holds the network, wakes the streams, hands out its jobs and records, lets time pass.
 //!
 //! One task for all that is planned: it sleeps until the next thing is due, at most a millisecond
 //! at a time while there is traffic, and everything due by then happens at once.
@@ -6,20 +6,24 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
-use contract::Clock;
+use contract::{Clock, Rng};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use crate::{
+    StartError,
     config::Config,
+    journal::{self, Journal, NotDurable},
     network::{Network, Now, StreamId},
+    sessions::{keys::Seed, pool::Pool},
 };
 
 /// The network and who waits for it.
@@ -29,6 +33,10 @@ pub(crate) struct Shared {
     earlier: Notify,
     started: Instant,
     clock: Arc<dyn Clock>,
+    pool: Pool,
+    journal: Option<Journal>,
+    /// Of outside phones, see [`Network::arrivals`].
+    arrivals: watch::Sender<u64>,
 }
 
 struct Inner {
@@ -38,13 +46,49 @@ struct Inner {
 }
 
 impl Shared {
-    pub(crate) fn new(config: &Config, clock: Arc<dyn Clock>) -> Self {
-        let network = Network::new(config);
-        Self {
-            inner: Mutex::new(Inner { network, streams: HashMap::new() }),
-            earlier: Notify::new(),
-            started: Instant::now(),
-            clock,
+    pub(crate) fn new(
+        config: &Config,
+        clock: Arc<dyn Clock>,
+        rng: &Arc<dyn Rng>,
+    ) -> Result<Arc<Self>, StartError> {
+        let mut network = Network::new(config);
+        let journal = config.data_dir.as_deref().map(|dir| -> Result<_, StartError> {
+            let mut opened = journal::open(dir)?;
+            let now = Now { ms: 0, unix_ms: clock.unix_ms() };
+            let unusable = network.restore(std::mem::take(&mut opened.records), now);
+            if unusable > 0 {
+                warn!(records = unusable, "Parts of the sandbox's journal could not be used");
+            }
+            network.record_from_now();
+            Ok(opened.start(&network.snapshot())?)
+        });
+        let journal = journal.transpose()?;
+        let mut failed = None;
+        let shared = Arc::new_cyclic(|shared: &Weak<Self>| {
+            let shared = shared.clone();
+            let done = move |done| {
+                if let Some(shared) = shared.upgrade() {
+                    shared.with(|network, now| network.done(done, now));
+                }
+            };
+            let pool = Pool::start(&Arc::new(Seed::new(config.seed)), rng, done);
+            let pool = pool.unwrap_or_else(|error| {
+                failed = Some(error);
+                Pool::default()
+            });
+            Self {
+                inner: Mutex::new(Inner { network, streams: HashMap::new() }),
+                earlier: Notify::new(),
+                started: Instant::now(),
+                clock,
+                pool,
+                journal,
+                arrivals: watch::Sender::new(0),
+            }
+        });
+        match failed {
+            Some(error) => Err(StartError::Threads(error)),
+            None => Ok(shared),
         }
     }
 
@@ -62,7 +106,42 @@ impl Shared {
         if inner.network.next_ms().is_some_and(|next| next < due) {
             self.earlier.notify_one();
         }
+        // Under the lock, so that jobs and records are in the order of what made them.
+        for job in inner.network.take_jobs() {
+            self.pool.submit(job);
+        }
+        if let Some(journal) = &self.journal {
+            let records = inner.network.take_records();
+            if !records.is_empty() {
+                journal.append(records);
+            }
+            if journal.has_grown() {
+                journal.rewrite(inner.network.snapshot());
+            }
+        }
+        let arrivals = inner.network.arrivals();
+        self.arrivals.send_if_modified(|known| std::mem::replace(known, arrivals) != arrivals);
         result
+    }
+
+    /// Writes what the journal still has to write and gives its directory free.
+    pub(crate) async fn close(&self) {
+        if let Some(journal) = &self.journal {
+            journal.close().await;
+        }
+    }
+
+    /// Waits until all that has happened so far survives a restart, if anything does.
+    pub(crate) async fn durable(&self) -> Result<(), NotDurable> {
+        match &self.journal {
+            Some(journal) => journal.flushed().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Changes when something comes for an outside phone.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
     }
 
     /// A coreapp connects; `None` when there are too many.

@@ -2,9 +2,11 @@
 
 use std::{pin::Pin, sync::Arc, time::Duration};
 
+use contract::Number;
 use futures_util::{Stream, StreamExt, stream};
 use rpc::upstream::{
-    Down, SyncContactsRequest, SyncContactsResponse, Up, upstream_server::Upstream,
+    Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
+    SyncContactsRequest, SyncContactsResponse, Up, upstream_server::Upstream,
 };
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -12,7 +14,11 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     driver::Shared,
-    network::{AccountId, Network, Pull, StreamId, SyncRefused},
+    network::{
+        AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, StreamId,
+        SyncRefused,
+    },
+    sessions::wire::{self, Offered},
 };
 
 /// Most items handed to, or taken from, the network under one lock.
@@ -75,6 +81,66 @@ impl Upstream for Service {
         let results = self.shared.with(|network: &mut Network, _| network.contacts(numbers));
         Ok(Response::new(SyncContactsResponse { results }))
     }
+
+    async fn fetch_bundles(
+        &self,
+        request: Request<FetchBundlesRequest>,
+    ) -> Result<Response<FetchBundlesResponse>, Status> {
+        let peer = request.remote_addr();
+        let FetchBundlesRequest { number, users } = request.into_inner();
+        let begun = self.shared.with(|network, _| network.begin_fetch(&number, users.len(), peer));
+        let (id, latency_ms) = begun.map_err(|refused| match refused {
+            FetchRefused::Concurrent | FetchRefused::Accounts => {
+                Status::resource_exhausted(refused.to_string())
+            }
+            FetchRefused::TooMany | FetchRefused::Number => {
+                Status::invalid_argument(refused.to_string())
+            }
+        })?;
+        let _under_way = Fetching { shared: &self.shared, id };
+        sleep(Duration::from_millis(latency_ms)).await;
+        let gathering = self.shared.with(|network, _| network.bundles(users));
+        let Gathering { mut users, mut rest } = gathering;
+        while let Some((place, devices)) = rest.recv().await {
+            self.shared.with(|network, _| network.bundles_given(&devices));
+            if let Some(user) = users.get_mut(place) {
+                user.devices = devices;
+            }
+        }
+        self.durable().await?;
+        Ok(Response::new(FetchBundlesResponse { users }))
+    }
+
+    async fn publish_keys(
+        &self,
+        request: Request<PublishKeysRequest>,
+    ) -> Result<Response<PublishKeysResponse>, Status> {
+        let keys = request.into_inner();
+        let number = Number::from_digits(keys.number.as_bytes())
+            .map_err(|_| Status::invalid_argument(FetchRefused::Number.to_string()))?;
+        if keys.one_time_pre_keys.len() > PUBLISH_MAX {
+            let why = format!("at most {PUBLISH_MAX} one-time keys are published at once");
+            return Err(Status::invalid_argument(why));
+        }
+        wire::check(Offered {
+            identity_key: &keys.identity_key,
+            signed_pre_key: keys.signed_pre_key.as_ref(),
+            one_time: &keys.one_time_pre_keys,
+        })
+        .map_err(Status::invalid_argument)?;
+        let keys = keys.into();
+        let left = self.shared.with(|network, now| network.publish(number, &keys, now));
+        let one_time_left =
+            left.ok_or_else(|| Status::resource_exhausted(FetchRefused::Accounts.to_string()))?;
+        self.durable().await?;
+        Ok(Response::new(PublishKeysResponse { one_time_left }))
+    }
+}
+
+impl Service {
+    async fn durable(&self) -> Result<(), Status> {
+        self.shared.durable().await.map_err(|error| Status::unavailable(error.to_string()))
+    }
 }
 
 /// Hands what comes up to the network until either side ends.
@@ -104,7 +170,10 @@ impl Attached {
     async fn next(&self) -> Result<Vec<Down>, &'static str> {
         loop {
             match self.open.shared.with(|network, _| network.pull(self.open.id, CHUNK)) {
-                Pull::Items(items) => return Ok(items),
+                Pull::Items(items) => {
+                    let durable = self.open.shared.durable().await;
+                    return durable.map(|()| items).map_err(|_| "the journal cannot be written");
+                }
                 Pull::Closed(why) => return Err(why),
                 Pull::Empty => self.wake.notified().await,
             }
@@ -121,6 +190,18 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.shared.drop_stream(self.id);
+    }
+}
+
+/// A fetch under way; ends also when the caller gives up.
+struct Fetching<'a> {
+    shared: &'a Shared,
+    id: FetchId,
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        self.shared.with(|network, _| network.end_fetch(self.id));
     }
 }
 

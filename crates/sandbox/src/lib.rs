@@ -4,19 +4,22 @@
 //! network itself is a state machine without I/O; everything around it only carries items and lets
 //! time pass.
 
+mod bodies;
 mod config;
 mod countries;
 mod driver;
 mod faults;
 mod grpc;
 mod http;
+mod journal;
 mod network;
 mod numbering;
 mod random;
+mod sessions;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use contract::Clock;
+use contract::{Clock, Rng};
 use rpc::{http2, upstream::upstream_server::UpstreamServer};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -25,6 +28,7 @@ use tracing::{error, info};
 pub use self::{
     config::{Args, Config, LATENCY_MS, Phones, Range, RangeError},
     faults::{Faults, MAX_MS, Refuse, RefuseClass},
+    journal::JournalError,
     network::Stats,
 };
 use self::{driver::Shared, faults::Faults as Plan};
@@ -53,6 +57,12 @@ pub enum StartError {
     /// A value is out of range.
     #[error("use the configuration: {0}")]
     Config(String),
+    /// What was to be remembered cannot be.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// The operating system gives no threads.
+    #[error("start the threads of the phones: {0}")]
+    Threads(io::Error),
 }
 
 /// A sandbox that runs until it is stopped or dropped.
@@ -67,11 +77,16 @@ pub struct Running {
     tasks: JoinSet<()>,
 }
 
-/// Starts a sandbox. Needs a tokio runtime.
+/// Starts a sandbox. Needs a tokio runtime. `rng` makes the phones' session keys; all else follows
+/// the configuration's seed.
 ///
 /// # Errors
 /// [`StartError`] names the option that is in the way.
-pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, StartError> {
+pub async fn start(
+    config: Config,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
+) -> Result<Running, StartError> {
     if !config.http.ip().is_loopback() {
         return Err(StartError::NotLoopback(config.http));
     }
@@ -79,7 +94,7 @@ pub async fn start(config: Config, clock: Arc<dyn Clock>) -> Result<Running, Sta
     let (grpc_listener, grpc) = bind(config.listen, "--listen").await?;
     let (http_listener, http) = bind(config.http, "--http").await?;
 
-    let shared = Arc::new(Shared::new(&config, clock));
+    let shared = Shared::new(&config, clock, &rng)?;
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
@@ -122,6 +137,7 @@ impl Running {
         if timeout(STOP_TIMEOUT, ended).await.is_err() {
             tasks.shutdown().await;
         }
+        shared.close().await;
     }
 
     /// Counters since the start.

@@ -3,7 +3,7 @@
 use std::{process::ExitCode, sync::Arc};
 
 use clap::Parser;
-use telemetry::{SystemClock, logs, shutdown};
+use telemetry::{SystemClock, SystemRng, logs, shutdown};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -30,7 +30,8 @@ async fn main() -> ExitCode {
 async fn run(args: sandbox::Args) -> Result<(), Box<dyn std::error::Error>> {
     logs::init(&logs::Log::default())?;
     let stop = shutdown::on_signals()?;
-    let running = sandbox::start(args.into(), Arc::new(SystemClock)).await?;
+    let running =
+        sandbox::start(args.into(), Arc::new(SystemClock), Arc::new(SystemRng::new())).await?;
     stop.cancelled().await;
     running.stop().await;
     Ok(())

@@ -17,6 +17,21 @@ pub(crate) struct Behaviour {
     /// Confirms reading.
     pub(crate) read: bool,
     pub(crate) refused: Option<Refusal>,
+    pub(crate) keys: Keys,
+    /// Devices the account has, numbered from 0.
+    pub(crate) devices: u32,
+}
+
+/// What is special about a phone's keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keys {
+    Normal,
+    /// No one-time pre-key is left.
+    NoOneTime,
+    /// Each message fails to decrypt when it comes for the first time.
+    FailsFirst,
+    /// Gets a new identity once the first message is decrypted.
+    ChangesIdentity,
 }
 
 /// Why the network takes nothing for this phone.
@@ -43,8 +58,15 @@ pub(crate) fn wa_id(dialled: Number) -> Number {
 /// What the digits of a wa_id say.
 pub(crate) fn behaviour(wa_id: &Number) -> Behaviour {
     let digits = wa_id.as_bytes();
-    let normal =
-        Behaviour { registered: true, offline: false, delivered: true, read: true, refused: None };
+    let normal = Behaviour {
+        registered: true,
+        offline: false,
+        delivered: true,
+        read: true,
+        refused: None,
+        keys: Keys::Normal,
+        devices: 1,
+    };
     match digits {
         _ if digits.len() < MIN_PHONE_DIGITS || !countries::assigned(digits) => {
             Behaviour { registered: false, ..normal }
@@ -54,6 +76,10 @@ pub(crate) fn behaviour(wa_id: &Number) -> Behaviour {
             b'1' => Behaviour { offline: true, ..normal },
             b'2' => Behaviour { read: false, ..normal },
             b'3' => Behaviour { delivered: false, ..normal },
+            b'4' => Behaviour { keys: Keys::NoOneTime, ..normal },
+            b'5' => Behaviour { keys: Keys::FailsFirst, ..normal },
+            b'6' => Behaviour { keys: Keys::ChangesIdentity, ..normal },
+            b'7' => Behaviour { devices: 3, ..normal },
             b'8' => Behaviour { refused: Some(Refusal::Rate), ..normal },
             b'9' => Behaviour { refused: Some(Refusal::Spam), ..normal },
             _ => normal,
@@ -98,7 +124,11 @@ mod tests {
         assert!(of("4915112340003").read && !of("4915112340003").delivered);
         assert_eq!(of("4915112340008").refused, Some(Refusal::Rate));
         assert_eq!(of("4915112340009").refused, Some(Refusal::Spam));
-        for normal in ["4915112340004", "4915112341001", "16315551004"] {
+        assert_eq!(of("4915112340004").keys, Keys::NoOneTime);
+        assert_eq!(of("4915112340005").keys, Keys::FailsFirst);
+        assert_eq!(of("4915112340006").keys, Keys::ChangesIdentity);
+        assert_eq!(of("4915112340007").devices, 3);
+        for normal in ["4915112341001", "16315551004"] {
             assert_eq!(of(normal), of("4915112345678"), "{normal}");
         }
         assert!(!of("9994567890").registered && !of("491511").registered);

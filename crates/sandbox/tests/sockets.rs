@@ -1,97 +1,27 @@
 //! The upstream client and the control API against a sandbox on real sockets.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
-use std::{sync::Arc, time::Duration};
+mod support;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
-use contract::{Clock, Key, Number, Route, ShardId};
-use http_body_util::{BodyExt, Full};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use sandbox::{Config, Running, StartError};
+use contract::{Key, Number, Route};
+use sandbox::{Config, StartError};
 use serde_json::{Value, json};
-use tokio::{sync::mpsc, time::timeout};
+use tokio::time::timeout;
 use upstream::{
     ContactStatus, Envelope, EnvelopeKind, Incoming, Item, Outgoing, ReceiptKind, SendItem,
     Upstream, sandbox::Sandbox,
 };
 
-const DEADLINE: Duration = Duration::from_secs(20);
-
-struct Fixed;
-
-impl Clock for Fixed {
-    fn unix_ms(&self) -> i64 {
-        1_700_000_000_000
-    }
-}
-
-fn config() -> Config {
-    let free = "127.0.0.1:0".parse().unwrap();
-    Config { listen: free, http: free, latency_ms: (1, 5), ..Config::default() }
-}
-
-async fn start() -> Running {
-    sandbox::start(config(), Arc::new(Fixed)).await.unwrap()
-}
-
-/// A coreapp's end of the link.
-struct Coreapp {
-    out: mpsc::Sender<Outgoing>,
-    events: mpsc::Receiver<Vec<Incoming>>,
-    waiting: std::collections::VecDeque<Incoming>,
-}
-
-impl Coreapp {
-    fn start(sandbox: &Sandbox) -> Self {
-        let (out, outgoing) = mpsc::channel(64);
-        let (incoming, events) = mpsc::channel(64);
-        let sandbox = sandbox.clone();
-        tokio::spawn(async move { sandbox.link(outgoing, incoming).await });
-        Self { out, events, waiting: Default::default() }
-    }
-
-    async fn next(&mut self) -> Incoming {
-        loop {
-            if let Some(event) = self.waiting.pop_front() {
-                return event;
-            }
-            let events = timeout(DEADLINE, self.events.recv()).await;
-            self.waiting.extend(events.expect("nothing came in time").expect("the link ended"));
-        }
-    }
-
-    async fn item(&mut self) -> (u64, Item) {
-        match self.next().await {
-            Incoming::Item { seq, item, .. } => (seq, item),
-            other => panic!("no item: {other:?}"),
-        }
-    }
-
-    async fn hello(&mut self, shard: ShardId, epoch: i64) -> Item {
-        let hello = Outgoing::Hello { generation: 1, shards: vec![(shard, epoch)] };
-        self.out.send(hello).await.unwrap();
-        self.item().await.1
-    }
-}
+use support::{Coreapp, Counting, DEADLINE, Device, Fixed, call, config, start};
 
 fn message(to: Number, key: Key) -> Outgoing {
     let shard = Route::of(&to).shard();
     let ciphertext = Bytes::from_static(br#"{"type":"text","text":{"body":"Hello"}}"#);
     let envelopes = vec![Envelope { device: 0, kind: EnvelopeKind::Plain, ciphertext }];
     Outgoing::Send(SendItem { shard, epoch: 1, key, to, category: "text", envelopes })
-}
-
-async fn call(running: &Running, method: &str, path: &str, body: &str) -> (u16, Value) {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let request = axum::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{}{path}", running.http))
-        .body(Full::new(Bytes::copy_from_slice(body.as_bytes())))
-        .unwrap();
-    let response = client.request(request).await.unwrap();
-    let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.unwrap().to_bytes();
-    (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
 }
 
 #[tokio::test]
@@ -150,6 +80,8 @@ async fn a_coreapp_that_reconnects_gets_only_what_it_did_not_acknowledge() {
     assert_eq!(messages[0]["content"], json!({"type":"text","text":{"body":"Hello"}}));
     assert_eq!((&messages[0]["key"], &messages[0]["copies"]), (&json!(key.to_string()), &json!(1)));
 
+    let mut business = Device::new(2, 0);
+    sandbox.publish_keys(business.own_keys()).await.unwrap();
     let body = r#"{"type":"text","text":{"body":"Hi"},"profile_name":"Ada"}"#;
     let (status, written) = call(&running, "POST", path, body).await;
     assert_eq!(status, 201);
@@ -157,7 +89,7 @@ async fn a_coreapp_that_reconnects_gets_only_what_it_did_not_acknowledge() {
     assert_eq!(json!(inbound.key.to_string()), written["key"]);
     assert_eq!(inbound.profile_name, "Ada");
     assert_eq!(
-        serde_json::from_slice::<Value>(&inbound.envelope.ciphertext).unwrap(),
+        serde_json::from_str::<Value>(&business.open("525512345678", &inbound.envelope)).unwrap(),
         json!({"type":"text","text":{"body":"Hi"}})
     );
 
@@ -177,6 +109,7 @@ async fn the_last_acknowledgement_of_a_coreapp_that_stops_still_arrives() {
     assert_eq!(coreapp.next().await, Incoming::Connected);
     let shard = Route::of(&"4915112345678".parse().unwrap()).shard();
     coreapp.hello(shard, 1).await;
+    sandbox.publish_keys(Device::new(2, 150).own_keys()).await.unwrap();
     let body = r#"{"type":"text","text":{"body":"Hi"}}"#;
     call(&running, "POST", "/phones/4915112345678/messages", body).await;
     assert!(matches!(coreapp.item().await, (1, Item::Inbound(_))));
@@ -231,7 +164,8 @@ async fn a_port_that_is_taken_and_an_open_control_api_are_named_by_their_options
     let taken = |option: &str, config: Config| {
         let option = option.to_owned();
         async move {
-            let error = sandbox::start(config, Arc::new(Fixed)).await.unwrap_err();
+            let error =
+                sandbox::start(config, Arc::new(Fixed), Counting::from(1)).await.unwrap_err();
             assert!(error.to_string().contains(&option), "{error}");
             error
         }

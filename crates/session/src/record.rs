@@ -74,7 +74,7 @@ impl Record {
     ) -> Result<Self, (Self, BundleError)> {
         match Session::initiate(me, bundle, now_s, rng) {
             Ok(session) => {
-                self.begin(session);
+                self.adopt(session);
                 Ok(self)
             }
             Err(error) => Err((self, error)),
@@ -104,7 +104,7 @@ impl Record {
         }
         match Session::accept(me, message, keys, rng) {
             Ok((session, plaintext, used)) => {
-                let identity_changed = self.begin(session);
+                let identity_changed = self.adopt(session);
                 Ok(Accepted { record: self, plaintext, used: Some(used), identity_changed })
             }
             Err(error) => Err((self, error)),
@@ -252,8 +252,9 @@ impl Record {
         Ok(Self { current, previous })
     }
 
-    /// Makes a new session the current one; tells whether its identity is another one.
-    fn begin(&mut self, session: Session) -> bool {
+    /// Makes a new session, set up elsewhere, the current one; the others are kept behind it. Tells
+    /// whether its identity is another one, which retires them.
+    pub fn adopt(&mut self, session: Session) -> bool {
         let changed = self.identity().is_some_and(|identity| identity != session.peer());
         if changed {
             self.retire();

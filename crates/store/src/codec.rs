@@ -6,11 +6,16 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     error::StoreError,
-    rows::{Config, Contact, Cursor, Event, Job, Message, NewEvent, Node, NodeState, Outbox},
-    rows::{Revoked, Shard, User},
+    rows::{
+        Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState, Outbox,
+        OwnKey, Revoked, Session, Shard, User,
+    },
 };
 
 type Read<T> = Result<T, StoreError>;
+
+/// Bytes of a [`mark`].
+pub(crate) const MARK_LEN: usize = 16;
 
 pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
 pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
@@ -18,6 +23,9 @@ pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
+pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
+pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
+pub(crate) type OwnKeyColumns = (i16, i64, i16, i64, Vec<u8>);
 pub(crate) type ConfigColumns = (Vec<u8>, i64, Vec<u8>);
 pub(crate) type UserColumns = (Vec<u8>, Vec<u8>, i16, i16, i64);
 pub(crate) type RevokedColumns = (Vec<u8>, i64);
@@ -37,7 +45,7 @@ pub(crate) fn job((id, key, route, created_ms, header): JobColumns) -> Read<Job>
 pub(crate) fn outbox(shard: ShardId, (key, device, kind, payload): OutboxColumns) -> Read<Outbox> {
     Ok(Outbox {
         key: key_of(&key, "outbox", shard)?,
-        device: i32::try_from(device).map_err(|_| corrupt("outbox", "device", shard))?,
+        device: device_of(device, "outbox")?,
         kind,
         payload: payload.into(),
     })
@@ -76,6 +84,32 @@ pub(crate) fn contact(number: Number, (wa_id, checked_ms): ContactColumns) -> Re
         .transpose()
         .map_err(|_| corrupt("contact", "wa_id", "one number"))?;
     Ok(Contact { number, wa_id, checked_ms })
+}
+
+/// What [`mark`] was written with a session is to be there still: a row that was put back by hand, or
+/// with its table alone, is one whose keys may have been used.
+pub(crate) fn session(
+    shard: ShardId,
+    wa_id: Number,
+    (device, generation, record, marked): SessionColumns,
+) -> Read<Session> {
+    let device = device_of(device, "session")?;
+    if marked.as_deref() != Some(mark(&record).as_slice()) {
+        return Err(StoreError::RolledBack { row: format!("shard {shard}, device {device}") });
+    }
+    Ok(Session { wa_id, device, generation, record: record.into() })
+}
+
+pub(crate) fn identity(
+    wa_id: Number,
+    (device, key, created_ms, acknowledged): IdentityColumns,
+) -> Read<Identity> {
+    let device = device_of(device, "identity")?;
+    Ok(Identity { wa_id, device, key: key.into(), created_ms, acknowledged: acknowledged != 0 })
+}
+
+pub(crate) fn own_key((kind, id, state, created_ms, body): OwnKeyColumns) -> OwnKey {
+    OwnKey { kind, id, state, created_ms, body: body.into() }
 }
 
 pub(crate) fn config((name, version, document): ConfigColumns) -> Read<Config> {
@@ -120,6 +154,16 @@ pub(crate) fn node_state(state: i16) -> Option<NodeState> {
 
 pub(crate) fn text(bytes: Vec<u8>, table: &'static str, column: &'static str) -> Read<String> {
     String::from_utf8(bytes).map_err(|_| corrupt(table, column, "one name"))
+}
+
+/// Of a session's record as it is stored; kept in another table, written in the same transaction.
+pub(crate) fn mark(record: &[u8]) -> [u8; MARK_LEN] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, record);
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+fn device_of(device: i64, table: &'static str) -> Read<i32> {
+    i32::try_from(device).map_err(|_| corrupt(table, "device", device))
 }
 
 fn key_of(bytes: &[u8], table: &'static str, row: impl std::fmt::Display) -> Read<Key> {

@@ -11,7 +11,7 @@ use crate::{
     lanes::LaneEngine,
     postgres::Postgres,
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
 
@@ -19,8 +19,11 @@ type Answer<T> = Result<T, StoreError>;
 
 /// Reads and membership. Each method is one round trip, and one transaction where it writes.
 pub(crate) trait Engine: LaneEngine {
-    /// Answers in the order of the keys.
-    fn look_up(&self, keys: &[(ShardId, Read)]) -> impl Future<Output = Answer<Vec<Found>>> + Send;
+    /// Answers in the order of the keys, rows as they are stored. A bad row spoils its own key only.
+    fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> impl Future<Output = Answer<Vec<Answer<Found>>>> + Send;
     fn load_shard(&self, shard: ShardId) -> impl Future<Output = Answer<ShardLoad>> + Send;
     fn events(
         &self,
@@ -28,6 +31,7 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn own_keys(&self) -> impl Future<Output = Answer<Vec<OwnKey>>> + Send;
     fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
     fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;
     fn config(&self, name: &str) -> impl Future<Output = Answer<Option<Config>>> + Send;

@@ -40,6 +40,12 @@ pub enum StoreError {
     /// A row breaks an invariant.
     #[error("read column {column} of {table}: the row of {row} holds no valid value")]
     Corrupt { table: &'static str, column: &'static str, row: String },
+    /// A sealed row that cannot be opened; nothing of it is used.
+    #[error("open column {column} of {table}: the row of {row} stays closed, {cause}")]
+    Sealed { table: &'static str, column: &'static str, row: String, cause: Closed },
+    /// Its mark says that a later session was written: this one's keys may have been used.
+    #[error("use a session: the row of {row} is not the one that was written last")]
+    RolledBack { row: String },
     /// The question was not answered; it may be repeated.
     #[error("ask the database: {0}")]
     Database(String),
@@ -64,6 +70,8 @@ impl StoreError {
             Self::ShardCount { .. } => "store_shard_count",
             Self::Migrate { .. } => "store_migrate",
             Self::Corrupt { .. } => "store_corrupt",
+            Self::Sealed { .. } => "store_sealed",
+            Self::RolledBack { .. } => "store_rolled_back",
             Self::Database(_) => "store_database",
             Self::Busy => "store_busy",
         }
@@ -74,6 +82,20 @@ impl StoreError {
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Connect(_) | Self::Database(_) | Self::Busy)
     }
+}
+
+/// Why a sealed row cannot be opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Closed {
+    #[error("as no master key is configured")]
+    NoKeys,
+    #[error("as master key {0} is not loaded")]
+    UnknownKey(u16),
+    /// Also one of another account or generation, or under another key of that id.
+    #[error("as it is damaged or belongs elsewhere")]
+    Refused,
+    #[error("as its format is unknown")]
+    Format,
 }
 
 /// Only the driver's message is kept: details may name keys.

@@ -20,10 +20,11 @@ pub mod rows;
 mod schema;
 pub mod settings;
 mod sqlite;
+mod vault;
 pub mod write;
 
 pub use cluster::{Cluster, Tick};
-pub use error::StoreError;
+pub use error::{Closed, StoreError};
 pub use lanes::{Feed, Lanes};
 pub use open::{Facts, Store};
 pub use reader::{Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};

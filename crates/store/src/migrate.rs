@@ -48,7 +48,11 @@ macro_rules! migrations {
             "014_dead_event",
             "015_config",
             "016_user",
-            "017_revoked"
+            "017_revoked",
+            "018_session",
+            "019_identity",
+            "020_own_key",
+            "021_session_mark"
         )
     };
     ($engine:literal, $($name:literal),+) => {

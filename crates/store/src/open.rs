@@ -15,6 +15,7 @@ use crate::{
     reader::Reader,
     settings::{BATCH_MAX, DatabaseUrl, LANES_MAX, Settings},
     sqlite::Sqlite,
+    vault::Vault,
 };
 
 /// Commits measured at start.
@@ -31,6 +32,7 @@ pub struct Store {
     reader: Reader,
     facts: Facts,
     batch_max: usize,
+    vault: Arc<Vault>,
     rng: Arc<dyn Rng>,
 }
 
@@ -54,7 +56,7 @@ pub struct Facts {
 impl Store {
     /// Opens a database: creates it when it is missing and may be created, refuses what cannot keep
     /// its word, runs migrations, measures commits. Must be called within a runtime. `rng` spreads
-    /// retries.
+    /// retries and, with a vault, draws nonces: then it has to be the system's.
     ///
     /// # Errors
     /// [`StoreError`]: see its variants.
@@ -86,8 +88,9 @@ impl Store {
             durability: found.durability,
             connections: found.connections,
         };
-        let reader = Reader::start(backend.clone(), Arc::clone(&rng));
-        Ok(Self { backend, reader, facts, batch_max, rng })
+        let vault = Arc::new(Vault::new(settings.vault, settings.account, Arc::clone(&rng)));
+        let reader = Reader::start(backend.clone(), Arc::clone(&rng), Arc::clone(&vault));
+        Ok(Self { backend, reader, facts, batch_max, vault, rng })
     }
 
     #[must_use]
@@ -112,7 +115,7 @@ impl Store {
     pub fn start_lanes(&self, inc: i64, feed: Arc<dyn Feed>) -> Lanes {
         let lanes = self.facts.lanes;
         with_engine!(&self.backend, engine => {
-            Lanes::start(engine, inc, lanes, self.batch_max, &feed, &self.rng)
+            Lanes::start(engine, inc, lanes, self.batch_max, &feed, &self.vault, &self.rng)
         })
     }
 }

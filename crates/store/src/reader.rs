@@ -2,14 +2,18 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use contract::{Key, Number, Rng, ShardId};
+use contract::{Key, Number, Rng, Route, ShardId};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     backoff::Backoff,
     engine::{Backend, Engine, with_engine},
     error::StoreError,
-    rows::{Config, Contact, Cursor, Event, Job, Message, Outbox, Revoked, User},
+    rows::{
+        Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked, Session,
+        User,
+    },
+    vault::Vault,
 };
 
 /// Most keys of a round trip.
@@ -24,11 +28,17 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_MOST: Duration = Duration::from_secs(1);
 
-/// What to look up, by primary key.
+/// What to look up, by primary key or its first columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Read {
     Contact(Number),
     Message(Key),
+    /// Of all devices of a wa_id.
+    Peer(Number),
+    Inbound {
+        peer: Route,
+        key: Key,
+    },
 }
 
 /// A look-up for a shard driver.
@@ -40,11 +50,17 @@ pub struct ReadRequest {
     pub what: Read,
 }
 
-/// The row, or `None` when there is none.
+/// What is there: `None`, an empty list or `false` when there is nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     Contact(Option<Contact>),
     Message(Option<Message>),
+    /// Each list by device.
+    Peer {
+        sessions: Vec<Session>,
+        identities: Vec<Identity>,
+    },
+    Inbound(bool),
 }
 
 /// Answer to a [`ReadRequest`].
@@ -81,6 +97,7 @@ impl ShardLoad {
 pub struct Reader {
     backend: Backend,
     queue: mpsc::Sender<Waiting>,
+    vault: Arc<Vault>,
     rng: Arc<dyn Rng>,
 }
 
@@ -91,10 +108,10 @@ struct Waiting {
 
 impl Reader {
     /// Starts the task that groups look-ups; it ends with the last clone.
-    pub(crate) fn start(backend: Backend, rng: Arc<dyn Rng>) -> Self {
+    pub(crate) fn start(backend: Backend, rng: Arc<dyn Rng>, vault: Arc<Vault>) -> Self {
         let (queue, waiting) = mpsc::channel(WAITING_MAX);
-        tokio::spawn(group(backend.clone(), waiting, Arc::clone(&rng)));
-        Self { backend, queue, rng }
+        tokio::spawn(group(backend.clone(), waiting, Arc::clone(&rng), Arc::clone(&vault)));
+        Self { backend, queue, vault, rng }
     }
 
     /// Looks a row up together with what else waits; never blocks. The answer comes to `to`, one
@@ -109,16 +126,18 @@ impl Reader {
         }
     }
 
-    /// Everything of a shard but its messages and contacts. Read it after the claim is committed.
+    /// Everything of a shard but its messages and what it knows of contacts. Read it after the claim is committed.
     ///
     /// # Errors
     /// As all reads here: [`StoreError`] after [`PATIENCE`], or at once when a row is corrupt.
     pub async fn load_shard(&self, shard: ShardId) -> Result<ShardLoad, StoreError> {
         let backend = &self.backend;
-        patiently(&self.rng, || async move {
+        let mut load = patiently(&self.rng, || async move {
             with_engine!(backend, engine => engine.load_shard(shard).await)
         })
-        .await
+        .await?;
+        self.vault.open_load(shard, &mut load)?;
+        Ok(load)
     }
 
     /// # Errors
@@ -155,10 +174,26 @@ impl Reader {
     ) -> Result<Vec<Event>, StoreError> {
         let limit = i64::from(limit.min(EVENTS_MAX));
         let backend = &self.backend;
-        patiently(&self.rng, || async move {
+        let mut events = patiently(&self.rng, || async move {
             with_engine!(backend, engine => engine.events(shard, after_seq, limit).await)
         })
-        .await
+        .await?;
+        events.iter_mut().try_for_each(|row| self.vault.open_event(row))?;
+        Ok(events)
+    }
+
+    /// All key pairs of ours, by kind and id.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
+        let backend = &self.backend;
+        let mut keys = patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.own_keys().await)
+        })
+        .await?;
+        keys.iter_mut().try_for_each(|row| self.vault.open_own_key(row))?;
+        Ok(keys)
     }
 
     /// All users, by name.
@@ -210,19 +245,26 @@ impl Reader {
 
     async fn one(&self, shard: ShardId, what: Read) -> Result<Option<Found>, StoreError> {
         let keys = [(shard, what)];
-        let found = look_up(&self.backend, &self.rng, &keys).await?;
-        Ok(found.into_iter().next())
+        let found = look_up(&self.backend, &self.rng, &self.vault, &keys).await?;
+        found.into_iter().next().transpose()
     }
 }
 
 /// Answers what has gathered while the last group was read.
-async fn group(backend: Backend, mut waiting: mpsc::Receiver<Waiting>, rng: Arc<dyn Rng>) {
+async fn group(
+    backend: Backend,
+    mut waiting: mpsc::Receiver<Waiting>,
+    rng: Arc<dyn Rng>,
+    vault: Arc<Vault>,
+) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while waiting.recv_many(&mut group, GROUP_MAX).await > 0 {
         let keys: Vec<_> =
             group.iter().map(|one: &Waiting| (one.request.shard, one.request.what)).collect();
-        let mut results = match look_up(&backend, &rng, &keys).await {
-            Ok(found) => found.into_iter().map(Ok).collect::<Vec<_>>().into_iter(),
+        let mut results = match look_up(&backend, &rng, &vault, &keys).await {
+            Ok(found) => {
+                found.into_iter().map(|one| one.map_err(Arc::new)).collect::<Vec<_>>().into_iter()
+            }
             Err(error) => {
                 let error = Arc::new(error);
                 vec![Err(error); group.len()].into_iter()
@@ -247,10 +289,12 @@ async fn group(backend: Backend, mut waiting: mpsc::Receiver<Waiting>, rng: Arc<
 async fn look_up(
     backend: &Backend,
     rng: &Arc<dyn Rng>,
+    vault: &Vault,
     keys: &[(ShardId, Read)],
-) -> Result<Vec<Found>, StoreError> {
-    patiently(rng, || async move { with_engine!(backend, engine => engine.look_up(keys).await) })
-        .await
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
+    let look_up = || async move { with_engine!(backend, engine => engine.look_up(keys).await) };
+    let found = patiently(rng, look_up).await?.into_iter().zip(keys);
+    Ok(found.map(|(found, (shard, _))| vault.open(*shard, found?)).collect())
 }
 
 /// Repeats a read while the database does not answer, for [`PATIENCE`].

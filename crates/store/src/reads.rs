@@ -2,7 +2,7 @@
 
 use diesel::{dsl::auto_type, prelude::*};
 
-use crate::schema::{config, cursor, event, job, outbox, revoked, shard, user};
+use crate::schema::{config, cursor, event, job, outbox, own_key, revoked, shard, user};
 
 #[auto_type(no_type_alias)]
 pub(crate) fn jobs(of: i16) -> _ {
@@ -77,6 +77,17 @@ pub(crate) fn configs<'a>(name: &'a [u8]) -> _ {
         config::name,
         config::version,
         config::document,
+    ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn own_keys() -> _ {
+    own_key::table.order((own_key::kind.asc(), own_key::id.asc())).select((
+        own_key::kind,
+        own_key::id,
+        own_key::state,
+        own_key::created_ms,
+        own_key::body,
     ))
 }
 

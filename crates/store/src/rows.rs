@@ -1,6 +1,8 @@
 //! The rows of the tables, as the coreapp sees them. Every `body`, `header` and `payload` starts
 //! with a version byte that belongs to whoever wrote it.
 
+use std::fmt;
+
 use bytes::Bytes;
 use contract::{Key, Number, Route, ShardId};
 
@@ -43,6 +45,42 @@ pub struct Contact {
     /// `None`: no account.
     pub wa_id: Option<Number>,
     pub checked_ms: i64,
+}
+
+/// `session`: the sessions with one device of a contact.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Session {
+    pub wa_id: Number,
+    pub device: i32,
+    /// The account's generation; sessions of an earlier one are dead.
+    pub generation: i64,
+    /// Holds keys.
+    pub record: Bytes,
+}
+
+/// `identity`: the identity key a contact's device last showed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    pub wa_id: Number,
+    pub device: i32,
+    /// Public.
+    pub key: Bytes,
+    pub created_ms: i64,
+    pub acknowledged: bool,
+}
+
+/// `own_key`: a key pair of ours.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnKey {
+    /// 1 identity, 2 signed pre-key, 3 one-time pre-key.
+    pub kind: i16,
+    /// From 0, below 2^32.
+    pub id: i64,
+    /// 1 written, 2 published, 3 retired.
+    pub state: i16,
+    pub created_ms: i64,
+    /// Holds a private key.
+    pub body: Bytes,
 }
 
 /// `event` before its sequence number is assigned.
@@ -138,4 +176,28 @@ pub enum NodeState {
     Live = 1,
     Draining = 2,
     Dead = 3,
+}
+
+/// Keys are not shown.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("wa_id", &self.wa_id)
+            .field("device", &self.device)
+            .field("generation", &self.generation)
+            .field("record_bytes", &self.record.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys are not shown.
+impl fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnKey")
+            .field("kind", &self.kind)
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .field("created_ms", &self.created_ms)
+            .finish_non_exhaustive()
+    }
 }

@@ -66,6 +66,16 @@ diesel::table! {
 }
 
 diesel::table! {
+    own_key (kind, id) {
+        kind -> SmallInt,
+        id -> BigInt,
+        state -> SmallInt,
+        created_ms -> BigInt,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
     config (name) {
         name -> Binary,
         version -> BigInt,

@@ -1,6 +1,9 @@
 //! Which database, and how it is used.
 
-use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
+use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
+
+use contract::Number;
+use session::sealing::MasterKeys;
 
 use crate::error::StoreError;
 
@@ -24,6 +27,12 @@ pub struct Settings {
     pub unsafe_durability: bool,
     /// For one connection attempt.
     pub connect_timeout: Duration,
+    /// Seals messages, events, sessions and own keys at rest. Without: they are stored plain, and
+    /// rows that are sealed already are errors. Plain rows are read in either case.
+    pub vault: Option<Arc<MasterKeys>>,
+    /// The business number, part of what a sealed row belongs to: rows of another one do not open.
+    /// So it stays as it was when the first row was sealed.
+    pub account: Option<Number>,
 }
 
 impl Settings {
@@ -36,6 +45,8 @@ impl Settings {
             batch_max: BATCH_MAX,
             unsafe_durability: false,
             connect_timeout: CONNECT_TIMEOUT,
+            vault: None,
+            account: None,
         }
     }
 }

@@ -4,7 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Config, Contact, Cursor, Inbound, Job, Message, NewEvent, Outbox, Revoked, User,
+    Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey, Revoked,
+    Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -37,6 +38,18 @@ pub enum Op {
     /// A taken (peer, key) is [`WriteError::Conflict`].
     InsertInbound(Inbound),
     PutCursor(Cursor),
+    PutSession(Session),
+    DeleteSession {
+        wa_id: Number,
+        device: i32,
+    },
+    PutIdentity(Identity),
+    // Of the account, yet from any shard: a one-time key goes with the message that used it.
+    PutOwnKey(OwnKey),
+    DeleteOwnKey {
+        kind: i16,
+        id: i64,
+    },
     // Control shard only:
     PutConfig(Config),
     PutUser(User),

@@ -9,6 +9,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use contract::{Code, Key, Number, ShardId};
+use session::{Bundle, IdentityKey, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
 
 /// What a network is like.
@@ -73,6 +74,17 @@ pub enum Outgoing {
         seq: u64,
         our_seq: i64,
     },
+    /// A customer's message could not be decrypted: its sender is to send it again.
+    Retry {
+        shard: ShardId,
+        epoch: i64,
+        /// Of the message.
+        key: Key,
+        /// wa_id of its sender.
+        to: Number,
+        device: u32,
+        retry: Retry,
+    },
 }
 
 /// One message to one recipient.
@@ -132,6 +144,16 @@ pub enum Item {
     },
     Receipt(Receipt),
     Inbound(Inbound),
+    /// The keys of a contact's device are not what they were.
+    IdentityChanged {
+        wa_id: Number,
+        device: u32,
+        identity_key: IdentityKey,
+    },
+    /// Few of our one-time keys are left at the network; to shard -1.
+    KeysLow {
+        left: u32,
+    },
     /// Somebody claimed the shard with a higher epoch.
     Detached {
         epoch_seen: i64,
@@ -155,6 +177,8 @@ pub enum Refused {
     Recipient(Duration),
     /// Never.
     Final { code: Code, details: String },
+    /// The envelopes were for other devices than these, which the recipient has now.
+    StaleDevices(Vec<u32>),
 }
 
 /// What became of a message that was sent.
@@ -163,16 +187,30 @@ pub struct Receipt {
     pub key: Key,
     /// wa_id of the recipient.
     pub from: Number,
+    pub device: u32,
     pub kind: ReceiptKind,
     pub timestamp_ms: i64,
 }
 
 /// See [`Receipt`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReceiptKind {
     Delivered,
     Read,
     Failed(Code),
+    /// The device could not decrypt it.
+    Retry(Retry),
+}
+
+/// Asks for another envelope of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// 1 for the first.
+    pub count: u32,
+    /// Of the device that asks.
+    pub registration_id: u32,
+    /// To begin anew with. Its signature is not verified yet.
+    pub bundle: Option<Box<Bundle>>,
 }
 
 /// A customer's message.
@@ -200,6 +238,32 @@ pub enum ContactStatus {
     Failed,
 }
 
+/// The devices of one user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserBundles {
+    pub wa_id: Number,
+    /// Empty: there is no such account, or it has no keys.
+    pub devices: Vec<DeviceBundle>,
+}
+
+/// What one device publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeviceBundle {
+    pub device: u32,
+    /// For one set-up. Its signature is not verified yet.
+    pub bundle: Bundle,
+}
+
+/// What we publish of our own keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnKeys {
+    pub registration_id: u32,
+    pub identity: IdentityKey,
+    pub signed: SignedPublic,
+    /// Those not published yet; one published before is left out by the network.
+    pub one_time: Vec<OneTimePublic>,
+}
+
 /// A control-rate call failed; it may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream call failed: {0}")]
@@ -214,6 +278,15 @@ pub trait Upstream: Send + Sync + 'static {
         &self,
         numbers: Vec<Number>,
     ) -> impl Future<Output = Result<Vec<ContactResult>, CallError>> + Send;
+
+    /// Fetches pre-key bundles, in the order asked. One-time keys in them are used up.
+    fn fetch_bundles(
+        &self,
+        users: Vec<Number>,
+    ) -> impl Future<Output = Result<Vec<UserBundles>, CallError>> + Send;
+
+    /// Publishes our own keys; gives how many one-time keys the network holds now.
+    fn publish_keys(&self, keys: OwnKeys) -> impl Future<Output = Result<u32, CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

@@ -10,6 +10,8 @@ use std::{
 use serde::{Deserialize, Deserializer};
 use telemetry::config::{Secret, Sources};
 
+use crate::network::Network;
+
 /// Where REST is served over TLS unless told otherwise.
 pub const DEFAULT_HTTPS: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 9090);
@@ -34,6 +36,8 @@ pub struct Config {
     pub token_key: Option<Secret>,
     /// Request limits. Off only for measurements.
     pub limits: bool,
+    /// Proxies whose `X-Forwarded-For` says where a request came from, for the limits by address.
+    pub trusted_proxies: Vec<Network>,
     /// PEM file with the certificate chain. `None`: a self-signed one.
     pub certificate_path: Option<PathBuf>,
     /// PEM file with the private key.
@@ -59,6 +63,7 @@ impl Default for Config {
             api_key: None,
             token_key: None,
             limits: true,
+            trusted_proxies: Vec::new(),
             certificate_path: None,
             certificate_key_path: None,
             server_names: Vec::new(),

@@ -14,11 +14,13 @@ mod edge;
 mod hop;
 mod listen;
 mod metrics;
+mod network;
 mod routes;
 mod run;
 mod start;
 
 pub use config::{Args, Config, CoreAddress, DEFAULT_HTTPS};
 pub use listen::TlsError;
+pub use network::{Network, NetworkError};
 pub use run::{RunError, run};
 pub use start::{Env, Running, StartError, start};

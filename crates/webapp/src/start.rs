@@ -16,7 +16,7 @@ use crate::{
     auth::{ApiKey, Passwords, Tokens},
     config::{Config, MIN_TOKEN_KEY},
     directory::{DEFAULT_LIMITS, Directory, State, follow},
-    edge::{FailureLog, Limits, RequestIds, SWEEP, governor},
+    edge::{FailureLog, Limits, Proxies, RequestIds, SWEEP, governor},
     hop::{Cores, Hop},
     listen::{Listener, Server, TlsError, acceptor, serve},
     metrics::Web,
@@ -134,6 +134,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let server = Arc::new(Server {
         router: router(Arc::clone(&app)),
         ids: RequestIds::new(&app.rng),
+        proxies: Proxies::new(config.trusted_proxies),
         metrics: Arc::clone(&app.metrics),
         stop: stop.clone(),
         kill: kill.clone(),

@@ -1,6 +1,36 @@
-//! Contact sync: one call to the network in flight, everything that arrives meanwhile goes into the
-//! next.
+//! Contact sync: which numbers have an account.
 
-mod sync;
+use std::sync::Arc;
 
-pub(crate) use sync::sync;
+use contract::Number;
+use upstream::{CallError, ContactResult, ContactStatus, Upstream};
+
+use crate::{batcher::Call, shard::task::Drivers};
+
+/// The call and its audience.
+pub(crate) struct Sync<U> {
+    pub upstream: Arc<U>,
+    pub drivers: Drivers,
+}
+
+impl<U: Upstream> Call for Sync<U> {
+    type Answer = ContactResult;
+    const OPERATION: &str = "UnifiedSyncResult";
+    const PENDING_MAX: usize = 50_000;
+
+    fn call(
+        &self,
+        numbers: Vec<Number>,
+    ) -> impl Future<Output = Result<Vec<ContactResult>, CallError>> + Send {
+        self.upstream.check_contacts(numbers)
+    }
+
+    fn deliver(&self, answers: Vec<ContactResult>) {
+        self.drivers.contacts(answers);
+    }
+
+    fn failed(&self, numbers: Vec<Number>) {
+        let failed = |number| ContactResult { number, status: ContactStatus::Failed };
+        self.drivers.contacts(numbers.into_iter().map(failed).collect());
+    }
+}

@@ -7,12 +7,15 @@ use std::{
 };
 
 use ::rpc::{
-    coreapp::{CheckRequest, CheckResponse, Contact, contact, contacts_server::Contacts},
+    coreapp::{
+        AckIdentityRequest, CheckRequest, CheckResponse, Contact, GetIdentityRequest, Identity,
+        contact, contacts_server::Contacts,
+    },
     error::to_status,
 };
 use contract::{ApiError, Code, Number, Route, ShardId};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 use tonic::{Request, Response, Status};
@@ -22,7 +25,7 @@ use crate::{
     intake::Quota,
     settings::View,
     shard::{
-        effects::{Check, CheckState},
+        effects::{Check, CheckState, IdentityRequest},
         task::Drivers,
     },
 };
@@ -31,6 +34,8 @@ use crate::{
 const WAIT: Duration = Duration::from_secs(30);
 /// How long rows may take when nobody wants to wait for the network.
 const NO_WAIT: Duration = Duration::from_secs(2);
+/// How long a question about an identity may take: one read or one write.
+const IDENTITY: Duration = Duration::from_secs(10);
 /// Numbers of one call.
 const INPUTS_MAX: usize = 10_000;
 
@@ -60,9 +65,46 @@ impl Contacts for ContactsService {
         });
         Ok(Response::new(CheckResponse { contacts: contacts.collect() }))
     }
+
+    async fn get_identity(
+        &self,
+        request: Request<GetIdentityRequest>,
+    ) -> Result<Response<Identity>, Status> {
+        self.identity(&request.into_inner().wa_id, None).await
+    }
+
+    async fn ack_identity(
+        &self,
+        request: Request<AckIdentityRequest>,
+    ) -> Result<Response<Identity>, Status> {
+        let AckIdentityRequest { wa_id, hash } = request.into_inner();
+        self.identity(&wa_id, Some(hash)).await
+    }
 }
 
 impl ContactsService {
+    async fn identity(
+        &self,
+        wa_id: &str,
+        acknowledge: Option<String>,
+    ) -> Result<Response<Identity>, Status> {
+        self.quota.take().and_then(|()| self.beat.answers()).map_err(to_status)?;
+        let wa_id = Number::parse(wa_id).map_err(|error| {
+            to_status(ApiError::new(Code::INVALID, format!("'wa_id': {error}")))
+        })?;
+        let (reply, answer) = oneshot::channel();
+        self.drivers.identity(wa_id, IdentityRequest { acknowledge, reply });
+        let identity = tokio::time::timeout(IDENTITY, answer).await;
+        let not_ready = || ApiError::new(Code::NOT_READY, "the coreapp did not answer in time");
+        let identity = identity.ok().and_then(Result::ok).unwrap_or_else(|| Err(not_ready()));
+        let identity = identity.map_err(to_status)?;
+        Ok(Response::new(Identity {
+            hash: identity.hash,
+            created_ms: identity.created_ms,
+            acknowledged: identity.acknowledged,
+        }))
+    }
+
     fn admit(&self, request: &CheckRequest) -> Result<(), ApiError> {
         self.quota.take()?;
         self.beat.answers()?;

@@ -15,6 +15,7 @@ use store::{
 use super::{
     effects::{Accepted, Ctx, Effects, Frame, ReplyTo},
     machine::{BODIES_MAX, Machine, Wanted, Written},
+    peers::Peer,
     queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage},
 };
 
@@ -107,6 +108,8 @@ impl Machine {
                 body: keep.then_some(frame.message),
                 wa_id: None,
                 envelopes: Vec::new(),
+                durable: 0,
+                only: None,
                 stage: Stage::Accepting(vec![frame.reply]),
                 not_before: None,
             },
@@ -135,7 +138,20 @@ impl Machine {
         {
             return Err(ApiError::new(Code::USER_NOT_VALID, "the recipient has no account"));
         }
+        if ctx.settings.security_notifications && self.changed_identity(&frame.to, ctx) {
+            return Err(ApiError::new(
+                Code::ACKNOWLEDGEMENT_REQUIRED,
+                "the recipient's identity has changed: PUT its latest hash to \
+                 /v1/contacts/{wa_id}/identity first",
+            ));
+        }
         ctx.gate.enter()
+    }
+
+    /// As far as memory knows; a message that slips through waits before it is sealed.
+    fn changed_identity(&mut self, to: &contract::Number, ctx: &Ctx<'_>) -> bool {
+        let wa_id = self.cached(to, ctx).and_then(|known| known.wa_id);
+        wa_id.and_then(|wa_id| self.peers.peek(&wa_id)).is_some_and(Peer::unacknowledged)
     }
 
     pub(super) fn accept_written(

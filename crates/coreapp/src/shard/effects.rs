@@ -6,16 +6,17 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use contract::{ApiError, Key, MessageId, Number, Route, ShardId, message::Category};
+use contract::{ApiError, Key, MessageId, Number, Rng, Route, ShardId, message::Category};
 use store::{ReadRequest, write::Write};
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
 };
-use upstream::Outgoing;
+use upstream::{Outgoing, Sealing, UserBundles};
 
 use crate::{
     intake::{Gate, pipe::StreamOut},
+    prekeys::Ring,
     settings::View,
 };
 
@@ -42,6 +43,26 @@ pub(crate) enum ReplyTo {
 
 /// Answer to a [`Frame`].
 pub(crate) type Accepted = Result<MessageId, ApiError>;
+
+/// A question about a contact's identity, or its acknowledgement.
+#[derive(Debug)]
+pub(crate) struct IdentityRequest {
+    /// The hash that is acknowledged; `None` only asks.
+    pub acknowledge: Option<String>,
+    pub reply: IdentityReply,
+}
+
+/// Where the answer to an [`IdentityRequest`] goes.
+pub(crate) type IdentityReply = oneshot::Sender<Result<Identity, ApiError>>;
+
+/// A contact's identity as integrators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub hash: String,
+    /// When it was first seen, Unix milliseconds.
+    pub created_ms: i64,
+    pub acknowledged: bool,
+}
 
 /// A question about numbers of one shard.
 #[derive(Debug)]
@@ -79,10 +100,13 @@ pub(crate) struct Effects {
     pub sends: Vec<Outgoing>,
     /// Numbers to ask the network about.
     pub contacts: Vec<Number>,
+    /// wa_ids whose pre-keys are to be fetched.
+    pub bundles: Vec<Number>,
+    /// Bundles that came with a retry receipt.
+    pub setups: Vec<UserBundles>,
 }
 
 /// What a machine may know of the world during one turn.
-#[derive(Debug)]
 pub(crate) struct Ctx<'a> {
     pub now: Instant,
     pub now_ms: i64,
@@ -91,6 +115,17 @@ pub(crate) struct Ctx<'a> {
     pub window: &'a Window,
     /// The node's own beat is stale: no byte may leave.
     pub frozen: bool,
+    pub sealing: Sealing,
+    /// Of the account; sessions of another one are dead.
+    pub generation: i64,
+    pub keys: &'a Ring,
+    pub rng: &'a dyn Rng,
+}
+
+impl Ctx<'_> {
+    pub(crate) fn now_s(&self) -> u64 {
+        self.now_ms.div_euclid(1_000).unsigned_abs()
+    }
 }
 
 /// Messages that are sealed or on the link and not yet answered, over all shards of the process.

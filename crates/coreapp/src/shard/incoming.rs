@@ -5,21 +5,18 @@
 
 use std::collections::VecDeque;
 
-use contract::{
-    Direction, MessageId, Number, Route,
-    callback::{EventKind, InboundEvent, StatusKind, inbound},
-    envelope::InboundContent,
-};
+use contract::{Route, callback::StatusKind};
 use store::{
     Read,
-    rows::{self, Message, NewEvent},
+    rows::Message,
     write::{Class, Committed, Op, WriteError},
 };
-use upstream::{Inbound, Item, Outgoing, Receipt, ReceiptKind, Sent};
+use upstream::{Item, Outgoing, Receipt, ReceiptKind, Sent};
 
 use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Wanted, Written},
+    peers::PeerItem,
     queue::{Meta, Stage},
 };
 
@@ -72,7 +69,19 @@ impl Machine {
             }
             Item::Inbound(message) => {
                 if let Some(place) = self.arrived(seq) {
-                    self.inbound(place, &message, ctx, fx);
+                    self.inbound(place, message, ctx, fx);
+                }
+            }
+            Item::IdentityChanged { wa_id, device, identity_key } => {
+                if let Some(place) = self.arrived(seq) {
+                    let item = PeerItem::Changed { place, device, key: identity_key };
+                    self.with_peer(wa_id, item, ctx, fx);
+                }
+            }
+            Item::KeysLow { .. } => {
+                if let Some(place) = self.arrived(seq) {
+                    ctx.keys.low();
+                    self.done(place);
                 }
             }
         }
@@ -108,7 +117,7 @@ impl Machine {
     }
 
     /// The item needs nothing more.
-    fn done(&mut self, place: Place) {
+    pub(super) fn done(&mut self, place: Place) {
         if place.attachment != self.down.attachment {
             return;
         }
@@ -147,6 +156,10 @@ impl Machine {
     }
 
     fn receipt(&mut self, place: Place, receipt: Receipt, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let ReceiptKind::Retry(retry) = &receipt.kind {
+            let retry = retry.clone();
+            return self.retry_requested(place, receipt, retry, ctx, fx);
+        }
         let meta = match self.jobs.get(&receipt.key) {
             Some(job) => {
                 let meta = job.meta.clone();
@@ -205,6 +218,8 @@ impl Machine {
         fx: &mut Effects,
     ) {
         let (kind, errors, wanted) = match receipt.kind {
+            // Handled before.
+            ReceiptKind::Retry(_) => return self.done(place),
             ReceiptKind::Delivered => (StatusKind::Delivered, None, ctx.settings.delivered),
             ReceiptKind::Read => (StatusKind::Read, None, ctx.settings.read),
             ReceiptKind::Failed(code) => {
@@ -225,33 +240,5 @@ impl Machine {
             ctx,
         );
         self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
-    }
-
-    fn inbound(&mut self, place: Place, message: &Inbound, ctx: &Ctx<'_>, fx: &mut Effects) {
-        let peer = Route::of(&message.from);
-        let event = inbound_event(message, peer, self.own_number, ctx);
-        let row = rows::Inbound { peer, key: message.key, created_ms: ctx.now_ms };
-        let ops = vec![Op::InsertInbound(row), Op::InsertEvent(event)];
-        self.write(Class::Hot, ops, Some(Written::Down(place)), fx);
-    }
-}
-
-fn inbound_event(message: &Inbound, route: Route, business: Number, ctx: &Ctx<'_>) -> NewEvent {
-    let key = message.key;
-    let body = inbound(&InboundEvent {
-        id: MessageId { direction: Direction::Inbound, number: message.from, key },
-        from: message.from,
-        business: Some(business),
-        profile_name: &message.profile_name,
-        timestamp_s: message.timestamp_ms.div_euclid(1_000),
-        content: &InboundContent::parse(&message.envelope.ciphertext),
-    });
-    NewEvent {
-        kind: EventKind::Inbound.get(),
-        route,
-        key: Some(key),
-        held: false,
-        created_ms: ctx.now_ms,
-        body: body.into(),
     }
 }

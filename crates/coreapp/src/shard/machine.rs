@@ -13,7 +13,7 @@ use std::{
 use contract::{Key, Number, Route, ShardId};
 use lru::LruCache;
 use store::{
-    Found, Read, ReadAnswer, ReadRequest, ShardLoad,
+    Found, Read, ReadAnswer, ReadRequest, ShardLoad, StoreError,
     rows::Message,
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
@@ -21,10 +21,13 @@ use tokio::time::Instant;
 use upstream::{Envelope, EnvelopeKind};
 
 use super::{
-    effects::{Ctx, Effects, Frame},
-    incoming::Down,
+    effects::{Ctx, Effects, Frame, IdentityReply},
+    incoming::{Down, Place},
+    open::{HEARD_MAX, RETRIES_KEPT},
+    peers::{Loading, NO_KEYS_MAX, Peer, Until},
     queue::{Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
+    retry::COUNTED,
 };
 
 /// Contacts remembered in memory, a shard; the least recently used one is read again.
@@ -39,7 +42,6 @@ pub(super) const UNSENT_MAX_MS: i64 = 24 * 60 * 60 * 1_000;
 const EXPIRE_BATCH: usize = 256;
 
 /// See the module.
-#[derive(Debug)]
 pub(crate) struct Machine {
     pub(super) shard: ShardId,
     pub(super) epoch: i64,
@@ -54,6 +56,18 @@ pub(crate) struct Machine {
     pub(super) ready: VecDeque<Route>,
     pub(super) contacts: LruCache<Number, Known>,
     pub(super) resolving: HashMap<Number, Resolving>,
+    pub(super) peers: LruCache<Number, Peer>,
+    pub(super) loading: HashMap<Number, Loading>,
+    /// wa_ids whose pre-keys are on their way, and who waits.
+    pub(super) fetching: HashMap<Number, Vec<Route>>,
+    pub(super) no_keys: LruCache<Number, Until>,
+    /// Customers' messages that were stored lately, and those being stored.
+    pub(super) heard: LruCache<(Number, Key), ()>,
+    pub(super) hearing: HashMap<(Number, Key), Vec<Place>>,
+    /// How often we asked for a message again, and devices asked us.
+    pub(super) retries: LruCache<(Number, Key), u32>,
+    pub(super) resends: LruCache<(Key, u32), u32>,
+    pub(super) requests: LruCache<Number, (Instant, u32)>,
     writes: HashMap<u64, Written>,
     reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
@@ -77,10 +91,20 @@ pub(crate) struct Machine {
 #[derive(Debug)]
 pub(super) enum Written {
     Accept(Key),
-    Seal(Vec<Key>),
+    /// The messages, and the contacts whose sessions went with them.
+    Seal(Vec<Key>, Vec<Number>),
     Settle(Key),
     /// An item of the upstream's stream: its place in [`Down`].
-    Down(super::incoming::Place),
+    Down(Place),
+    /// A customer's message; `pinned`: with the session that decrypted it.
+    Inbound {
+        id: (Number, Key),
+        pinned: bool,
+    },
+    /// A contact's new identity.
+    Changed(Place, Number),
+    /// An acknowledgement, and who waits for it.
+    Acknowledged(Number, IdentityReply),
 }
 
 /// What a read is for.
@@ -93,16 +117,25 @@ pub(super) enum Wanted {
     Body(Key),
     Contact(Number),
     /// A receipt of a message that is no longer in memory.
-    Receipt(super::incoming::Place, upstream::Receipt),
+    Receipt(Place, upstream::Receipt),
+    /// The sessions with a contact.
+    Peer(Number),
+    /// A message that was not decrypted: was it stored before?
+    Undecryptable(upstream::Inbound),
+    /// A message that a device asks for again.
+    Resend(Place, upstream::Receipt, upstream::Retry),
 }
 
 /// What happens later.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) enum Timer {
     Transmit(Key),
     Recipient(Route),
     Link,
     AskAgain(Number),
+    LoadAgain(Number),
+    FetchAgain(Number),
+    Resend(Place, Box<(upstream::Receipt, upstream::Retry)>),
 }
 
 impl Machine {
@@ -127,6 +160,16 @@ impl Machine {
             ready: VecDeque::new(),
             contacts: LruCache::new(const { NonZeroUsize::new(CONTACTS_MAX).unwrap() }),
             resolving: HashMap::new(),
+            // Unbounded: `trim_peers` keeps the bound, sparing what is pinned.
+            peers: LruCache::unbounded(),
+            loading: HashMap::new(),
+            fetching: HashMap::new(),
+            no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            heard: LruCache::new(HEARD_MAX),
+            hearing: HashMap::new(),
+            retries: LruCache::new(RETRIES_KEPT),
+            resends: LruCache::new(COUNTED),
+            requests: LruCache::new(COUNTED),
             writes: HashMap::new(),
             reads: HashMap::new(),
             reading_bodies: HashSet::new(),
@@ -192,7 +235,9 @@ impl Machine {
                     body_hash: None,
                     body: None,
                     wa_id: None,
+                    durable: envelopes.len(),
                     envelopes,
+                    only: None,
                     stage,
                     not_before: None,
                 },
@@ -234,9 +279,22 @@ impl Machine {
         }
         match written {
             Written::Accept(key) => self.accept_written(key, answer.result, ctx, fx),
-            Written::Seal(keys) => self.seal_written(keys, answer.result, ctx, fx),
+            Written::Seal(keys, peers) => {
+                for wa_id in &peers {
+                    self.unpin(wa_id);
+                }
+                self.seal_written(keys, answer.result, ctx, fx);
+            }
             Written::Settle(key) => self.settle_written(key, answer.result, ctx, fx),
             Written::Down(place) => self.down_written(place, answer.result),
+            Written::Inbound { id, pinned } => self.inbound_written(id, pinned, answer.result),
+            Written::Acknowledged(wa_id, reply) => {
+                self.acknowledged(wa_id, reply, answer.result);
+            }
+            Written::Changed(place, wa_id) => {
+                self.unpin(&wa_id);
+                self.down_written(place, answer.result);
+            }
         }
     }
 
@@ -257,6 +315,30 @@ impl Machine {
             Wanted::Receipt(place, receipt) => {
                 self.receipt_read(place, &receipt, message(answer), ctx, fx);
             }
+            Wanted::Peer(wa_id) => {
+                let found = match answer.result {
+                    Ok(Found::Peer { sessions, identities }) => Ok((sessions, identities)),
+                    Ok(_) => Err(OTHER_TABLE.to_owned()),
+                    Err(error) if lost(&error) => {
+                        // Never used: whoever is on the other side gets a session made anew.
+                        tracing::error!(shard = self.shard.get(), %error, "the sessions with a contact are lost");
+                        Ok((Vec::new(), Vec::new()))
+                    }
+                    Err(error) => Err(error.to_string()),
+                };
+                self.peer_read(wa_id, found, ctx, fx);
+            }
+            Wanted::Undecryptable(inbound) => {
+                let known = match answer.result {
+                    Ok(Found::Inbound(known)) => Ok(known),
+                    Ok(_) => Err(OTHER_TABLE.to_owned()),
+                    Err(error) => Err(error.to_string()),
+                };
+                self.undecryptable(&inbound, known, ctx, fx);
+            }
+            Wanted::Resend(place, receipt, retry) => {
+                self.resend_read(place, &receipt, retry, message(answer), ctx, fx);
+            }
         }
     }
 
@@ -271,6 +353,12 @@ impl Machine {
                     self.transmit_all(ctx, fx);
                 }
                 Timer::AskAgain(number) => self.ask_again(number, fx),
+                Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
+                Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::Resend(place, asked) => {
+                    let (receipt, retry) = *asked;
+                    self.resend_when_settled(place, receipt, retry, ctx, fx);
+                }
             }
         }
         if self.untransmitted > 0 && self.timers.is_empty() {
@@ -351,11 +439,18 @@ impl Machine {
     }
 }
 
+/// Rows that will not become readable by trying again.
+fn lost(error: &StoreError) -> bool {
+    matches!(error, StoreError::RolledBack { .. } | StoreError::Sealed { .. })
+}
+
+const OTHER_TABLE: &str = "the reader answered with a row of another table";
+
 /// The message a read found; `Err` when the read itself failed.
 fn message(answer: ReadAnswer) -> Result<Option<Message>, String> {
     match answer.result {
         Ok(Found::Message(row)) => Ok(row),
-        Ok(Found::Contact(_)) => Err("the reader answered with a row of another table".to_owned()),
+        Ok(_) => Err(OTHER_TABLE.to_owned()),
         Err(error) => Err(error.to_string()),
     }
 }

@@ -6,11 +6,17 @@
 
 mod accept;
 pub(crate) mod effects;
+mod identity;
 mod incoming;
 pub(crate) mod machine;
+mod open;
+mod peers;
 pub(crate) mod queue;
 mod resolve;
+mod retry;
 mod seal;
 #[cfg(test)]
 mod sim;
+#[cfg(test)]
+mod sim_phones;
 pub(crate) mod task;

@@ -37,8 +37,12 @@ pub(crate) struct Job {
     /// The canonical message; `None`: must be read before it can be sealed.
     pub body: Option<Bytes>,
     pub wa_id: Option<Number>,
-    /// What leaves, once sealed.
+    /// What leaves, once sealed: one a device.
     pub envelopes: Vec<Envelope>,
+    /// How many of them have rows.
+    pub durable: usize,
+    /// Only for this device: it asked again.
+    pub only: Option<u32>,
     pub stage: Stage,
     /// Not transmitted before; after a refusal for now.
     pub not_before: Option<Instant>,

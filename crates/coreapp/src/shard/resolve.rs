@@ -12,7 +12,7 @@ use store::{
     write::{Class, Op},
 };
 use tokio::sync::mpsc;
-use upstream::ContactStatus;
+use upstream::{ContactStatus, Sealing};
 
 use super::{
     effects::{Check, CheckState, Checked, Ctx, Effects},
@@ -169,8 +169,10 @@ impl Machine {
         } else if matches!(job.stage, Stage::Sealed) {
             self.transmit(key, ctx, fx);
         } else {
-            let route = job.route;
-            self.list(route);
+            let (route, wa_id) = (job.route, known.wa_id.unwrap_or(job.meta.to));
+            if ctx.sealing == Sealing::Plain || self.keyed(wa_id, route, ctx, fx) {
+                self.list(route);
+            }
         }
     }
 }

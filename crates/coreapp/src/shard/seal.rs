@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use contract::{
-    ApiError, Code, Direction, Key, MessageId, Route,
+    ApiError, Code, Direction, Key, MessageId, Number, Route,
     callback::{EventKind, StatusEvent, StatusKind, status},
     message::Stored,
 };
+use session::{EncryptError, Kind};
 use store::{
     Read,
     rows::{Message, NewEvent, Outbox},
     write::{Class, Committed, Op, WriteError},
 };
-use upstream::{Envelope, EnvelopeKind, Outgoing, Refused, SendItem, Sent};
+use upstream::{Envelope, EnvelopeKind, Outgoing, Refused, Sealing, SendItem, Sent};
 
 use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Timer, Wanted, Written},
+    open::unsealable,
     queue::{Meta, Stage},
 };
 
@@ -31,6 +33,34 @@ pub(super) const PER_RECIPIENT: usize = 8;
 const SEAL_MAX: usize = 64;
 /// Bytes of one seal write.
 const SEAL_BYTES: usize = 256 << 10;
+/// What one seal write will carry.
+#[derive(Default)]
+struct SealBatch {
+    keys: Vec<Key>,
+    ops: Vec<Op>,
+    /// Whose sessions it advances, each once.
+    peers: Vec<Number>,
+    bytes: usize,
+}
+
+impl SealBatch {
+    fn add<'a>(&mut self, key: Key, wa_id: Number, new: impl Iterator<Item = &'a Envelope>) {
+        self.keys.push(key);
+        if !self.peers.contains(&wa_id) {
+            self.peers.push(wa_id);
+        }
+        for envelope in new {
+            self.bytes += envelope.ciphertext.len();
+            self.ops.push(Op::InsertOutbox(Outbox {
+                key,
+                device: envelope.device.cast_signed(),
+                kind: envelope.kind as i16,
+                payload: envelope.ciphertext.clone(),
+            }));
+        }
+    }
+}
+
 /// A body that could not be read is tried again after this long.
 const READ_AGAIN: Duration = Duration::from_secs(1);
 
@@ -42,10 +72,10 @@ impl Machine {
             return;
         }
         let max = if self.seal_singly > 0 { 1 } else { SEAL_MAX };
-        let (mut keys, mut ops, mut bytes) = (Vec::new(), Vec::new(), 0);
-        while keys.len() < max && bytes < SEAL_BYTES {
+        let mut batch = SealBatch::default();
+        while batch.keys.len() < max && batch.bytes < SEAL_BYTES {
             let Some(route) = self.ready.pop_front() else { break };
-            let Some((key, body)) = self.next_of(route, fx) else { continue };
+            let Some((key, wa_id, body)) = self.next_of(route, ctx, fx) else { continue };
             if !ctx.window.try_take() {
                 self.ready.push_front(route);
                 if let Some(recipient) = self.recipients.get_mut(&route) {
@@ -53,30 +83,35 @@ impl Machine {
                 }
                 break;
             }
-            self.take_from_line(route, key);
-            bytes += body.len();
-            let envelope = Envelope { device: 0, kind: EnvelopeKind::Plain, ciphertext: body };
-            ops.push(Op::InsertOutbox(Outbox {
-                key,
-                device: envelope.device.cast_signed(),
-                kind: envelope.kind as i16,
-                payload: envelope.ciphertext.clone(),
-            }));
-            if let Some(job) = self.jobs.get_mut(&key) {
-                job.stage = Stage::Sealing;
-                job.envelopes = vec![envelope];
+            match self.envelopes(key, wa_id, &body, ctx) {
+                Ok(envelopes) => {
+                    self.take_from_line(route, key);
+                    batch.add(key, wa_id, envelopes.iter());
+                    if let Some(job) = self.jobs.get_mut(&key) {
+                        job.stage = Stage::Sealing;
+                        job.envelopes.extend(envelopes);
+                    }
+                }
+                Err(error) => {
+                    ctx.window.give(1);
+                    self.fail(key, &unsealable(error), ctx, fx);
+                }
             }
-            keys.push(key);
             self.list(route);
         }
-        if !keys.is_empty() {
-            self.sealing = true;
-            self.write(Class::Hot, ops, Some(Written::Seal(keys)), fx);
+        if !batch.keys.is_empty() {
+            self.write_seal(batch, ctx, fx);
         }
+        self.trim_peers();
     }
 
     /// The recipient's next message, if it can be sealed now. Takes the recipient off the list.
-    fn next_of(&mut self, route: Route, fx: &mut Effects) -> Option<(Key, Bytes)> {
+    fn next_of(
+        &mut self,
+        route: Route,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) -> Option<(Key, Number, Bytes)> {
         let recipient = self.recipients.get_mut(&route)?;
         recipient.listed = false;
         if recipient.unanswered >= PER_RECIPIENT || recipient.hold.is_some() {
@@ -84,11 +119,71 @@ impl Machine {
         }
         let key = *recipient.waiting.front()?;
         let job = self.jobs.get(&key)?;
-        job.wa_id?;
+        let wa_id = job.wa_id?;
         if job.body.is_none() {
             self.read_body(key, fx);
         }
-        Some((key, self.jobs.get(&key)?.body.clone()?))
+        if ctx.sealing == Sealing::EndToEnd && !self.keyed(wa_id, route, ctx, fx) {
+            return None;
+        }
+        Some((key, wa_id, self.jobs.get(&key)?.body.clone()?))
+    }
+
+    /// Seals a message for every device that has no envelope of it yet. The sessions in memory are
+    /// then ahead of their rows.
+    fn envelopes(
+        &mut self,
+        key: Key,
+        wa_id: Number,
+        body: &Bytes,
+        ctx: &Ctx<'_>,
+    ) -> Result<Vec<Envelope>, EncryptError> {
+        if ctx.sealing == Sealing::Plain {
+            let (kind, ciphertext) = (EnvelopeKind::Plain, body.clone());
+            return Ok(vec![Envelope { device: 0, kind, ciphertext }]);
+        }
+        let (Some(job), Some(peer)) = (self.jobs.get(&key), self.peers.get_mut(&wa_id)) else {
+            return Err(EncryptError::NoSession);
+        };
+        let mut envelopes = Vec::with_capacity(peer.devices.len());
+        for (number, device) in &mut peer.devices {
+            let has_one = job.envelopes.iter().any(|there| there.device == *number);
+            if has_one || job.only.is_some_and(|only| only != *number) {
+                continue;
+            }
+            match std::mem::take(&mut device.record).encrypt(body) {
+                Ok((record, sealed)) => {
+                    device.record = record;
+                    let kind = match sealed.kind {
+                        Kind::PreKey => EnvelopeKind::PreKey,
+                        Kind::Message => EnvelopeKind::Message,
+                    };
+                    let ciphertext = sealed.bytes.into();
+                    envelopes.push(Envelope { device: *number, kind, ciphertext });
+                }
+                Err((record, error)) => {
+                    device.record = record;
+                    return Err(error);
+                }
+            }
+        }
+        Ok(envelopes)
+    }
+
+    /// The sealed bytes and the sessions that made them, in one write.
+    fn write_seal(&mut self, batch: SealBatch, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let SealBatch { keys, mut ops, peers, .. } = batch;
+        for wa_id in &peers {
+            let Some(peer) = self.peers.peek(wa_id) else { continue };
+            ops.extend(peer.devices.iter().map(|(number, device)| {
+                Op::PutSession(self.session_row(*wa_id, *number, device, ctx))
+            }));
+        }
+        for wa_id in &peers {
+            self.pin(wa_id);
+        }
+        self.sealing = true;
+        self.write(Class::Hot, ops, Some(Written::Seal(keys, peers)), fx);
     }
 
     fn take_from_line(&mut self, route: Route, key: Key) {
@@ -157,6 +252,7 @@ impl Machine {
                 for key in keys {
                     if let Some(job) = self.jobs.get_mut(&key) {
                         job.stage = Stage::Sealed;
+                        job.durable = job.envelopes.len();
                         self.untransmitted += 1;
                         self.transmit(key, ctx, fx);
                     }
@@ -184,8 +280,8 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let route = job.route;
         job.stage = Stage::Waiting;
-        job.body = job.envelopes.pop().map(|envelope| envelope.ciphertext);
-        self.body_bytes += job.body.as_ref().map_or(0, Bytes::len);
+        // The body is read again: this is rare.
+        job.envelopes.truncate(job.durable);
         ctx.window.give(1);
         if let Some(recipient) = self.recipients.get_mut(&route) {
             recipient.unanswered -= 1;
@@ -246,6 +342,7 @@ impl Machine {
             Err(Refused::Final { code, details }) => {
                 self.fail(key, &ApiError::new(code, details), ctx, fx);
             }
+            Err(Refused::StaleDevices(devices)) => self.stale_devices(key, &devices, ctx, fx),
             Err(Refused::Retry(delay)) => self.refused(key, delay, ctx),
             Err(Refused::Recipient(delay)) => {
                 let due = ctx.now + delay;
@@ -261,6 +358,60 @@ impl Machine {
                 self.hold_link(delay, ctx);
             }
         }
+    }
+
+    /// The recipient has other devices than we knew: what is missing is sealed, the rest stays.
+    fn stale_devices(&mut self, key: Key, now: &[u32], ctx: &Ctx<'_>, fx: &mut Effects) {
+        let Some((wa_id, route)) =
+            self.jobs.get(&key).and_then(|job| Some((job.wa_id?, job.route)))
+        else {
+            return;
+        };
+        self.reseal(key, |device| now.contains(&device), ctx, fx);
+        if let Some(peer) = self.peers.get_mut(&wa_id) {
+            for device in now {
+                // Without a session: that is what a fetch looks for.
+                peer.devices.entry(*device).or_default();
+            }
+        }
+        self.fetch(wa_id, route, ctx, fx);
+    }
+
+    /// Back to the head of its line, keeping the envelopes of some devices; only what the network
+    /// has not taken.
+    pub(super) fn reseal(
+        &mut self,
+        key: Key,
+        keep: impl Fn(u32) -> bool,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        match job.stage {
+            Stage::Sealed => self.untransmitted -= 1,
+            Stage::Transmitted => {}
+            _ => return,
+        }
+        let dropped: Vec<Op> = job
+            .envelopes
+            .iter()
+            .filter(|envelope| !keep(envelope.device))
+            .map(|envelope| Op::DeleteOutbox { key, device: envelope.device.cast_signed() })
+            .collect();
+        job.envelopes.retain(|envelope| keep(envelope.device));
+        job.durable = job.envelopes.len();
+        job.stage = Stage::Waiting;
+        job.not_before = None;
+        let route = job.route;
+        ctx.window.give(1);
+        if let Some(recipient) = self.recipients.get_mut(&route) {
+            recipient.unanswered -= 1;
+            recipient.waiting.push_front(key);
+        }
+        if !dropped.is_empty() {
+            self.write(Class::Hot, dropped, None, fx);
+        }
+        self.list(route);
     }
 
     /// Nothing leaves for a while.
@@ -294,7 +445,9 @@ impl Machine {
 
     /// The network has the message.
     pub(super) fn sent(&mut self, key: Key, sent: Sent, ctx: &Ctx<'_>, fx: &mut Effects) {
-        let wanted = ctx.settings.sent;
+        // A message sealed again for one device was reported before.
+        let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
+        let wanted = ctx.settings.sent && !again;
         self.settle(key, ctx, fx, |machine, meta, route| {
             wanted.then(|| {
                 machine.status_event(

@@ -9,22 +9,23 @@ use std::{
     time::Duration,
 };
 
-use contract::{ApiError, Clock, Code, Number, ShardId};
+use contract::{ApiError, Clock, Code, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
 };
-use upstream::{ContactResult, Item, Outgoing};
+use upstream::{ContactResult, Item, Outgoing, Sealing, UserBundles};
 
 use super::{
-    effects::{Accepted, Check, Ctx, Effects, Frame, ReplyTo, Window, shard_of},
+    effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
     machine::Machine,
 };
 use crate::{
     cluster::beat::Beat,
     intake::{Gate, pipe},
     metrics::Metrics,
+    prekeys::{Ring, SetUp},
     settings::View,
 };
 
@@ -50,7 +51,13 @@ pub(crate) struct Shared {
     pub beat: Arc<Beat>,
     pub link: mpsc::Sender<Outgoing>,
     pub contacts: mpsc::UnboundedSender<Vec<Number>>,
+    pub bundles: mpsc::UnboundedSender<Vec<Number>>,
+    pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
+    pub sealing: Sealing,
+    pub generation: i64,
+    pub keys: Arc<Ring>,
+    pub rng: Arc<dyn Rng>,
 }
 
 /// Hands for all drivers.
@@ -77,6 +84,11 @@ enum Control {
         check: Check,
     },
     Contacts(Vec<ContactResult>),
+    Identity {
+        wa_id: Number,
+        request: IdentityRequest,
+    },
+    SetUp(SetUp),
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
 }
@@ -159,6 +171,18 @@ impl Drivers {
         for (driver, results) in by_driver {
             self.control(driver, Control::Contacts(results));
         }
+    }
+
+    /// Asks for a contact's identity, or acknowledges it.
+    pub(crate) fn identity(&self, wa_id: Number, request: IdentityRequest) {
+        let shard = contract::Route::of(&wa_id).shard();
+        self.control(self.index(shard), Control::Identity { wa_id, request });
+    }
+
+    /// Sessions were set up, or were not.
+    pub(crate) fn set_up(&self, set_up: SetUp) {
+        let shard = contract::Route::of(&set_up.wa_id).shard();
+        self.control(self.index(shard), Control::SetUp(set_up));
     }
 
     /// Passes on what the link said; waits while the drivers are behind.
@@ -247,6 +271,10 @@ impl Driver {
             gate: &shared.gate,
             window: &shared.window,
             frozen: shared.beat.frozen(),
+            sealing: shared.sealing,
+            generation: shared.generation,
+            keys: &shared.keys,
+            rng: &*shared.rng,
         };
         let mut fx = Effects::default();
         self.input(first, &ctx, &mut fx);
@@ -341,6 +369,18 @@ impl Driver {
                     }
                 }
             }
+            Control::Identity { wa_id, request } => {
+                let shard = contract::Route::of(&wa_id).shard();
+                if let Some(machine) = self.machines.get_mut(&shard) {
+                    machine.identity(wa_id, request, ctx, fx);
+                }
+            }
+            Control::SetUp(set_up) => {
+                let shard = contract::Route::of(&set_up.wa_id).shard();
+                if let Some(machine) = self.machines.get_mut(&shard) {
+                    machine.set_up(set_up, ctx, fx);
+                }
+            }
             Control::Drain(done) => self.draining.get_or_insert_default().push(done),
         }
     }
@@ -377,6 +417,12 @@ impl Driver {
         if !fx.contacts.is_empty() {
             // The sync ends with the process.
             let _ended = self.shared.contacts.send(fx.contacts);
+        }
+        if !fx.bundles.is_empty() {
+            let _ended = self.shared.bundles.send(fx.bundles);
+        }
+        for setup in fx.setups {
+            let _ended = self.shared.setups.send(setup);
         }
         self.shared.metrics.transmitted(&fx.sends);
         self.unsent.extend(fx.sends);

@@ -41,7 +41,7 @@ pub(super) fn welcome(args: &UpArgs, first: &FirstStart, phones: Option<SocketAd
          -d '{{\"to\":\"{CUSTOMER}\",\"type\":\"text\",\"text\":{{\"body\":\"Hello\"}}}}'\n"
     );
     text += &match phones {
-        Some(phones) => format!("curl -s http://{phones}/phones/{CUSTOMER}/messages\n"),
+        Some(phones) => format!("sleep 1; curl -s http://{phones}/phones/{CUSTOMER}/messages\n"),
         None => format!("curl -s http://{http}/v1/health -H \"Authorization: Bearer $TOKEN\"\n"),
     };
     text += &format!("\n{password}\nEvery callback is printed below. Ctrl-C stops.\n\n");

@@ -18,6 +18,7 @@ use crate::client::Client;
 
 mod console;
 mod first_start;
+mod master_key;
 mod receiver;
 
 use first_start::{AdminError, FirstStart};
@@ -134,7 +135,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
             let config =
                 sandbox::Config { listen, http: args.sandbox, ..sandbox::Config::default() };
-            Some(sandbox::start(config, clock.clone()).await?)
+            Some(sandbox::start(config, clock.clone(), rng.clone()).await?)
         }
     };
     let upstream = match (&args.upstream, &sandbox) {
@@ -144,7 +145,12 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
     };
 
     let database = database_option(&args, &given.database);
-    let config = coreapp_config(&args, env, database, upstream)?;
+    let mut config = coreapp_config(&args, env, database, upstream)?;
+    if config.coreapp.master_key.is_none() {
+        let key = master_key::load_or_make(&args.data_dir, &rng)
+            .map_err(|error| UpError::DataDir { path: args.data_dir.clone(), error })?;
+        config.coreapp.master_key = Some(key);
+    }
     let core_env =
         coreapp::Env { clock: clock.clone(), rng: rng.clone(), metrics: Metrics::with_process()? };
     let mut coreapp = coreapp::start(config, core_env).await?;

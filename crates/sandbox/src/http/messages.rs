@@ -18,6 +18,7 @@ use super::{Problem, phone};
 use crate::{
     driver::Shared,
     network::{Page, ReceivedView},
+    sessions::Counters,
 };
 
 /// Messages an answer has when the query names no limit.
@@ -96,7 +97,12 @@ fn message(message: &ReceivedView) -> Value {
         "copies": message.copies,
         "sends": message.sends,
         "content": null,
+        "counters": null,
+        "devices": message.opened.iter().map(opened).collect::<Vec<_>>(),
     });
+    if let (Some((_, Some(first))), Some(view)) = (message.opened.first(), view.as_object_mut()) {
+        view.insert("counters".to_owned(), counters(first));
+    }
     if let (Some(content), Some(view)) = (&message.content, view.as_object_mut()) {
         match serde_json::from_slice(content) {
             Ok(json) => view.insert("content".to_owned(), json),
@@ -104,4 +110,18 @@ fn message(message: &ReceivedView) -> Value {
         };
     }
     view
+}
+
+fn opened((device, opened): &(u32, Option<Counters>)) -> Value {
+    json!({ "device": device, "counters": opened.as_ref().map(counters) })
+}
+
+/// Hashes stand for the keys that name session and chain.
+fn counters(counters: &Counters) -> Value {
+    let hex = |hash: [u8; 8]| format!("{:016x}", u64::from_be_bytes(hash));
+    json!({
+        "session": hex(counters.session),
+        "chain": hex(counters.chain),
+        "counter": counters.counter,
+    })
 }

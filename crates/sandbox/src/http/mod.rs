@@ -1,8 +1,9 @@
 //! The control API: for tests, integrators and operators; loopback only, so no login.
 //!
-//! What lives here: the routes and how bodies are read and errors told. `phones` and `faults` hold
-//! the handlers.
+//! What lives here: the routes and how bodies are read and errors told. The other files hold the
+//! handlers.
 
+mod devices;
 mod faults;
 mod messages;
 mod phones;
@@ -18,7 +19,7 @@ use axum::{
     },
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use contract::Number;
 use serde::de::DeserializeOwned;
@@ -26,6 +27,7 @@ use serde_json::json;
 
 use crate::{
     driver::Shared,
+    journal::NotDurable,
     network::{ControlError, Stats},
     numbering::wa_id,
 };
@@ -42,7 +44,11 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/messages", get(messages::delivered))
         .route("/phones/{wa_id}", get(phones::show).put(phones::change))
         .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
-        .route("/phones/{wa_id}/read", axum::routing::post(phones::read))
+        .route("/phones/{wa_id}/read", post(phones::read))
+        .route("/devices", post(devices::register))
+        .route("/devices/{wa_id}/envelopes", get(devices::envelopes).post(devices::write))
+        .route("/devices/{wa_id}/receipts", post(devices::receipt))
+        .route("/business/bundle", get(devices::business_bundle))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -61,7 +67,8 @@ async fn nothing_here() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
-         /phones/{wa_id}/messages or /phones/{wa_id}/read",
+         /phones/{wa_id}/messages, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
+         /devices/{wa_id}/receipts or /business/bundle",
     )
 }
 
@@ -95,18 +102,29 @@ impl IntoResponse for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match error {
-            ControlError::Plan(_) => StatusCode::BAD_REQUEST,
-            ControlError::NoSuchKey(_) => StatusCode::NOT_FOUND,
-            ControlError::Unacked | ControlError::Phones | ControlError::Accounts => {
-                StatusCode::SERVICE_UNAVAILABLE
+            ControlError::Plan(_) | ControlError::Devices => StatusCode::BAD_REQUEST,
+            ControlError::NoSuchKey(_) | ControlError::NotOutside | ControlError::NoSuchDevice => {
+                StatusCode::NOT_FOUND
             }
+            ControlError::Unacked
+            | ControlError::Phones
+            | ControlError::Letters
+            | ControlError::Accounts => StatusCode::SERVICE_UNAVAILABLE,
             ControlError::NotKept
+            | ControlError::NoKeys
+            | ControlError::Outside
             | ControlError::NoBusiness
             | ControlError::WhichBusiness(_)
             | ControlError::OwnNumber
             | ControlError::NotRegistered => StatusCode::CONFLICT,
         };
         Self::new(status, error.to_string())
+    }
+}
+
+impl From<NotDurable> for Problem {
+    fn from(error: NotDurable) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}"))
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Name of a customer that writes without naming one.
-const PROFILE_NAME: &str = "Sandbox phone";
+pub(super) const PROFILE_NAME: &str = "Sandbox phone";
 
 /// How the phone behaves.
 pub(super) async fn show(

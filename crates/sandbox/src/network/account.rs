@@ -6,7 +6,7 @@ use bytes::Bytes;
 use contract::{Key, Number, ShardId};
 use rpc::upstream as wire;
 
-use super::StreamId;
+use super::{StreamId, business::Published};
 
 /// Kept items of one number before nothing more is taken for it: new messages are told to come
 /// later, inbound messages are refused at the control API. Receipts of messages already taken
@@ -16,18 +16,10 @@ pub(super) const UNACKED_MAX: usize = 1_000_000;
 /// What stays until it is acknowledged.
 #[derive(Clone)]
 pub(super) enum Kept {
-    Receipt { key: Key, from: Number, kind: wire::receipt::Type, unix_ms: i64 },
-    Inbound(Box<Letter>),
-}
-
-/// A customer's message.
-#[derive(Clone)]
-pub(super) struct Letter {
-    pub(super) key: Key,
-    pub(super) from: Number,
-    pub(super) profile_name: String,
-    pub(super) content: Bytes,
-    pub(super) unix_ms: i64,
+    /// The many.
+    Receipt { key: Key, from: Number, device: u32, kind: wire::receipt::Type, unix_ms: i64 },
+    /// Inbound messages, notices, and receipts that carry more.
+    Other(Box<wire::down::Item>),
 }
 
 /// A stream that has claimed a shard.
@@ -56,13 +48,25 @@ pub(super) struct Account {
     pub(super) unacked: usize,
     /// A contact sync is under way.
     pub(super) syncing: bool,
+    /// The business's own keys, once it has published them.
+    pub(super) published: Option<Published>,
+    /// That few one-time keys are left; until more are published.
+    pub(super) told_keys_low: bool,
     shards: Vec<Shard>,
 }
 
 impl Account {
     pub(super) fn new(number: Number) -> Self {
         let shards = ShardId::all().map(|_| Shard::default()).collect();
-        Self { number, generation: 0, unacked: 0, syncing: false, shards }
+        Self {
+            number,
+            generation: 0,
+            unacked: 0,
+            syncing: false,
+            published: None,
+            told_keys_low: false,
+            shards,
+        }
     }
 
     pub(super) fn shard(&self, id: ShardId) -> Option<&Shard> {
@@ -89,13 +93,25 @@ impl Account {
         shard.attached.replace(claim).filter(|old| old.epoch < epoch)
     }
 
-    /// Appends an item; gives its seq and the stream that may have it now.
-    pub(super) fn keep(&mut self, id: ShardId, item: Kept) -> Option<(u64, StreamId)> {
+    /// Appends an item; gives its seq, and the stream that may have it now.
+    pub(super) fn keep(&mut self, id: ShardId, item: Kept) -> Option<(u64, Option<StreamId>)> {
         let shard = self.shards.get_mut(id.index())?;
         shard.items.push_back(item);
         self.unacked += 1;
-        let welcomed = shard.attached.filter(|attached| attached.welcomed)?;
-        Some((shard.last_seq(), welcomed.stream))
+        let welcomed = shard.attached.filter(|attached| attached.welcomed);
+        Some((shard.last_seq(), welcomed.map(|attached| attached.stream)))
+    }
+
+    /// Takes up where the journal left off.
+    pub(super) fn resume(&mut self, id: ShardId, epoch: i64, acked: u64, our_seq: i64) {
+        let Some(shard) = self.shards.get_mut(id.index()) else { return };
+        shard.epoch_seen = shard.epoch_seen.max(epoch);
+        shard.our_seq = shard.our_seq.max(our_seq);
+        while shard.acked < acked && shard.items.pop_front().is_some() {
+            shard.acked += 1;
+            self.unacked -= 1;
+        }
+        shard.acked = shard.acked.max(acked);
     }
 
     /// Drops what is acknowledged; false when the stream is not the one attached.
@@ -141,6 +157,10 @@ impl Shard {
         self.items.get(usize::try_from(place).ok()?)
     }
 
+    pub(super) fn acked(&self) -> u64 {
+        self.acked
+    }
+
     fn last_seq(&self) -> u64 {
         self.acked + self.items.len() as u64
     }
@@ -149,27 +169,18 @@ impl Shard {
 impl Kept {
     pub(super) fn to_down(&self, shard: ShardId, seq: u64) -> wire::Down {
         let item = match self {
-            Self::Receipt { key, from, kind, unix_ms } => {
+            Self::Receipt { key, from, device, kind, unix_ms } => {
                 wire::down::Item::Receipt(wire::Receipt {
                     key: Bytes::copy_from_slice(key.as_bytes()),
                     from: from.to_string(),
                     r#type: (*kind).into(),
                     timestamp_ms: *unix_ms,
-                    device: 0,
+                    device: *device,
                     code: 0,
+                    retry: None,
                 })
             }
-            Self::Inbound(letter) => wire::down::Item::Inbound(wire::Inbound {
-                key: Bytes::copy_from_slice(letter.key.as_bytes()),
-                from: letter.from.to_string(),
-                profile_name: letter.profile_name.clone(),
-                timestamp_ms: letter.unix_ms,
-                envelope: Some(wire::Envelope {
-                    device: 0,
-                    kind: wire::envelope::Kind::Plain.into(),
-                    ciphertext: letter.content.clone(),
-                }),
-            }),
+            Self::Other(item) => (**item).clone(),
         };
         wire::Down { seq, shard: shard.get().into(), item: Some(item) }
     }

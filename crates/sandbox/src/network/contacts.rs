@@ -41,7 +41,9 @@ impl Network {
             return Err(SyncRefused::Concurrent);
         }
         let syncing = self.accounts.iter().filter(|account| account.syncing).count();
-        self.stats.sync_taken(size, syncing);
+        self.stats.contact_sync.took(size);
+        let most = &mut self.stats.in_flight.contact_syncs_max;
+        *most = (*most).max(syncing as u64);
         Ok((id, self.latency()))
     }
 

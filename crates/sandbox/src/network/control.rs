@@ -7,17 +7,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AccountId, Network, Now, Stats,
-    account::{Letter, UNACKED_MAX},
+    account::UNACKED_MAX,
     dedup::Name,
     phones::{Override, Received},
+    published::Published,
     stats::NumberStats,
     stream::{Ready, not_kept},
+    writing::{Letter, WAITING_MAX},
 };
 use crate::{
     faults::{Faults, FaultsPatch},
     numbering::Behaviour,
     random::Dice,
+    sessions::Counters,
 };
+
+/// Devices a virtual phone may have.
+const DEVICES_MAX: u32 = 10;
 
 /// Why the control API cannot have it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,6 +44,18 @@ pub(crate) enum ControlError {
     Unacked,
     #[error("too many phones have settings or messages of their own; restart the sandbox")]
     Phones,
+    #[error("{WAITING_MAX} messages of customers wait to be encrypted; no more are taken")]
+    Letters,
+    #[error("the business has published no keys yet")]
+    NoKeys,
+    #[error("the phone is no outside phone; POST /devices makes it one")]
+    NotOutside,
+    #[error("the keys of an outside phone are not here: POST /devices/{{wa_id}}/envelopes writes")]
+    Outside,
+    #[error("the phone has no such device; POST /devices adds one")]
+    NoSuchDevice,
+    #[error("a phone has at most {DEVICES_MAX} devices")]
+    Devices,
     #[error("too many own numbers")]
     Accounts,
     #[error("{0}")]
@@ -54,6 +72,10 @@ pub(crate) struct PhonePatch {
     receipts: Option<bool>,
     delivered: Option<bool>,
     read: Option<bool>,
+    /// How many devices the account has.
+    devices: Option<u32>,
+    /// True: the phone is set up anew, now.
+    new_identity: Option<bool>,
 }
 
 /// How a phone behaves.
@@ -64,6 +86,9 @@ pub(crate) struct PhoneView {
     offline: bool,
     delivered: bool,
     read: bool,
+    devices: u32,
+    /// The caller of the control API keeps its keys.
+    outside: bool,
 }
 
 /// A message a phone has received.
@@ -81,6 +106,8 @@ pub(crate) struct ReceivedView {
     /// Times the network got it.
     pub(crate) sends: u32,
     pub(crate) content: Option<Box<[u8]>>,
+    /// Of each device that has decrypted it, in order.
+    pub(crate) opened: Vec<(u32, Option<Counters>)>,
 }
 
 /// A part of everything delivered.
@@ -140,14 +167,21 @@ impl Network {
             copies: known.map_or(1, |known| known.copies),
             sends: known.map_or(1, |known| known.sends),
             content: received.content.clone().filter(|_| content),
+            opened: received.opened.clone(),
         }
     }
 
     /// How a phone behaves.
     pub(crate) fn phone(&self, phone: Number) -> PhoneView {
-        let Behaviour { registered, offline, delivered, read, .. } = self.phones.behaviour(&phone);
+        let behaviour = self.phones.behaviour(&phone);
+        let Behaviour { registered, offline, delivered, read, mut devices, .. } = behaviour;
         let registered = registered && !self.by_number.contains_key(&phone);
-        PhoneView { wa_id: phone, registered, offline, delivered, read }
+        let outside = self.outside.devices(&phone);
+        if let Some(count) = outside.as_ref().map(Vec::len) {
+            devices = u32::try_from(count).unwrap_or(u32::MAX);
+        }
+        let outside = outside.is_some();
+        PhoneView { wa_id: phone, registered, offline, delivered, read, devices, outside }
     }
 
     /// Changes a phone; one that comes online gets what waited for it.
@@ -160,13 +194,20 @@ impl Network {
         if self.by_number.contains_key(&phone) {
             return Err(ControlError::OwnNumber);
         }
+        if patch.devices.is_some_and(|count| !(1..=DEVICES_MAX).contains(&count)) {
+            return Err(ControlError::Devices);
+        }
         let set = &mut self.phones.phone(phone).ok_or(ControlError::Phones)?.set;
         *set = Override {
             registered: patch.registered.or(set.registered),
             offline: patch.offline.or(set.offline),
             delivered: patch.delivered.or(patch.receipts).or(set.delivered),
             read: patch.read.or(patch.receipts).or(set.read),
+            devices: patch.devices.or(set.devices),
         };
+        if patch.new_identity == Some(true) {
+            self.new_identity(phone);
+        }
         let view = self.phone(phone);
         if !view.offline {
             self.release(phone, now);
@@ -217,13 +258,19 @@ impl Network {
         if !self.phones.behaviour(&phone).registered {
             return Err(ControlError::NotRegistered);
         }
+        if self.outside.has(&phone) {
+            return Err(ControlError::Outside);
+        }
         let account = self.business(written.to)?;
+        if self.desk.waiting() >= WAITING_MAX {
+            return Err(ControlError::Letters);
+        }
         if self.accounts.get(account.0).is_some_and(|account| account.unacked >= UNACKED_MAX) {
             return Err(ControlError::Unacked);
         }
         self.phones.phone(phone).ok_or(ControlError::Phones)?.wrote_ms = Some(now.unix_ms);
         let letter = Letter {
-            key: Key::mint(&At(now.unix_ms), &Drawn(self.dice.next())),
+            key: self.mint(now),
             from: phone,
             profile_name: written.profile_name,
             content: written.content,
@@ -232,7 +279,12 @@ impl Network {
         Ok(self.write(account, letter, now))
     }
 
-    fn business(&mut self, to: Option<Number>) -> Result<AccountId, ControlError> {
+    /// A key for a customer's message.
+    pub(crate) fn mint(&mut self, now: Now) -> Key {
+        Key::mint(&At(now.unix_ms), &Drawn(self.dice.next()))
+    }
+
+    pub(super) fn business(&mut self, to: Option<Number>) -> Result<AccountId, ControlError> {
         match (to, self.accounts.len()) {
             (Some(to), _) => self.account_of(to).ok_or(ControlError::Accounts),
             (None, 0) => Err(ControlError::NoBusiness),
@@ -287,6 +339,8 @@ impl Network {
         let mut stats = self.stats.clone();
         stats.waiting_offline = self.phones.waiting();
         stats.contents_dropped = self.phones.contents_dropped;
+        stats.waiting_to_seal = self.desk.waiting();
+        stats.waiting_outside = self.outside.waiting();
         stats.numbers = self
             .accounts
             .iter()
@@ -295,6 +349,7 @@ impl Network {
                     unacked: account.unacked,
                     attached_shards: account.attached_shards(),
                     generation: account.generation,
+                    one_time_left: account.published.as_ref().map_or(0, Published::left),
                 };
                 (account.number.to_string(), number)
             })

@@ -43,8 +43,8 @@ pub(super) struct Dedup {
 }
 
 impl Dedup {
-    /// Notes that `name` came. Gives what is known of it now, and whether its bytes are the same as
-    /// the first time.
+    /// Notes that `name` came. Gives what is known of it now, and whether its bytes are those that
+    /// were taken (or, before that, came first).
     pub(super) fn came(&mut self, name: Name, digest: u64) -> (&mut Known, bool) {
         if self.current.len() >= GENERATION && !self.current.contains_key(&name) {
             self.previous = mem::take(&mut self.current);
@@ -71,9 +71,10 @@ impl Dedup {
         })
     }
 
-    /// Notes that the network has taken `name`.
-    pub(super) fn taken(&mut self, name: &Name, unix_ms: i64) {
+    /// Notes that the network has taken `name` with these bytes.
+    pub(super) fn taken(&mut self, name: &Name, digest: u64, unix_ms: i64) {
         if let Some(known) = self.known(name) {
+            known.digest = digest;
             known.taken_ms = Some(unix_ms);
         }
     }

@@ -1,39 +1,69 @@
 //! The network as a state machine: items and calls in, items out, time as a parameter.
 //!
 //! No I/O, no task, no clock in here: `grpc` and `http` call in, `driver` lets time pass. One file
-//! an aspect: `send` what happens to a message, `control` what the control API asks, `account`
-//! shards and acknowledgements, `phones`, `dedup`, `stream`, `timeline`.
+//! an aspect: `send` what happens to a message, `opening` what its phone makes of it, `writing` what
+//! customers write, `bundles` and `business` pre-keys of either side, `outside` phones whose keys
+//! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
+//! `record` what survives a restart; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
+//! What costs CPU leaves as jobs and comes back as [`Done`].
 
 mod account;
+mod bundles;
+mod business;
 mod contacts;
 mod control;
 mod dedup;
+mod opening;
+mod outside;
 mod phones;
+mod published;
+mod record;
+mod reuse;
 mod send;
 mod stats;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod timeline;
+mod writing;
 
-use std::{collections::HashMap, mem};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+};
 
 use contract::{Key, Number, ShardId};
 use rpc::upstream as wire;
 
+pub(crate) use bundles::{FetchId, FetchRefused, Gathering};
+pub(crate) use business::PUBLISH_MAX;
 pub(crate) use contacts::SyncRefused;
 pub(crate) use control::{ControlError, Page, PhonePatch, PhoneView, ReceivedView, Written};
+pub(crate) use dedup::Name;
+pub(crate) use outside::{Mail, OutsideReceipt};
+pub(crate) use record::Record;
+pub(crate) use send::LaneId;
 pub use stats::Stats;
+pub(crate) use writing::Letter;
 
 use self::{
-    account::{Account, Kept, Letter},
-    dedup::{Dedup, Name},
+    account::{Account, Kept},
+    dedup::Dedup,
+    opening::Asked,
+    outside::Outside,
     phones::{Flight, Phones},
-    send::{Lane, LaneId},
+    reuse::Reuse,
+    send::Lane,
     stream::{Ready, Stream, Verdict, not_kept},
     timeline::Timeline,
+    writing::Desk,
 };
-use crate::{config::Config, faults::Faults, random::Dice};
+use crate::{
+    config::{Config, Phones as Mode},
+    faults::Faults,
+    random::Dice,
+    sessions::{Done, Job, keys::Seed},
+};
 
 /// Streams that may be open at once; more are refused.
 const STREAMS_MAX: usize = 1_024;
@@ -84,7 +114,21 @@ pub(crate) struct Network {
     timeline: Timeline<Event>,
     lanes: HashMap<LaneId, Lane>,
     dedup: Dedup,
+    reuse: Reuse,
     phones: Phones,
+    seed: Seed,
+    /// Set when phones do not decrypt.
+    shared_bundle: Option<wire::Bundle>,
+    fetching: HashSet<FetchId>,
+    asked: Asked,
+    desk: Desk,
+    outside: Outside,
+    /// Work for the threads.
+    jobs: Vec<Job>,
+    /// `None`: nothing survives a restart.
+    records: Option<Vec<Record>>,
+    /// Messages on their way to virtual phones, while there is a journal; bounded like those.
+    undelivered: HashMap<Name, (i64, wire::Send)>,
     dice: Dice,
     faults: Faults,
     configured: Faults,
@@ -97,6 +141,8 @@ pub(crate) struct Network {
 impl Network {
     pub(crate) fn new(config: &Config) -> Self {
         let faults = Faults::none(config.seed, config.latency_ms);
+        let seed = Seed::new(config.seed);
+        let counts = config.phones == Mode::Count;
         Self {
             accounts: Vec::new(),
             by_number: HashMap::new(),
@@ -105,7 +151,17 @@ impl Network {
             timeline: Timeline::default(),
             lanes: HashMap::new(),
             dedup: Dedup::default(),
+            reuse: Reuse::default(),
             phones: Phones::new(config.phones),
+            shared_bundle: counts.then(|| bundles::shared(&seed)).flatten(),
+            seed,
+            fetching: HashSet::new(),
+            asked: Asked::default(),
+            desk: Desk::default(),
+            outside: Outside::default(),
+            jobs: Vec::new(),
+            records: None,
+            undelivered: HashMap::new(),
             dice: Dice::new(config.seed),
             configured: faults.clone(),
             faults,
@@ -174,6 +230,7 @@ impl Network {
                 Some(wire::up::Item::Hello(hello)) => self.hello(id, &hello, now),
                 Some(wire::up::Item::Send(send)) => self.send(id, &send, now),
                 Some(wire::up::Item::Ack(ack)) => self.ack(id, &ack),
+                Some(wire::up::Item::Retry(request)) => self.retry(id, request, now.unix_ms),
                 None => self.stats.malformed += 1,
             }
         }
@@ -197,7 +254,7 @@ impl Network {
                 Ready::Other(down) => items.push(*down),
                 Ready::Answer { shard, key, verdict } => {
                     stream.unanswered = stream.unanswered.saturating_sub(1);
-                    items.push(verdict.to_down(shard, &key));
+                    items.push(verdict.into_down(shard, &key));
                 }
                 Ready::Kept { shard, seq } => {
                     let place = account.and_then(|account| account.shard(shard)).filter(|place| {
@@ -230,7 +287,7 @@ impl Network {
         let again = match &ready {
             Ready::Kept { shard, seq } => Some(Ready::Kept { shard: *shard, seq: *seq }),
             Ready::Answer { shard, key, verdict } => {
-                Some(Ready::Other(Box::new(verdict.to_down(*shard, key))))
+                Some(Ready::Other(Box::new(verdict.clone().into_down(*shard, key))))
             }
             Ready::Other(_) => None,
         };
@@ -261,8 +318,21 @@ impl Network {
                 }
                 Event::Deliver(flight) => self.deliver(flight, now),
                 Event::Read { name, home, n } => self.read(name, home, n, now),
-                Event::Inbound { account, letter } => self.inbound(account, letter),
+                Event::Inbound { account, letter } => self.inbound(account, *letter, now),
             }
+        }
+    }
+
+    /// Work for the threads since the last call.
+    pub(crate) fn take_jobs(&mut self) -> Vec<Job> {
+        mem::take(&mut self.jobs)
+    }
+
+    /// What came of a job.
+    pub(crate) fn done(&mut self, done: Done, now: Now) {
+        match done {
+            Done::Opened(opened) => self.opened(opened, now),
+            Done::Sealed(sealed) => self.sealed(sealed, now.unix_ms),
         }
     }
 
@@ -313,21 +383,27 @@ impl Network {
         let Some(account) = self.accounts.get_mut(account_id.0) else { return };
         account.generation = account.generation.max(hello.generation);
         let mut ended = Vec::new();
+        let mut risen = Vec::new();
         for (shard, epoch) in &shards {
+            let before = account.shard(*shard).map_or(0, |shard| shard.epoch_seen);
             let old = account.claim(*shard, id, *epoch);
+            risen.extend((before < *epoch).then_some(*shard));
             ended.extend(old.filter(|old| old.stream != id).map(|old| (*shard, old, *epoch)));
         }
         for (shard, old, epoch_seen) in ended {
             let item = wire::down::Item::Detached(wire::Detached { epoch_seen });
             self.push(old.stream, Ready::Other(Box::new(not_kept(shard, item))));
         }
+        for shard in risen {
+            self.record_shard(account_id, shard);
+        }
         let due = now.ms + self.latency();
         self.timeline.at(due, Event::Welcome { stream: id, account: account_id, shards });
     }
 
     /// Tells what the shards' epochs are and gives, in order, all that is not acknowledged.
-    fn welcome(&mut self, id: StreamId, account: AccountId, shards: &[(ShardId, i64)]) {
-        let Some(account) = self.accounts.get_mut(account.0) else { return };
+    fn welcome(&mut self, id: StreamId, account_id: AccountId, shards: &[(ShardId, i64)]) {
+        let Some(account) = self.accounts.get_mut(account_id.0) else { return };
         let mut states = Vec::with_capacity(shards.len());
         let mut replay = Vec::new();
         let mut claimed = [false; 65];
@@ -356,6 +432,9 @@ impl Network {
         }
         let item = wire::down::Item::Welcome(wire::Welcome { shards: states });
         self.push(id, Ready::Other(Box::new(not_kept(ShardId::CONTROL, item))));
+        if claimed.get(ShardId::CONTROL.index()).is_some_and(|it| *it) {
+            self.tell_keys_missing(id, account_id);
+        }
         for ready in replay {
             self.push(id, ready);
         }
@@ -363,18 +442,23 @@ impl Network {
 
     fn ack(&mut self, id: StreamId, ack: &wire::Ack) {
         self.stats.calls.ack += 1;
-        let account = self.streams.get(&id).and_then(|stream| stream.account);
-        let account = account.and_then(|account| self.accounts.get_mut(account.0));
-        let taken = account
-            .zip(shard_id(ack.shard))
-            .is_some_and(|(account, shard)| account.ack(shard, id, ack));
+        let place = self.streams.get(&id).and_then(|stream| stream.account);
+        let place = place.zip(shard_id(ack.shard));
+        let taken = place.is_some_and(|(account, shard)| {
+            self.accounts.get_mut(account.0).is_some_and(|account| account.ack(shard, id, ack))
+        });
         self.stats.stale_acks += u64::from(!taken);
+        if let Some((account, shard)) = place.filter(|_| taken) {
+            self.record_shard(account, shard);
+        }
     }
 
     /// Keeps an item for a shard and sends it when somebody is attached.
     fn keep(&mut self, account: AccountId, shard: ShardId, item: Kept) {
-        let Some(account) = self.accounts.get_mut(account.0) else { return };
-        if let Some((seq, stream)) = account.keep(shard, item) {
+        let Some(keeper) = self.accounts.get_mut(account.0) else { return };
+        let Some((seq, stream)) = keeper.keep(shard, item) else { return };
+        self.record_kept(account, shard, seq);
+        if let Some(stream) = stream {
             self.push(stream, Ready::Kept { shard, seq });
         }
     }

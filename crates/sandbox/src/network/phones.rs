@@ -3,11 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 
 use contract::{Key, Number, ShardId};
+use rpc::upstream::Envelope;
 
 use super::{AccountId, dedup::Name};
 use crate::{
     config::Phones as Mode,
     numbering::{self, Behaviour},
+    sessions::Counters,
 };
 
 /// Messages whose content is kept for one phone; the oldest content goes first (counted).
@@ -25,9 +27,8 @@ pub(super) struct Flight {
     pub(super) name: Name,
     /// Shard of the recipient.
     pub(super) home: ShardId,
-    pub(super) device: u32,
     /// Empty when contents are not kept.
-    pub(super) content: Box<[u8]>,
+    pub(super) envelopes: Vec<Envelope>,
 }
 
 /// A message that has reached its phone.
@@ -39,6 +40,8 @@ pub(super) struct Received {
     pub(super) read: bool,
     /// `None` once dropped for the phone's bound.
     pub(super) content: Option<Box<[u8]>>,
+    /// The devices that have decrypted it, in order.
+    pub(super) opened: Vec<(u32, Option<Counters>)>,
 }
 
 /// What the control API has set; `None` leaves the digits' word.
@@ -48,11 +51,14 @@ pub(super) struct Override {
     pub(super) offline: Option<bool>,
     pub(super) delivered: Option<bool>,
     pub(super) read: Option<bool>,
+    pub(super) devices: Option<u32>,
 }
 
 #[derive(Default)]
 pub(super) struct Phone {
     pub(super) set: Override,
+    /// How often its identity has changed.
+    pub(super) identity: u32,
     /// When the customer last wrote to a business.
     pub(super) wrote_ms: Option<i64>,
     /// Place in the log of each message received.
@@ -96,7 +102,14 @@ impl Phones {
             delivered: set.delivered.unwrap_or(digits.delivered),
             read: set.read.unwrap_or(digits.read),
             refused: digits.refused,
+            keys: digits.keys,
+            devices: set.devices.unwrap_or(digits.devices),
         }
+    }
+
+    /// How often the phone's identity has changed.
+    pub(super) fn identity(&self, wa_id: &Number) -> u32 {
+        self.phones.get(wa_id).map_or(0, |phone| phone.identity)
     }
 
     pub(super) fn wrote_ms(&self, wa_id: &Number) -> Option<i64> {
@@ -137,7 +150,7 @@ impl Phones {
     }
 
     /// Keeps a message that has arrived; gives its place in the log, 0 when contents are not kept.
-    pub(super) fn receive(&mut self, wa_id: Number, flight: Flight, unix_ms: i64) -> u64 {
+    pub(super) fn receive(&mut self, wa_id: Number, received: Received) -> u64 {
         if self.mode == Mode::Count {
             return 0;
         }
@@ -145,7 +158,6 @@ impl Phones {
             self.forget_oldest();
         }
         let n = self.gone + self.log.len() as u64 + 1;
-        let Flight { name, home, device, content } = flight;
         let Some(phone) = self.phone(wa_id) else {
             self.contents_dropped += 1;
             return 0;
@@ -153,8 +165,7 @@ impl Phones {
         phone.received.push_back(n);
         let full = phone.received.len() > PER_PHONE_MAX;
         let oldest = full.then(|| phone.received.pop_front()).flatten();
-        let content = Some(content);
-        self.log.push_back(Received { name, home, device, unix_ms, read: false, content });
+        self.log.push_back(received);
         if let Some(old) = oldest.and_then(|n| self.received_mut(n)) {
             old.content = None;
             self.contents_dropped += 1;
@@ -215,7 +226,14 @@ impl Phone {
         self.received.is_empty()
             && self.waiting.is_empty()
             && self.wrote_ms.is_none()
+            && self.identity == 0
             && self.set == Override::default()
+    }
+}
+
+impl Received {
+    pub(super) fn new(name: Name, home: ShardId, device: u32, unix_ms: i64) -> Self {
+        Self { name, home, device, unix_ms, read: false, content: None, opened: Vec::new() }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What happens to a message: judged, answered, delivered, read.
+//! What happens to a message: judged, answered, delivered, read. What its phone makes of the
+//! envelopes is in `opening`.
 //!
 //! Each step takes one latency; per recipient no step overtakes the same step of an earlier message.
 
@@ -7,16 +8,18 @@ use rpc::upstream as wire;
 
 use super::{
     AccountId, Event, Network, Now, StreamId,
-    account::{Kept, Letter, UNACKED_MAX},
+    account::{Kept, UNACKED_MAX},
     dedup::{self, Name},
     key_of,
-    phones::Flight,
+    phones::{Flight, Received},
     shard_id,
     stream::{Ready, UNANSWERED_MAX, Verdict},
+    writing::Letter,
 };
 use crate::{
     faults::RefuseClass,
-    numbering::{Refusal, wa_id},
+    numbering::{Keys, Refusal, wa_id},
+    sessions::{Job, Open},
 };
 
 /// What a phone ending in 0008 tells the sender to wait, milliseconds.
@@ -27,7 +30,7 @@ const FULL_PAUSE_MS: u64 = 1_000;
 const WINDOW_MS: i64 = 24 * 3_600 * 1_000;
 
 /// One own number and one recipient.
-pub(super) type LaneId = (AccountId, Number);
+pub(crate) type LaneId = (AccountId, Number);
 
 /// Keeps the order of one recipient; lives as long as something is planned for it.
 #[derive(Default)]
@@ -39,7 +42,7 @@ pub(super) struct Lane {
 }
 
 #[derive(Clone, Copy)]
-enum Step {
+pub(super) enum Step {
     Answer,
     Deliver,
     Read,
@@ -48,7 +51,7 @@ enum Step {
 
 impl Network {
     /// Plans `event` not before `earliest` and not before the lane's last of the same step.
-    fn plan(&mut self, lane: LaneId, step: Step, earliest: u64, event: Event) -> u64 {
+    pub(super) fn plan(&mut self, lane: LaneId, step: Step, earliest: u64, event: Event) -> u64 {
         let lane = self.lanes.entry(lane).or_default();
         lane.planned += 1;
         let mut due = earliest;
@@ -73,11 +76,11 @@ impl Network {
     /// A message from the coreapp.
     pub(super) fn send(&mut self, id: StreamId, send: &wire::Send, now: Now) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
-        let (Some(shard), Some(key), Ok(to), Some(envelope)) = (
+        let (Some(shard), Some(key), Ok(to), false) = (
             shard_id(send.shard),
             key_of(&send.key),
             Number::from_digits(send.to.as_bytes()),
-            send.envelopes.first(),
+            send.envelopes.is_empty(),
         ) else {
             self.stats.malformed += 1;
             return;
@@ -100,39 +103,60 @@ impl Network {
         stream.unanswered += 1;
 
         let name = Name::new(account, to, key);
-        let (known, same) = self.dedup.came(name, dedup::digest(&send.envelopes));
+        self.stats.key_reuse += self.reuse.came(&send.envelopes);
+        let digest = dedup::digest(&send.envelopes);
+        let (known, same) = self.dedup.came(name, digest);
         let taken_before = known.taken_ms;
-        self.stats.different_bytes += u64::from(!same);
-        let verdict = match taken_before {
-            Some(unix_ms) => {
-                self.stats.duplicate_sends += 1;
-                Verdict::Sent { unix_ms }
+        let asked_for = taken_before.and_then(|_| self.asked.take(&name, &send.envelopes));
+        let (verdict, to_deliver) = match (taken_before, asked_for) {
+            (Some(unix_ms), Some(envelopes)) => {
+                self.stats.retries.answered += 1;
+                self.dedup.taken(&name, digest, unix_ms);
+                (Verdict::Sent { unix_ms }, Some(envelopes))
             }
-            None => self.judge(account, to, &send.category, now),
+            (Some(unix_ms), None) => {
+                self.stats.duplicate_sends += 1;
+                self.stats.different_bytes += u64::from(!same);
+                (Verdict::Sent { unix_ms }, None)
+            }
+            (None, _) => {
+                let verdict = self.judge(account, to, send, now);
+                let taken = matches!(verdict, Verdict::Sent { .. });
+                if taken {
+                    self.stats.accepted += 1;
+                    self.dedup.taken(&name, digest, now.unix_ms);
+                }
+                (verdict, taken.then(|| send.envelopes.clone()))
+            }
         };
+        if let Verdict::Refused { class, .. } = &verdict {
+            *self.stats.refused.entry(class_name(*class)).or_default() += 1;
+        }
+        self.stats.stale_devices += u64::from(matches!(verdict, Verdict::Stale { .. }));
 
         let due = now.ms + self.latency();
         let event = Event::Answer { stream: id, shard, name, verdict };
         let answered = self.plan((account, to), Step::Answer, due, event);
         self.count_unanswered((account, to));
-        match verdict {
-            Verdict::Refused { class, .. } => {
-                *self.stats.refused.entry(class_name(class)).or_default() += 1;
+        if let Some(envelopes) = to_deliver {
+            let phone = wa_id(to);
+            if self.outside.has(&phone) {
+                return self.outside_takes(&phone, name, envelopes);
             }
-            Verdict::Sent { unix_ms } if taken_before.is_none() => {
-                self.stats.accepted += 1;
-                self.dedup.taken(&name, unix_ms);
-                let content = match self.phones.keeps_contents() {
-                    true => envelope.ciphertext.as_ref().into(),
-                    false => Box::default(),
-                };
-                let home = Route::of(&to).shard();
-                let flight = Flight { name, home, device: envelope.device, content };
-                let due = answered + self.latency();
-                self.plan((account, to), Step::Deliver, due, Event::Deliver(flight));
+            let keeps = self.phones.keeps_contents();
+            if keeps {
+                self.record_taken(name, send, now.unix_ms);
             }
-            Verdict::Sent { .. } => {}
+            let envelopes = if keeps { envelopes } else { Vec::new() };
+            let earliest = answered + self.latency();
+            self.fly(Flight { name, home: Route::of(&to).shard(), envelopes }, earliest);
         }
+    }
+
+    /// Sends a message on its way to its phone.
+    pub(super) fn fly(&mut self, flight: Flight, earliest: u64) {
+        let lane = (flight.name.account, flight.name.to);
+        self.plan(lane, Step::Deliver, earliest, Event::Deliver(flight));
     }
 
     fn count_unanswered(&mut self, lane: LaneId) {
@@ -146,7 +170,7 @@ impl Network {
     }
 
     /// Takes the message, or says why not.
-    fn judge(&mut self, account: AccountId, to: Number, category: &str, now: Now) -> Verdict {
+    fn judge(&mut self, account: AccountId, to: Number, send: &wire::Send, now: Now) -> Verdict {
         use wire::refused::Class;
         let later =
             |class, after_ms, details| Verdict::Refused { class, after_ms, code: 0, details };
@@ -170,7 +194,7 @@ impl Network {
         }
         let phone = wa_id(to);
         let behaviour = self.phones.behaviour(&phone);
-        let template = category == "template";
+        let template = send.category == "template";
         if !behaviour.registered || self.by_number.contains_key(&phone) {
             return match template {
                 true => never(Code::USER_NOT_VALID, "the recipient has no account"),
@@ -194,7 +218,21 @@ impl Network {
         if behaviour.offline && !self.phones.may_wait() {
             return later(Class::Recipient, FULL_PAUSE_MS, "too many wait for phones offline");
         }
+        if self.outside.is_full(&phone) {
+            return later(Class::Recipient, FULL_PAUSE_MS, "too many wait for this phone");
+        }
+        let devices = self.devices(&phone);
+        let is_for = |device| send.envelopes.iter().any(|envelope| envelope.device == device);
+        if send.envelopes.len() != devices.len() || !devices.iter().copied().all(is_for) {
+            return Verdict::Stale { devices };
+        }
         Verdict::Sent { unix_ms: now.unix_ms }
+    }
+
+    /// The devices an account has now.
+    fn devices(&self, phone: &Number) -> Vec<u32> {
+        let outside = self.outside.devices(phone);
+        outside.unwrap_or_else(|| (0..self.phones.behaviour(phone).devices).collect())
     }
 
     pub(super) fn answer(&mut self, id: StreamId, shard: ShardId, name: Name, verdict: Verdict) {
@@ -228,21 +266,35 @@ impl Network {
         }
         // An account deleted since it was judged: taken, never delivered, no word about it.
         if !behaviour.registered {
-            return;
+            return self.record_landed(name);
         }
-        if self.dedup.reached(&name) > 1 {
-            self.stats.delivered_twice += 1;
-            return;
+        // Became an outside phone on the way.
+        if self.outside.has(&phone) {
+            self.record_landed(name);
+            return self.outside_takes(&phone, name, flight.envelopes);
         }
-        self.stats.delivered += 1;
-        let n = self.phones.receive(phone, flight, now.unix_ms);
-        if behaviour.delivered {
-            self.stats.receipts.delivered += 1;
-            self.receipt(name, home, wire::receipt::Type::Delivered, now);
-        }
-        if behaviour.read {
-            let due = now.ms + self.latency();
-            self.plan(lane, Step::Read, due, Event::Read { name, home, n });
+        let plain = |envelope: &wire::Envelope| envelope.kind() == wire::envelope::Kind::Plain;
+        match flight.envelopes.first() {
+            None => self.arrived(name, home, 0, now),
+            Some(first) if flight.envelopes.iter().all(plain) => {
+                let mut received = Received::new(name, home, first.device, now.unix_ms);
+                received.content = Some(first.ciphertext.as_ref().into());
+                let n = self.phones.receive(phone, received);
+                self.arrived(name, home, n, now);
+            }
+            Some(_) => {
+                let Some(account) = self.accounts.get(name.account.0) else { return };
+                let first_time = !self.asked.knows(&name);
+                let open = Open {
+                    name,
+                    home,
+                    business: account.number,
+                    phone: self.crypto_phone(phone),
+                    pretend: behaviour.keys == Keys::FailsFirst && first_time,
+                    envelopes: flight.envelopes,
+                };
+                self.jobs.push(Job::Open(Box::new(open)));
+            }
         }
     }
 
@@ -266,15 +318,15 @@ impl Network {
         now: Now,
     ) {
         let Name { account, to, key } = name;
-        self.keep(account, home, Kept::Receipt { key, from: to, kind, unix_ms: now.unix_ms });
+        let unix_ms = now.unix_ms;
+        self.keep(account, home, Kept::Receipt { key, from: to, device: 0, kind, unix_ms });
     }
 
     /// Sends on their way what waited for a phone.
     pub(super) fn release(&mut self, phone: Number, now: Now) {
         for flight in self.phones.release(&phone) {
             let due = now.ms + self.latency();
-            let lane = (flight.name.account, flight.name.to);
-            self.plan(lane, Step::Deliver, due, Event::Deliver(flight));
+            self.fly(flight, due);
         }
     }
 
@@ -288,12 +340,10 @@ impl Network {
         key
     }
 
-    /// A customer's message reaches the business.
-    pub(super) fn inbound(&mut self, account: AccountId, letter: Box<Letter>) {
+    /// A customer's message comes to be encrypted.
+    pub(super) fn inbound(&mut self, account: AccountId, letter: Letter, now: Now) {
         self.happened((account, letter.from));
-        self.stats.inbound += 1;
-        let home = Route::of(&letter.from).shard();
-        self.keep(account, home, Kept::Inbound(letter));
+        self.draft(account, letter, now.unix_ms);
     }
 }
 

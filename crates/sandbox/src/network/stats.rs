@@ -7,7 +7,8 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Stats {
     pub calls: Calls,
-    pub contact_sync: ContactSync,
+    pub contact_sync: Batches,
+    pub bundle_fetch: Batches,
     /// Messages that came on an attached shard, repeats included.
     pub sends: u64,
     pub accepted: u64,
@@ -15,7 +16,8 @@ pub struct Stats {
     pub refused: BTreeMap<&'static str, u64>,
     /// A message already taken came again.
     pub duplicate_sends: u64,
-    /// A message came again with other bytes. Must stay 0.
+    /// A message already taken came again with other bytes, though no phone had asked for it. Must
+    /// stay 0 unless an identity changes while a message is on its way.
     pub different_bytes: u64,
     /// Messages of a stream or epoch that does not hold the shard; dropped without an answer.
     pub stale_sends: u64,
@@ -25,6 +27,17 @@ pub struct Stats {
     pub malformed: u64,
     pub answers: u64,
     pub answers_lost: u64,
+    /// Messages refused because their envelopes were not for the recipient's devices.
+    pub stale_devices: u64,
+    /// Twice the same (session, chain, counter) with different bytes. Must stay 0. The last
+    /// 262,144 to 524,288 envelopes are compared; a reuse farther apart goes unseen.
+    pub key_reuse: u64,
+    /// Envelopes that a phone could not decrypt, by reason; `pretended` is the ending 0005.
+    pub undecryptable: BTreeMap<&'static str, u64>,
+    pub retries: Retries,
+    /// Phones that got a new identity.
+    pub identity_changes: u64,
+    pub bundles: Bundles,
     /// Messages that reached their phones.
     pub delivered: u64,
     /// Messages that reached a phone twice under one key. Must stay 0.
@@ -34,6 +47,11 @@ pub struct Stats {
     pub in_flight: InFlight,
     /// Messages that wait for phones that are offline.
     pub waiting_offline: usize,
+    /// Customers' messages that wait to be encrypted: for a free thread, or for the business to
+    /// publish keys.
+    pub waiting_to_seal: usize,
+    /// Envelopes that wait for outside devices.
+    pub waiting_outside: usize,
     /// Messages whose content was dropped for a bound.
     pub contents_dropped: u64,
     pub disconnects: u64,
@@ -47,11 +65,38 @@ pub struct Calls {
     pub hello: u64,
     pub ack: u64,
     pub sync_contacts: u64,
+    pub fetch_bundles: u64,
+    pub publish_keys: u64,
 }
 
-/// Sizes of the contact syncs that were taken.
+/// Messages sent again because a peer could not decrypt.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct ContactSync {
+pub struct Retries {
+    /// Retry receipts of phones.
+    pub asked: u64,
+    /// Messages that came again after one.
+    pub answered: u64,
+    /// Messages that no phone asks for any more: after five retries, or at a bound.
+    pub given_up: u64,
+    /// Requests of coreapps to send a customer's message again.
+    pub requested: u64,
+    /// Those of them for messages that are not known any more, or after five.
+    pub ignored: u64,
+}
+
+/// Bundles of phones handed out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bundles {
+    pub given: u64,
+    /// Of them, without a one-time pre-key.
+    pub without_one_time: u64,
+    /// Bundles of businesses given to phones.
+    pub of_businesses: u64,
+}
+
+/// Sizes of the calls of one kind that were taken.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Batches {
     pub count: u64,
     pub sum: u64,
     pub max: u64,
@@ -72,6 +117,7 @@ pub struct InFlight {
     pub sends_max: u64,
     pub per_recipient_max: u64,
     pub contact_syncs_max: u64,
+    pub bundle_fetches_max: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -80,14 +126,15 @@ pub struct NumberStats {
     pub attached_shards: usize,
     /// Highest that a Hello named.
     pub generation: u64,
+    /// One-time pre-keys of the business not given out yet.
+    pub one_time_left: usize,
 }
 
-impl Stats {
-    pub(super) fn sync_taken(&mut self, size: usize, in_flight: usize) {
+impl Batches {
+    pub(super) fn took(&mut self, size: usize) {
         let size = size as u64;
-        self.contact_sync.count += 1;
-        self.contact_sync.sum += size;
-        self.contact_sync.max = self.contact_sync.max.max(size);
-        self.in_flight.contact_syncs_max = self.in_flight.contact_syncs_max.max(in_flight as u64);
+        self.count += 1;
+        self.sum += size;
+        self.max = self.max.max(size);
     }
 }

@@ -38,18 +38,30 @@ pub(super) enum Ready {
 }
 
 /// The network's word on a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    Sent { unix_ms: i64 },
-    Refused { class: wire::refused::Class, after_ms: u64, code: u16, details: &'static str },
+    Sent {
+        unix_ms: i64,
+    },
+    /// The envelopes were not for these, the devices of now.
+    Stale {
+        devices: Vec<u32>,
+    },
+    Refused {
+        class: wire::refused::Class,
+        after_ms: u64,
+        code: u16,
+        details: &'static str,
+    },
 }
 
 impl Verdict {
-    pub(super) fn to_down(self, shard: ShardId, key: &Key) -> wire::Down {
+    pub(super) fn into_down(self, shard: ShardId, key: &Key) -> wire::Down {
         let result = match self {
             Self::Sent { unix_ms } => {
                 wire::answer::Result::Sent(wire::Sent { timestamp_ms: unix_ms })
             }
+            Self::Stale { devices } => wire::answer::Result::Stale(wire::StaleDevices { devices }),
             Self::Refused { class, after_ms, code, details } => {
                 wire::answer::Result::Refused(wire::Refused {
                     class: class.into(),

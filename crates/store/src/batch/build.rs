@@ -7,6 +7,7 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, Entry, Item, ReplyTo, unstorable},
+    vault::Vault,
     write::{Op, WriteError},
 };
 
@@ -41,7 +42,11 @@ enum Fresh {
 /// Builds a batch of `items`, in order, as far as they may share a transaction: an insert of a row
 /// that the batch inserts already has to meet the committed row, or two of one key would fold into
 /// one and both succeed.
-pub(crate) fn build(items: Vec<Item>, owned: impl Fn(ShardId) -> Option<Owned>) -> Built {
+pub(crate) fn build(
+    items: Vec<Item>,
+    vault: &Vault,
+    owned: impl Fn(ShardId) -> Option<Owned>,
+) -> Built {
     let mut built = Built {
         batch: Batch { entries: Vec::with_capacity(items.len()) },
         waiting: Vec::with_capacity(items.len()),
@@ -68,6 +73,13 @@ pub(crate) fn build(items: Vec<Item>, owned: impl Fn(ShardId) -> Option<Owned>) 
             built.rest.extend(items);
             break;
         }
+        let sealed = match vault.seal(item.shard, next_seq, &item.ops) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                built.refused.push((item, WriteError::Rejected(error.to_string())));
+                continue;
+            }
+        };
         let Item { shard, epoch, ops, bytes, to } = item;
         let events = ops.iter().filter(|op| matches!(op, Op::InsertEvent(_))).count();
         let events = i64::try_from(events).unwrap_or(i64::MAX);
@@ -75,7 +87,7 @@ pub(crate) fn build(items: Vec<Item>, owned: impl Fn(ShardId) -> Option<Owned>) 
             built.next_seqs.insert(shard, next_seq + events);
         }
         let first_seq = if events > 0 { next_seq } else { 0 };
-        built.batch.entries.push(Entry { shard, epoch, ops, bytes, first_seq });
+        built.batch.entries.push(Entry { shard, epoch, ops, sealed, bytes, first_seq });
         built.waiting.push(to);
     }
     built

@@ -9,7 +9,10 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     batch::Batch,
-    rows::{Config, Contact, Cursor, Inbound, Job, Message, NewEvent, Outbox, Revoked, User},
+    rows::{
+        Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
+        Revoked, Session, User,
+    },
     write::Op,
 };
 
@@ -24,6 +27,11 @@ pub(crate) struct Changes<'a> {
     /// `None`: deleted.
     pub(crate) contacts: BTreeMap<(ShardId, Number), Option<&'a Contact>>,
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
+    /// `None`: deleted.
+    pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
+    pub(crate) identities: BTreeMap<(ShardId, Number, i32), &'a Identity>,
+    /// `None`: deleted.
+    pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
     /// `None`: deleted.
     pub(crate) users: BTreeMap<&'a str, Option<&'a User>>,
@@ -59,7 +67,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     let mut changes = Changes::default();
     for entry in &batch.entries {
         let mut seq = entry.first_seq;
-        for op in &entry.ops {
+        for op in entry.stored() {
             changes.add(entry.shard, op, &mut seq);
         }
     }
@@ -90,6 +98,21 @@ impl<'a> Changes<'a> {
             }
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row);
+            }
+            Op::PutSession(row) => {
+                self.sessions.insert((shard, row.wa_id, row.device), Some(row));
+            }
+            Op::DeleteSession { wa_id, device } => {
+                self.sessions.insert((shard, *wa_id, *device), None);
+            }
+            Op::PutIdentity(row) => {
+                self.identities.insert((shard, row.wa_id, row.device), row);
+            }
+            Op::PutOwnKey(row) => {
+                self.own_keys.insert((row.kind, row.id), Some(row));
+            }
+            Op::DeleteOwnKey { kind, id } => {
+                self.own_keys.insert((*kind, *id), None);
             }
             Op::PutConfig(row) => {
                 self.configs.insert(&row.name, row);
@@ -122,6 +145,8 @@ impl<'a> Changes<'a> {
         self.jobs.puts().next().is_some()
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
+            || self.sessions.values().any(Option::is_none)
+            || !self.own_keys.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()
             || !self.revoked.is_empty()

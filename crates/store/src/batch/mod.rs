@@ -52,7 +52,10 @@ pub(crate) struct Batch {
 pub(crate) struct Entry {
     pub(crate) shard: ShardId,
     pub(crate) epoch: i64,
+    /// As the writer and the feed know them.
     pub(crate) ops: Vec<Op>,
+    /// As they are stored, when that differs.
+    pub(crate) sealed: Option<Vec<Op>>,
     pub(crate) bytes: usize,
     /// Sequence number of its first event; 0 without events.
     pub(crate) first_seq: i64,
@@ -68,6 +71,13 @@ impl Item {
         };
         let bytes = ops.iter().map(op_bytes).sum();
         Self { shard, epoch, ops, bytes, to }
+    }
+}
+
+impl Entry {
+    /// What is stored.
+    pub(crate) fn stored(&self) -> &[Op] {
+        self.sealed.as_deref().unwrap_or(&self.ops)
     }
 }
 
@@ -97,6 +107,9 @@ fn op_bytes(op: &Op) -> usize {
             Op::InsertOutbox(row) => row.payload.len(),
             Op::InsertEvent(row) => row.body.len(),
             Op::PutCursor(row) => row.holes.len(),
+            Op::PutSession(row) => row.record.len(),
+            Op::PutIdentity(row) => row.key.len(),
+            Op::PutOwnKey(row) => row.body.len(),
             Op::PutConfig(row) => row.document.len(),
             Op::PutUser(row) => row.password_hash.len(),
             _ => 0,
@@ -115,6 +128,8 @@ pub(crate) fn unstorable(ops: &[Op]) -> Option<&'static str> {
             Op::PutUser(row) => name(&row.name),
             Op::DeleteUser(row) => name(row),
             Op::PutRevoked(row) => name(&row.rand),
+            Op::PutOwnKey(row) if !(1..=3).contains(&row.kind) => Some("a key's kind is unknown"),
+            Op::PutOwnKey(row) => u32::try_from(row.id).err().map(|_| "a key's id is too large"),
             _ => None,
         }
     })

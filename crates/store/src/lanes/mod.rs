@@ -23,6 +23,7 @@ use crate::{
     batch::Batch,
     error::StoreError,
     rows::Event,
+    vault::Vault,
     write::{Answer, Write},
 };
 
@@ -112,6 +113,7 @@ impl Lanes {
         lanes: usize,
         batch_max: usize,
         feed: &Arc<dyn Feed>,
+        vault: &Arc<Vault>,
         rng: &Arc<dyn Rng>,
     ) -> Self {
         let (fenced, _) = watch::channel(false);
@@ -125,6 +127,7 @@ impl Lanes {
                 inboxes.clone(),
                 fenced.clone(),
                 Arc::clone(feed),
+                Arc::clone(vault),
                 Arc::clone(rng),
             );
             tokio::spawn(lane.run())

@@ -14,6 +14,7 @@ use crate::{
     backoff::Backoff,
     batch::{Batch, Built, Item, ReplyTo, build},
     lanes::{Done, Feed, Fence, Inbox, LaneEngine, Refusal, answer::Answers},
+    vault::Vault,
     write::{Committed, Op, WriteError},
 };
 
@@ -40,6 +41,7 @@ pub(crate) struct Lane<E: LaneEngine> {
     inboxes: Vec<Arc<Inbox>>,
     fenced: watch::Sender<bool>,
     feed: Arc<dyn Feed>,
+    vault: Arc<Vault>,
     rng: Arc<dyn Rng>,
     /// What was split off or left over; goes before the inbox.
     groups: VecDeque<Vec<Item>>,
@@ -69,11 +71,12 @@ impl<E: LaneEngine> Lane<E> {
         inboxes: Vec<Arc<Inbox>>,
         fenced: watch::Sender<bool>,
         feed: Arc<dyn Feed>,
+        vault: Arc<Vault>,
         rng: Arc<dyn Rng>,
     ) -> Self {
         let groups = VecDeque::new();
         let session = None;
-        Self { engine, session, fence, batch_max, inbox, inboxes, fenced, feed, rng, groups }
+        Self { engine, session, fence, batch_max, inbox, inboxes, fenced, feed, vault, rng, groups }
     }
 
     pub(crate) async fn run(mut self) {
@@ -91,7 +94,7 @@ impl<E: LaneEngine> Lane<E> {
             }
             let owned = self.inbox.owned();
             let Built { batch, waiting, next_seqs, refused, rest } =
-                build(group, |shard| owned.get(&shard).copied());
+                build(group, &self.vault, |shard| owned.get(&shard).copied());
             let mut answers = Answers::default();
             for (item, error) in refused {
                 answers.refuse(item, error);

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use contract::{Key, Rng, Route, ShardId};
+use session::sealing::MasterKeys;
 use tokio::sync::{mpsc, oneshot};
 
 use super::*;
@@ -56,6 +57,8 @@ struct Tables {
     messages: HashSet<(ShardId, Key)>,
     events: BTreeMap<(ShardId, i64), Bytes>,
     under_way: Vec<(Fence, Arc<Batch>)>,
+    /// What each attempt would have stored as bodies of events.
+    attempts: BTreeMap<i64, Vec<Vec<Bytes>>>,
 }
 
 impl Tables {
@@ -103,6 +106,7 @@ struct Faulty {
     /// Batches committed before another incarnation takes over.
     taken_over_after: Option<u64>,
     commits: Arc<AtomicU64>,
+    sealed: bool,
 }
 
 impl LaneEngine for Faulty {
@@ -119,6 +123,8 @@ impl LaneEngine for Faulty {
     async fn commit(&self, (): &mut (), fence: Fence, batch: &Arc<Batch>) -> Done {
         tokio::task::yield_now().await;
         let mut tables = self.tables.lock().unwrap();
+        let bodies = fold(batch).events.iter().map(|(.., event)| event.body.clone()).collect();
+        tables.attempts.entry(fence.batch).or_default().push(bodies);
         let n = self.commits.fetch_add(1, Ordering::Relaxed);
         if self.taken_over_after.is_some_and(|after| n >= after) {
             tables.fence_all();
@@ -195,7 +201,9 @@ fn lanes(engine: &Faulty, count: i16, batch_max: usize, log: &Arc<Log>) -> Lanes
     let rng: Arc<dyn Rng> = engine.rng.clone();
     let feed: Arc<dyn Feed> = log.clone();
     let count = usize::try_from(count).unwrap();
-    Lanes::start(engine, INC, count, batch_max, &feed, &rng)
+    let keys = engine.sealed.then(|| Arc::new(MasterKeys::new(1, &[4; 32])));
+    let vault = Arc::new(Vault::new(keys, None, rng.clone()));
+    Lanes::start(engine, INC, count, batch_max, &feed, &vault, &rng)
 }
 
 fn faulty(seed: u64, faults: u64, taken_over_after: Option<u64>) -> Faulty {
@@ -205,6 +213,7 @@ fn faulty(seed: u64, faults: u64, taken_over_after: Option<u64>) -> Faulty {
         faults,
         taken_over_after,
         commits: Arc::default(),
+        sealed: false,
     }
 }
 
@@ -296,6 +305,30 @@ async fn once_taken_over_every_write_is_answered_and_none_is_confirmed_that_is_n
             }
         }
         assert!(fenced > 0, "seed {seed}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_run_again_stores_the_same_sealed_bytes_and_feeds_plain_ones() {
+    let engine = Faulty { sealed: true, ..faulty(1, 20, None) };
+    let log = Arc::new(Log::default());
+    let lanes = lanes(&engine, 1, 4, &log);
+    let (answers, _answered) = mpsc::unbounded_channel();
+    lanes.own(shard(0), EPOCH, 1, answers);
+    for n in 0..60 {
+        lanes.submit(write(shard(0), vec![event(format!("{n}"))], Reply::None));
+    }
+    lanes.close().await;
+    let tables = engine.tables.lock().unwrap();
+    assert!(tables.attempts.values().any(|attempts| attempts.len() > 1), "nothing was repeated");
+    for attempts in tables.attempts.values() {
+        assert!(attempts.windows(2).all(|pair| pair[0] == pair[1]));
+    }
+    let fed = log.0.lock().unwrap();
+    assert_eq!(fed.len(), 60);
+    for (n, fed) in fed.iter().enumerate() {
+        assert_eq!(fed.event.body, format!("{n}"));
+        assert_eq!(tables.events[&(fed.shard, fed.seq)][0], 0xff);
     }
 }
 

@@ -13,10 +13,11 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
     batch::Changes,
+    codec,
     error::StoreError,
     lanes::{Done, Fence, Refusal},
     postgres::stmt::{
-        Bind::{self, Big, Bigs, ManyBytes, ManyMaybe, Small, Smalls},
+        Bind::{self, Big, Bigs, ManyBytes, ManyMaybe, Marks, Small, Smalls},
         Stmt,
     },
     rows::{Job, Outbox},
@@ -53,6 +54,17 @@ const USUAL: &[Part] = &[
      SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (endpoint, shard) DO UPDATE \
      SET read_to = excluded.read_to, holes = excluded.holes",
+    "INSERT INTO session (shard, wa_id, device, generation, record) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, wa_id, device) DO UPDATE \
+     SET generation = excluded.generation, record = excluded.record",
+    "INSERT INTO session_mark (shard, wa_id, device, mark) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, wa_id, device) DO UPDATE SET mark = excluded.mark",
+    "INSERT INTO identity (shard, wa_id, device, key, created_ms, acknowledged) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, wa_id, device) DO UPDATE SET key = excluded.key, \
+     created_ms = excluded.created_ms, acknowledged = excluded.acknowledged",
 ];
 
 /// What a batch rarely has; [`rare_binds`] gives the arrays in this order.
@@ -67,6 +79,18 @@ const RARE: &[Part] = &[
      SET kind = excluded.kind, payload = excluded.payload",
     "DELETE FROM contact t USING unnest(?, ?) AS d(shard, number) \
      WHERE t.shard = d.shard AND t.number = d.number AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM session t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
+     WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM session_mark t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
+     WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO own_key (kind, id, state, created_ms, body) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state, \
+     created_ms = excluded.created_ms, body = excluded.body",
+    "DELETE FROM own_key t USING unnest(?, ?) AS d(kind, id) \
+     WHERE t.kind = d.kind AND t.id = d.id AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO config (name, version, document) \
      SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document",
@@ -246,6 +270,26 @@ fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(ids(rows.keys().map(|(_, shard)| shard)));
     binds.push(Bigs(rows.values().map(|row| row.read_to).collect()));
     binds.push(ManyBytes(rows.values().map(|row| &*row.holes).collect()));
+
+    let rows: Vec<_> =
+        changes.sessions.iter().filter_map(|((shard, ..), row)| Some((shard, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.generation).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.record).collect()));
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(Marks(rows.iter().map(|(_, row)| codec::mark(&row.record)).collect()));
+
+    let rows = &changes.identities;
+    binds.push(ids(rows.keys().map(|(shard, ..)| shard)));
+    binds.push(ManyBytes(rows.values().map(|row| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.device.into()).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| &*row.key).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.created_ms).collect()));
+    binds.push(Smalls(rows.values().map(|row| row.acknowledged.into()).collect()));
 }
 
 fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
@@ -255,6 +299,23 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     let gone = || changes.contacts.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
     binds.push(ids(gone().map(|(shard, _)| shard)));
     binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
+
+    let gone = || changes.sessions.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    for _table in ["session", "session_mark"] {
+        binds.push(ids(gone().map(|(shard, ..)| shard)));
+        binds.push(ManyBytes(gone().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
+        binds.push(Bigs(gone().map(|(.., device)| (*device).into()).collect()));
+    }
+
+    let rows: Vec<_> = changes.own_keys.values().filter_map(|row| *row).collect();
+    binds.push(Smalls(rows.iter().map(|row| row.kind).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.id).collect()));
+    binds.push(Smalls(rows.iter().map(|row| row.state).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| &*row.body).collect()));
+    let gone = || changes.own_keys.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    binds.push(Smalls(gone().map(|(kind, _)| *kind).collect()));
+    binds.push(Bigs(gone().map(|(_, id)| *id).collect()));
 
     let rows = &changes.configs;
     binds.push(ManyBytes(rows.keys().map(|name| name.as_bytes()).collect()));

@@ -25,6 +25,10 @@ const LANE: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan
     SET enable_hashjoin = off; SET enable_mergejoin = off; \
     SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off";
 
+/// Of reads: their texts are fixed too, and each is answered by an index.
+const READ: &str =
+    "SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off";
+
 /// Makes connections to one database.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -61,6 +65,10 @@ impl Connector {
 
     pub(crate) async fn lane(&self) -> Result<AsyncPgConnection, StoreError> {
         self.session(&format!("{COMMON}; {LANE}")).await
+    }
+
+    pub(crate) async fn read(&self) -> Result<AsyncPgConnection, StoreError> {
+        self.session(&format!("{COMMON}; {READ}")).await
     }
 
     pub(crate) async fn plain(&self) -> Result<AsyncPgConnection, StoreError> {

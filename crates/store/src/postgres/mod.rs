@@ -22,7 +22,7 @@ use crate::{
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::Connector;
 use stmt::{
@@ -69,7 +69,10 @@ impl LaneEngine for Postgres {
 }
 
 impl Engine for Postgres {
-    async fn look_up(&self, keys: &[(ShardId, Read)]) -> Result<Vec<Found>, StoreError> {
+    async fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
         reads::look_up(&mut *self.reads().await?, keys).await
     }
 
@@ -84,6 +87,10 @@ impl Engine for Postgres {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         reads::events(&mut *self.reads().await?, shard, after_seq, limit).await
+    }
+
+    async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
+        reads::own_keys(&mut *self.reads().await?).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

@@ -52,8 +52,8 @@ impl Postgres {
         migrate(&mut conn).await?;
         drop(conn);
         let inner = Inner {
-            reads: pool(&connector, READ_POOL, settings)?,
-            control: pool(&connector, CONTROL_POOL, settings)?,
+            reads: pool(&connector, Purpose::Read, settings)?,
+            control: pool(&connector, Purpose::Control, settings)?,
             connector,
         };
         let found = Found {
@@ -150,10 +150,17 @@ async fn version(conn: &mut AsyncPgConnection) -> Result<Option<Version>, StoreE
     }))
 }
 
+/// What the connections of a pool are for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Read,
+    Control,
+}
+
 /// A bounded pool. Whoever finds it empty waits, at most for `connect_timeout`.
 fn pool(
     connector: &Connector,
-    size: usize,
+    purpose: Purpose,
     settings: &Settings,
 ) -> Result<Pool<AsyncPgConnection>, StoreError> {
     let connector = connector.clone();
@@ -163,15 +170,19 @@ fn pool(
     config.custom_setup = Box::new(move |_| {
         let connector = connector.clone();
         async move {
-            connector
-                .plain()
-                .await
-                .map_err(|error| ConnectionError::BadConnection(error.to_string()))
+            let conn = match purpose {
+                Purpose::Read => connector.read().await,
+                Purpose::Control => connector.plain().await,
+            };
+            conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))
         }
         .boxed()
     });
     Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
-        .max_size(size)
+        .max_size(match purpose {
+            Purpose::Read => READ_POOL,
+            Purpose::Control => CONTROL_POOL,
+        })
         .wait_timeout(Some(settings.connect_timeout))
         .runtime(deadpool::Runtime::Tokio1)
         .build()

@@ -3,7 +3,7 @@
 use contract::ShardId;
 use diesel::{
     OptionalExtension,
-    sql_types::{BigInt, Binary, Nullable},
+    sql_types::{BigInt, Binary, Nullable, SmallInt},
 };
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
@@ -11,71 +11,144 @@ use crate::{
     codec,
     error::StoreError,
     postgres::stmt::{
-        Bind::{Bigs, ManyBytes, Smalls},
+        Bind::{self, Bigs, ManyBytes, Smalls},
         Stmt,
     },
     reader::{Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, Revoked, Shard, User},
+    rows::{Config, Event, OwnKey, Revoked, Shard, User},
 };
 
-/// Contacts and messages of one group in one round trip. A row says which of the keys it answers.
+/// All kinds of one group in one round trip. A row says which of the keys it answers, and which
+/// table it is of.
 const LOOK_UP: &str = "\
-    SELECT k.n, c.checked_ms, c.wa_id, NULL::bytea FROM \
+    SELECT k.n, 0::smallint, c.checked_ms, 0::bigint, c.wa_id, NULL::bytea, 0::smallint FROM \
     unnest($1, $2, $3) AS k(n, shard, number) \
     JOIN contact c ON c.shard = k.shard AND c.number = k.number \
     UNION ALL \
-    SELECT k.n, m.created_ms, m.body_hash, m.body FROM \
+    SELECT k.n, 1::smallint, m.created_ms, 0, m.body_hash, m.body, 0::smallint FROM \
     unnest($4, $5, $6) AS k(n, shard, key) \
-    JOIN message m ON m.shard = k.shard AND m.key = k.key";
+    JOIN message m ON m.shard = k.shard AND m.key = k.key \
+    UNION ALL \
+    SELECT k.n, 2::smallint, s.device, s.generation, s.record, m.mark, 0::smallint FROM \
+    unnest($7, $8, $9) AS k(n, shard, wa_id) \
+    JOIN session s ON s.shard = k.shard AND s.wa_id = k.wa_id \
+    LEFT JOIN session_mark m \
+    ON m.shard = s.shard AND m.wa_id = s.wa_id AND m.device = s.device \
+    UNION ALL \
+    SELECT k.n, 3::smallint, i.device, i.created_ms, i.key, NULL, i.acknowledged FROM \
+    unnest($7, $8, $9) AS k(n, shard, wa_id) \
+    JOIN identity i ON i.shard = k.shard AND i.wa_id = k.wa_id \
+    UNION ALL \
+    SELECT k.n, 4::smallint, i.created_ms, 0, NULL, NULL, 0::smallint FROM \
+    unnest($10, $11, $12, $13) AS k(n, shard, peer_hash, key) \
+    JOIN inbound i ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.key = k.key";
 
-type LookedUp = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
+/// Which key, which table, and the columns as the parts of [`LOOK_UP`] name them.
+type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, i16);
 
 pub(crate) async fn look_up(
     conn: &mut AsyncPgConnection,
     keys: &[(ShardId, Read)],
-) -> Result<Vec<Found>, StoreError> {
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
+    type Row = (BigInt, SmallInt, BigInt, BigInt, Nullable<Binary>, Nullable<Binary>, SmallInt);
+    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &look_up_binds(keys)).load(conn).await?;
+
+    let mut found: Vec<_> = keys.iter().map(|(_, what)| Ok(nothing(*what))).collect();
+    for row in rows {
+        let Ok(n) = usize::try_from(row.0) else { continue };
+        let (Some((shard, what)), Some(result)) = (keys.get(n), found.get_mut(n)) else { continue };
+        if let Ok(found) = result
+            && let Err(error) = add(*shard, *what, row, found)
+        {
+            *result = Err(error);
+        }
+    }
+    for found in &mut found {
+        if let Ok(Found::Peer { sessions, identities }) = found {
+            sessions.sort_unstable_by_key(|row| row.device);
+            identities.sort_unstable_by_key(|row| row.device);
+        }
+    }
+    Ok(found)
+}
+
+/// Adds a row to what is found under its key.
+fn add(
+    shard: ShardId,
+    what: Read,
+    (_, table, a, b, x, y, flag): LookedUp,
+    found: &mut Found,
+) -> Result<(), StoreError> {
+    match (what, found) {
+        (Read::Contact(number), Found::Contact(row)) => {
+            *row = Some(codec::contact(number, (x, a))?);
+        }
+        (Read::Message(key), Found::Message(row)) => {
+            let columns = (a, x.unwrap_or_default(), y.unwrap_or_default());
+            *row = Some(codec::message(key, columns)?);
+        }
+        (Read::Peer(wa_id), Found::Peer { sessions, .. }) if table == SESSION => {
+            sessions.push(codec::session(shard, wa_id, (a, b, x.unwrap_or_default(), y))?);
+        }
+        (Read::Peer(wa_id), Found::Peer { identities, .. }) => {
+            identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
+        }
+        (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
+        // `nothing` made it of the key's kind.
+        _ => {}
+    }
+    Ok(())
+}
+
+/// The number of the part of [`LOOK_UP`] that reads sessions.
+const SESSION: i16 = 2;
+
+/// The arrays of [`LOOK_UP`], in its order.
+fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
     let mut contacts = (Vec::new(), Vec::new(), Vec::new());
     let mut messages = (Vec::new(), Vec::new(), Vec::new());
+    let mut peers = (Vec::new(), Vec::new(), Vec::new());
+    let mut inbound = (Vec::new(), Vec::new(), Vec::new());
+    let mut routes = Vec::new();
     for (n, (shard, what)) in (0..).zip(keys) {
         let (list, key) = match what {
             Read::Contact(number) => (&mut contacts, number.as_bytes()),
             Read::Message(key) => (&mut messages, key.as_bytes()),
+            Read::Peer(wa_id) => (&mut peers, wa_id.as_bytes()),
+            Read::Inbound { peer, key } => {
+                routes.push(peer.to_i64());
+                (&mut inbound, key.as_bytes())
+            }
         };
         list.0.push(n);
         list.1.push(shard.get());
         list.2.push(key);
     }
-    let binds = [
+    [
         Bigs(contacts.0),
         Smalls(contacts.1),
         ManyBytes(contacts.2),
         Bigs(messages.0),
         Smalls(messages.1),
         ManyBytes(messages.2),
-    ];
-    type Row = (BigInt, BigInt, Nullable<Binary>, Nullable<Binary>);
-    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &binds).load(conn).await?;
+        Bigs(peers.0),
+        Smalls(peers.1),
+        ManyBytes(peers.2),
+        Bigs(inbound.0),
+        Smalls(inbound.1),
+        Bigs(routes),
+        ManyBytes(inbound.2),
+    ]
+}
 
-    let mut found: Vec<_> = keys
-        .iter()
-        .map(|(_, what)| match what {
-            Read::Contact(_) => Found::Contact(None),
-            Read::Message(_) => Found::Message(None),
-        })
-        .collect();
-    for (n, ms, first, second) in rows {
-        let Ok(n) = usize::try_from(n) else { continue };
-        let (Some((_, what)), Some(found)) = (keys.get(n), found.get_mut(n)) else { continue };
-        *found = match what {
-            Read::Contact(number) => Found::Contact(Some(codec::contact(*number, (first, ms))?)),
-            Read::Message(key) => {
-                let columns = (ms, first.unwrap_or_default(), second.unwrap_or_default());
-                Found::Message(Some(codec::message(*key, columns)?))
-            }
-        };
+fn nothing(what: Read) -> Found {
+    match what {
+        Read::Contact(_) => Found::Contact(None),
+        Read::Message(_) => Found::Message(None),
+        Read::Peer(_) => Found::Peer { sessions: Vec::new(), identities: Vec::new() },
+        Read::Inbound { .. } => Found::Inbound(false),
     }
-    Ok(found)
 }
 
 pub(crate) async fn load_shard(
@@ -112,6 +185,11 @@ pub(crate) async fn events(
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn).await?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) async fn own_keys(conn: &mut AsyncPgConnection) -> Result<Vec<OwnKey>, StoreError> {
+    let rows: Vec<codec::OwnKeyColumns> = reads::own_keys().load(conn).await?;
+    Ok(rows.into_iter().map(codec::own_key).collect())
 }
 
 pub(crate) async fn users(conn: &mut AsyncPgConnection) -> Result<Vec<User>, StoreError> {

@@ -10,6 +10,8 @@ use diesel::{
     sql_types::{Array, BigInt, Binary, Nullable, SmallInt},
 };
 
+use crate::codec::MARK_LEN;
+
 /// A value for a `$n`.
 #[derive(Clone, Debug)]
 pub(crate) enum Bind<'a> {
@@ -19,6 +21,7 @@ pub(crate) enum Bind<'a> {
     Smalls(Vec<i16>),
     Bigs(Vec<i64>),
     ManyBytes(Vec<&'a [u8]>),
+    Marks(Vec<[u8; MARK_LEN]>),
     ManyMaybe(Vec<Option<&'a [u8]>>),
 }
 
@@ -57,6 +60,9 @@ impl<R> QueryFragment<Pg> for Stmt<'_, R> {
                 }
                 Bind::Bigs(values) => out.push_bind_param_value_only::<Array<BigInt>, _>(values)?,
                 Bind::ManyBytes(values) => {
+                    out.push_bind_param_value_only::<Array<Binary>, _>(values)?;
+                }
+                Bind::Marks(values) => {
                     out.push_bind_param_value_only::<Array<Binary>, _>(values)?;
                 }
                 Bind::ManyMaybe(values) => {

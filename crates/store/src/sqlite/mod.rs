@@ -23,7 +23,7 @@ use crate::{
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, Revoked, Shard, User},
+    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use checkpoint::Checkpoints;
 use worker::Worker;
@@ -75,7 +75,10 @@ impl LaneEngine for Sqlite {
 }
 
 impl Engine for Sqlite {
-    async fn look_up(&self, keys: &[(ShardId, Read)]) -> Result<Vec<Found>, StoreError> {
+    async fn look_up(
+        &self,
+        keys: &[(ShardId, Read)],
+    ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
         let keys = keys.to_vec();
         self.inner.reader.ask(move |conn| reads::look_up(conn, &keys)).await
     }
@@ -91,6 +94,10 @@ impl Engine for Sqlite {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         self.inner.reader.ask(move |conn| reads::events(conn, shard, after_seq, limit)).await
+    }
+
+    async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
+        self.inner.reader.ask(reads::own_keys).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

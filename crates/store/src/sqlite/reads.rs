@@ -4,7 +4,7 @@
 use contract::ShardId;
 use diesel::{
     OptionalExtension, RunQueryDsl, SqliteConnection,
-    sql_types::{BigInt, Binary, Nullable},
+    sql_types::{BigInt, Binary, Nullable, SmallInt},
 };
 
 use crate::{
@@ -12,9 +12,9 @@ use crate::{
     error::StoreError,
     reader::{Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, Revoked, Shard, User},
+    rows::{Config, Event, OwnKey, Revoked, Shard, User},
     sqlite::stmt::{
-        Bind::{Bytes, Small},
+        Bind::{Big, Bytes, Small},
         Stmt,
     },
 };
@@ -22,8 +22,12 @@ use crate::{
 pub(crate) fn look_up(
     conn: &mut SqliteConnection,
     keys: &[(ShardId, Read)],
-) -> Result<Vec<Found>, StoreError> {
-    keys.iter().map(|(shard, what)| one(conn, *shard, *what)).collect()
+) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
+    let one = |(shard, what): &(ShardId, Read)| match one(conn, *shard, *what) {
+        Err(error) if error.is_transient() => Err(error),
+        result => Ok(result),
+    };
+    keys.iter().map(one).collect()
 }
 
 fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found, StoreError> {
@@ -45,6 +49,42 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
             .load(conn)?;
             let row = rows.into_iter().next();
             Ok(Found::Message(row.map(|row| codec::message(key, row)).transpose()?))
+        }
+        Read::Peer(wa_id) => {
+            let binds = [Small(shard.get()), Bytes(wa_id.as_bytes())];
+            let sessions: Vec<codec::SessionColumns> =
+                Stmt::<(BigInt, BigInt, Binary, Nullable<Binary>)>::new(
+                    "SELECT s.device, s.generation, s.record, m.mark FROM session s \
+                 LEFT JOIN session_mark m USING (shard, wa_id, device) \
+                 WHERE s.shard = ? AND s.wa_id = ? ORDER BY s.device",
+                    &binds,
+                )
+                .load(conn)?;
+            let identities: Vec<codec::IdentityColumns> =
+                Stmt::<(BigInt, Binary, BigInt, SmallInt)>::new(
+                    "SELECT device, key, created_ms, acknowledged FROM identity \
+                     WHERE shard = ? AND wa_id = ? ORDER BY device",
+                    &binds,
+                )
+                .load(conn)?;
+            Ok(Found::Peer {
+                sessions: sessions
+                    .into_iter()
+                    .map(|row| codec::session(shard, wa_id, row))
+                    .collect::<Result<_, _>>()?,
+                identities: identities
+                    .into_iter()
+                    .map(|row| codec::identity(wa_id, row))
+                    .collect::<Result<_, _>>()?,
+            })
+        }
+        Read::Inbound { peer, key } => {
+            let rows: Vec<i64> = Stmt::<BigInt>::new(
+                "SELECT created_ms FROM inbound WHERE shard = ? AND peer_hash = ? AND key = ?",
+                &[Small(shard.get()), Big(peer.to_i64()), Bytes(key.as_bytes())],
+            )
+            .load(conn)?;
+            Ok(Found::Inbound(!rows.is_empty()))
         }
     }
 }
@@ -82,6 +122,11 @@ pub(crate) fn events(
 pub(crate) fn shards(conn: &mut SqliteConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn)?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) fn own_keys(conn: &mut SqliteConnection) -> Result<Vec<OwnKey>, StoreError> {
+    let rows: Vec<codec::OwnKeyColumns> = reads::own_keys().load(conn)?;
+    Ok(rows.into_iter().map(codec::own_key).collect())
 }
 
 pub(crate) fn users(conn: &mut SqliteConnection) -> Result<Vec<User>, StoreError> {

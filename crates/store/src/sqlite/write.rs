@@ -8,9 +8,10 @@ use diesel::{
 
 use crate::{
     batch::Changes,
+    codec,
     lanes::{Done, Fence, Refusal},
     sqlite::stmt::{
-        Bind::{Big, Bytes, Maybe, Small},
+        Bind::{self, Big, Bytes, Maybe, Small},
         Stmt, execute,
     },
 };
@@ -89,7 +90,7 @@ fn refusal(error: &Error) -> Option<Refusal> {
 
 fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
     let mut rows = 1;
-    let mut run = |text: &'static str, binds: &[_]| -> QueryResult<usize> {
+    let mut run = |text: &'static str, binds: &[Bind<'_>]| -> QueryResult<usize> {
         rows += 1;
         execute(conn, text, binds)
     };
@@ -218,6 +219,40 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             &[Small(*endpoint), Small(shard.get()), Big(row.read_to), Bytes(&row.holes)],
         )?;
     }
+    for ((shard, wa_id, device), row) in &changes.sessions {
+        let [of, peer, device] =
+            [Small(shard.get()), Bytes(wa_id.as_bytes()), Big((*device).into())];
+        if let Some(row) = row {
+            run(
+                "INSERT OR REPLACE INTO session (shard, wa_id, device, generation, record) \
+                 VALUES (?, ?, ?, ?, ?)",
+                &[of, peer, device, Big(row.generation), Bytes(&row.record)],
+            )?;
+            run(
+                "INSERT OR REPLACE INTO session_mark (shard, wa_id, device, mark) \
+                 VALUES (?, ?, ?, ?)",
+                &[of, peer, device, Bytes(&codec::mark(&row.record))],
+            )?;
+        } else {
+            let key = [of, peer, device];
+            run("DELETE FROM session WHERE shard = ? AND wa_id = ? AND device = ?", &key)?;
+            run("DELETE FROM session_mark WHERE shard = ? AND wa_id = ? AND device = ?", &key)?;
+        }
+    }
+    for ((shard, wa_id, device), row) in &changes.identities {
+        run(
+            "INSERT OR REPLACE INTO identity \
+             (shard, wa_id, device, key, created_ms, acknowledged) VALUES (?, ?, ?, ?, ?, ?)",
+            &[
+                Small(shard.get()),
+                Bytes(wa_id.as_bytes()),
+                Big((*device).into()),
+                Bytes(&row.key),
+                Big(row.created_ms),
+                Small(row.acknowledged.into()),
+            ],
+        )?;
+    }
     if changes.has_rare() {
         rows += control(conn, changes)? + trim(conn, changes)?;
     }
@@ -226,6 +261,21 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
 
 fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
     let mut rows = 0;
+    for ((kind, id), row) in &changes.own_keys {
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO own_key (kind, id, state, created_ms, body) \
+                 VALUES (?, ?, ?, ?, ?)",
+                &[Small(*kind), Big(*id), Small(row.state), Big(row.created_ms), Bytes(&row.body)],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM own_key WHERE kind = ? AND id = ?",
+                &[Small(*kind), Big(*id)],
+            )?,
+        };
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,

@@ -10,7 +10,10 @@ use store::{
 
 use crate::{
     database::Database,
-    member::{Member, assert_gap_free, event, job, key, log, message, number, outbox, shard},
+    member::{
+        Member, assert_gap_free, event, job, key, log, message, number, outbox, peer, session,
+        shard,
+    },
     on_every_engine,
 };
 
@@ -219,6 +222,10 @@ async fn changes_of_one_row_within_a_batch_end_as_the_last_says(database: &Datab
         vec![Op::DeleteJob(3), Op::DeleteOutbox { key: key(3), device: 0 }],
         vec![Op::DeleteOutbox { key: key(1), device: 0 }, Op::InsertOutbox(resealed.clone())],
         vec![Op::DeleteJob(2), Op::DeleteJob(2)],
+        vec![Op::PutSession(session(1, 0, "first")), Op::InsertOutbox(outbox(5, 0))],
+        vec![Op::PutSession(session(1, 0, "last")), Op::InsertOutbox(outbox(6, 0))],
+        vec![Op::PutSession(session(2, 0, "gone")), Op::PutSession(session(2, 1, "stays"))],
+        vec![Op::DeleteSession { wa_id: number(2), device: 0 }],
         vec![Op::PutContact(contact(1)), Op::PutCursor(cursor(1))],
         vec![Op::DeleteContact(number(1)), Op::PutCursor(cursor(2))],
         vec![Op::PutContact(contact(2)), Op::PutCursor(cursor(3))],
@@ -232,12 +239,14 @@ async fn changes_of_one_row_within_a_batch_end_as_the_last_says(database: &Datab
     });
     member.lanes.submit_many(writes.collect());
     let answers = member.answers.recv().await.unwrap();
-    assert_eq!(answers.len(), 8, "one batch, one list");
+    assert_eq!(answers.len(), 12, "one batch, one list");
     assert!(answers.iter().all(|answer| answer.result.is_ok()));
 
     let load = store.reader().load_shard(of.id).await.unwrap();
     assert_eq!(load.jobs, [parked]);
-    assert_eq!(load.outbox, [resealed, outbox(1, 1)]);
+    assert_eq!(load.outbox, [resealed, outbox(1, 1), outbox(5, 0), outbox(6, 0)]);
+    assert_eq!(peer(&store, of.id, 1).await.0, [session(1, 0, "last")]);
+    assert_eq!(peer(&store, of.id, 2).await.0, [session(2, 1, "stays")]);
     assert_eq!(load.cursors, [cursor(3)]);
     assert_eq!(store.reader().contact(of.id, number(1)).await.unwrap(), Some(contact(2)));
 }

@@ -18,6 +18,7 @@ mod proxy;
 mod reads;
 mod sqlite_only;
 mod upkeep;
+mod vault;
 
 /// Runs each test on both engines.
 #[macro_export]

@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use contract::{Key, Number, Route, ShardId};
 use store::{
-    Feed, Lanes, Store,
-    rows::{Event, Job, Message, NewEvent, Node, NodeState, Outbox, Shard},
+    Feed, Found, Lanes, Read, ReadRequest, Store, StoreError,
+    rows::{
+        Event, Identity, Job, Message, NewEvent, Node, NodeState, Outbox, OwnKey, Session, Shard,
+    },
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
 use tokio::sync::{mpsc, oneshot};
@@ -114,6 +116,43 @@ pub(crate) fn job(n: u64) -> Job {
 
 pub(crate) fn outbox(n: u64, device: i32) -> Outbox {
     Outbox { key: key(n), device, kind: 2, payload: Bytes::from(vec![0xee; 200]) }
+}
+
+pub(crate) fn session(n: u64, device: i32, record: impl Into<Bytes>) -> Session {
+    Session { wa_id: number(n), device, generation: 1, record: record.into() }
+}
+
+pub(crate) fn identity(n: u64, device: i32) -> Identity {
+    Identity {
+        wa_id: number(n),
+        device,
+        key: Bytes::from(vec![5; 33]),
+        created_ms: 1_700_000_000_000,
+        acknowledged: device == 0,
+    }
+}
+
+pub(crate) fn own_key(kind: i16, id: i64) -> OwnKey {
+    OwnKey { kind, id, state: 1, created_ms: 7, body: Bytes::from(vec![8; 65]) }
+}
+
+/// What is stored about a contact's devices.
+pub(crate) async fn peer(store: &Store, shard: ShardId, n: u64) -> (Vec<Session>, Vec<Identity>) {
+    match look_up(store, shard, Read::Peer(number(n))).await.unwrap() {
+        Found::Peer { sessions, identities } => (sessions, identities),
+        found => panic!("{found:?}"),
+    }
+}
+
+pub(crate) async fn look_up(
+    store: &Store,
+    shard: ShardId,
+    what: Read,
+) -> Result<Found, Arc<StoreError>> {
+    let (to, mut answers) = mpsc::unbounded_channel();
+    store.reader().submit(ReadRequest { shard, token: 1, what }, to);
+    let mut list = answers.recv().await.unwrap();
+    list.pop().unwrap().result
 }
 
 pub(crate) fn event(body: impl Into<Bytes>) -> NewEvent {

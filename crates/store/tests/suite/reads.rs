@@ -3,23 +3,27 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use contract::Number;
+use contract::{Number, Route};
 use store::{
     Found, Read, ReadRequest,
-    rows::{Config, Contact, Cursor, NewEvent, Revoked, User},
+    rows::{Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session, User},
     write::Op,
 };
 use tokio::sync::mpsc;
 
 use crate::{
     database::Database,
-    member::{Member, event, job, key, log, message, number, outbox, shard},
+    member::{
+        Member, event, identity, job, key, log, look_up, message, number, outbox, own_key, peer,
+        session, shard,
+    },
     on_every_engine,
 };
 
 on_every_engine!(
     every_row_is_read_back_as_it_was_written,
     look_ups_are_answered_each_with_its_token,
+    sessions_identities_and_own_keys_are_put_replaced_and_deleted,
     control_rows_are_put_replaced_and_deleted,
 );
 
@@ -76,7 +80,16 @@ async fn look_ups_are_answered_each_with_its_token(database: &Database) {
         let ops = (0..200u64).flat_map(|n| {
             let wa_id = Some(number(n + 1_000));
             let contact = Contact { number: number(n), wa_id, checked_ms: of.id.get().into() };
-            [Op::InsertMessage(message(n)), Op::PutContact(contact)]
+            let peer = Route::of(&number(n));
+            let record = of.id.get().to_be_bytes().to_vec();
+            [
+                Op::InsertMessage(message(n)),
+                Op::PutContact(contact),
+                Op::InsertInbound(Inbound { peer, key: key(n), created_ms: 1 }),
+                Op::PutSession(session(n, 2, record.clone())),
+                Op::PutSession(session(n, 1, record)),
+                Op::PutIdentity(identity(n, 1)),
+            ]
         });
         member.write(of.id, of.epoch, ops.collect()).await.unwrap();
     }
@@ -86,7 +99,14 @@ async fn look_ups_are_answered_each_with_its_token(database: &Database) {
         let of = claimed[usize::try_from(token % 2).unwrap()].id;
         // Every second key is there.
         let n = token / 2 % 400;
-        let what = if token % 3 == 0 { Read::Contact(number(n)) } else { Read::Message(key(n)) };
+        let what = match token % 5 {
+            0 => Read::Contact(number(n)),
+            1 => Read::Peer(number(n)),
+            2 => Read::Inbound { peer: Route::of(&number(n)), key: key(n) },
+            // The right key, of another peer.
+            3 => Read::Inbound { peer: Route::of(&number(n + 1)), key: key(n) },
+            _ => Read::Message(key(n)),
+        };
         asked.insert(token, (of, what, n < 200));
         store.reader().submit(ReadRequest { shard: of, token, what }, to.clone());
     }
@@ -102,10 +122,69 @@ async fn look_ups_are_answered_each_with_its_token(database: &Database) {
                 (Read::Message(key), Found::Message(row)) => {
                     assert_eq!(row.map(|row| row.key), there.then_some(key));
                 }
+                (Read::Peer(wa_id), Found::Peer { sessions, identities }) => {
+                    let record = of.get().to_be_bytes().to_vec();
+                    let expected = [1, 2]
+                        .map(|device| Session { wa_id, ..session(0, device, record.clone()) });
+                    assert_eq!(sessions, if there { &expected[..] } else { &[] });
+                    let expected = [Identity { wa_id, ..identity(0, 1) }];
+                    assert_eq!(identities, if there { &expected[..] } else { &[] });
+                }
+                (Read::Inbound { peer, key: of }, Found::Inbound(found)) => {
+                    let own = (0..200).any(|n| key(n) == of && Route::of(&number(n)) == peer);
+                    assert_eq!(found, there && own);
+                }
                 (what, found) => panic!("{what:?} was answered with {found:?}"),
             }
         }
     }
+}
+
+async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(26)]).await[0];
+    let ops = vec![
+        Op::PutSession(session(1, 0, "one")),
+        Op::PutSession(session(1, i32::MAX, "two")),
+        Op::PutSession(session(2, 0, "of another")),
+        Op::PutIdentity(identity(1, 0)),
+        Op::PutIdentity(identity(1, 3)),
+        Op::PutOwnKey(own_key(1, 0)),
+        Op::PutOwnKey(own_key(3, 2)),
+        Op::PutOwnKey(own_key(3, 1)),
+        Op::PutOwnKey(own_key(2, i64::from(u32::MAX))),
+    ];
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    let sessions = vec![session(1, 0, "one"), session(1, i32::MAX, "two")];
+    let identities = vec![identity(1, 0), identity(1, 3)];
+    assert_eq!(peer(&store, of.id, 1).await, (sessions, identities));
+    assert_eq!(peer(&store, shard(25), 1).await, (vec![], vec![]));
+    let own = [own_key(1, 0), own_key(2, i64::from(u32::MAX)), own_key(3, 1), own_key(3, 2)];
+    assert_eq!(store.reader().own_keys().await.unwrap(), own);
+
+    // As a pre-key message leaves it, and a rotation.
+    let newer = Session { generation: 2, ..session(1, 0, "three") };
+    let known = Identity { acknowledged: true, key: vec![6; 33].into(), ..identity(1, 3) };
+    let retired = OwnKey { state: 3, ..own_key(1, 0) };
+    let ops = vec![
+        Op::PutSession(session(1, 0, "passing")),
+        Op::PutSession(newer.clone()),
+        Op::DeleteSession { wa_id: number(1), device: i32::MAX },
+        Op::DeleteSession { wa_id: number(9), device: 0 },
+        Op::PutIdentity(known.clone()),
+        Op::PutOwnKey(retired.clone()),
+        Op::DeleteOwnKey { kind: 3, id: 2 },
+        Op::DeleteOwnKey { kind: 2, id: i64::from(u32::MAX) },
+    ];
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    assert_eq!(peer(&store, of.id, 1).await, (vec![newer], vec![identity(1, 0), known]));
+    assert_eq!(peer(&store, of.id, 2).await.0, [session(2, 0, "of another")]);
+    assert_eq!(store.reader().own_keys().await.unwrap(), [retired, own_key(3, 1)]);
+    let unfit = vec![Op::PutOwnKey(own_key(3, 1 << 32))];
+    assert!(member.write(of.id, of.epoch, unfit).await.is_err());
+    let what = Read::Inbound { peer: Route::from_i64(1), key: key(1) };
+    assert_eq!(look_up(&store, of.id, what).await.unwrap(), Found::Inbound(false));
 }
 
 async fn control_rows_are_put_replaced_and_deleted(database: &Database) {

@@ -6,8 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{Code, Key, Number, ShardId};
 use rpc::upstream as wire;
+use session::IdentityKey;
 use tracing::warn;
 
+use super::keys;
 use crate::{
     CallError, ContactResult, ContactStatus, Envelope, EnvelopeKind, Inbound, Incoming, Item,
     Outgoing, Receipt, ReceiptKind, Refused, SendItem, Sent,
@@ -27,6 +29,16 @@ pub(super) fn up(item: Outgoing, number: Number) -> wire::Up {
         Outgoing::Send(send) => wire::up::Item::Send(send_item(send)),
         Outgoing::Ack { shard, epoch, seq, our_seq } => {
             wire::up::Item::Ack(wire::Ack { shard: shard.get().into(), epoch, seq, our_seq })
+        }
+        Outgoing::Retry { shard, epoch, key, to, device, retry } => {
+            wire::up::Item::Retry(wire::RetryRequest {
+                shard: shard.get().into(),
+                epoch,
+                key: Bytes::copy_from_slice(key.as_bytes()),
+                to: to.to_string(),
+                device,
+                retry: Some(keys::retry_to_wire(&retry)),
+            })
         }
     };
     wire::Up { item: Some(item) }
@@ -84,19 +96,33 @@ fn try_down(down: wire::Down, out: &mut Vec<Incoming>) -> Result<(), &'static st
             result: match answer.result.ok_or("answer.result")? {
                 wire::answer::Result::Sent(sent) => Ok(Sent { timestamp_ms: sent.timestamp_ms }),
                 wire::answer::Result::Refused(refused) => Err(refusal(refused)?),
+                wire::answer::Result::Stale(stale) => Err(Refused::StaleDevices(stale.devices)),
             },
         },
         wire::down::Item::Receipt(receipt) => Item::Receipt(Receipt {
             key: key(&receipt.key)?,
             from: number(&receipt.from)?,
+            device: receipt.device,
             kind: match receipt.r#type() {
                 wire::receipt::Type::Delivered => ReceiptKind::Delivered,
                 wire::receipt::Type::Read => ReceiptKind::Read,
                 wire::receipt::Type::Failed => ReceiptKind::Failed(code(receipt.code)),
+                wire::receipt::Type::Retry => {
+                    ReceiptKind::Retry(keys::retry(&receipt.retry.ok_or("receipt.retry")?))
+                }
                 wire::receipt::Type::Unspecified => return Err("receipt.type"),
             },
             timestamp_ms: receipt.timestamp_ms,
         }),
+        wire::down::Item::Notice(notice) => match notice.notice.ok_or("notice")? {
+            wire::notice::Notice::IdentityChanged(changed) => Item::IdentityChanged {
+                wa_id: number(&changed.wa_id)?,
+                device: changed.device,
+                identity_key: IdentityKey::from_wire(&changed.identity_key)
+                    .map_err(|_| "identity_changed.identity_key")?,
+            },
+            wire::notice::Notice::KeysLow(low) => Item::KeysLow { left: low.left },
+        },
         wire::down::Item::Inbound(inbound) => Item::Inbound(Inbound {
             key: key(&inbound.key)?,
             from: number(&inbound.from)?,
@@ -178,7 +204,7 @@ fn key(bytes: &[u8]) -> Result<Key, &'static str> {
     Key::from_bytes(bytes).map_err(|_| "key")
 }
 
-fn number(digits: &str) -> Result<Number, &'static str> {
+pub(super) fn number(digits: &str) -> Result<Number, &'static str> {
     Number::from_digits(digits.as_bytes()).map_err(|_| "number")
 }
 

@@ -197,7 +197,7 @@ impl Claimed {
                 true
             }
             Outgoing::Send(send) => self.has(send.shard),
-            Outgoing::Ack { shard, .. } => self.has(*shard),
+            Outgoing::Ack { shard, .. } | Outgoing::Retry { shard, .. } => self.has(*shard),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Client of the sandbox network.
 //!
-//! What lives here: the connection settings and the control-rate call. The stream is in `link`, the
-//! translation between protocol and neutral types in `convert`.
+//! What lives here: the connection settings and the control-rate calls. The stream is in `link`, the
+//! translation between protocol and neutral types in `convert`, that of keys in `keys`.
 
 mod backoff;
 mod convert;
+mod keys;
 mod link;
 
 use std::time::Duration;
@@ -12,19 +13,26 @@ use std::time::Duration;
 use contract::Number;
 use rpc::{
     http2,
-    upstream::{SyncContactsRequest, upstream_client::UpstreamClient},
+    upstream::{FetchBundlesRequest, SyncContactsRequest, upstream_client::UpstreamClient},
 };
 use tokio::{sync::mpsc, time::timeout};
-use tonic::transport::Channel;
+use tonic::{Response, Status, transport::Channel};
 
 use crate::{
-    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, Resend, Sealing, Upstream,
+    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Resend, Sealing,
+    Upstream, UserBundles,
 };
 
 /// Numbers one contact sync may ask for; the network refuses more.
 pub const CONTACTS_PER_CALL: usize = 2_000;
 /// How long a contact sync may take before it counts as failed.
 pub const CONTACTS_TIMEOUT: Duration = Duration::from_secs(10);
+/// Users one fetch of pre-key bundles may ask for; the network refuses more.
+pub const BUNDLES_PER_CALL: usize = 1_000;
+/// How long a fetch may take before it counts as failed; what it brought is lost then.
+pub const BUNDLES_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long publishing our keys may take; it may be repeated.
+pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages to one recipient that may be unanswered at once: the stream keeps their order.
 pub const PER_RECIPIENT: usize = 8;
 /// Messages on the link that may be unanswered at once: 27,000/s at 150 ms.
@@ -68,9 +76,9 @@ impl Sandbox {
 impl Upstream for Sandbox {
     fn caps(&self) -> Caps {
         Caps {
-            sealing: Sealing::Plain,
+            sealing: Sealing::EndToEnd,
             contacts: Some(Batch { max: CONTACTS_PER_CALL, timeout: CONTACTS_TIMEOUT }),
-            prekeys: None,
+            prekeys: Some(Batch { max: BUNDLES_PER_CALL, timeout: BUNDLES_TIMEOUT }),
             resend: Resend::Harmless,
             inbound: InboundBy::Stream,
             per_recipient: PER_RECIPIENT,
@@ -84,17 +92,25 @@ impl Upstream for Sandbox {
             numbers: numbers.iter().map(Number::to_string).collect(),
         };
         let mut client = self.client();
-        let response = match timeout(CONTACTS_TIMEOUT, client.sync_contacts(request)).await {
-            Ok(Ok(response)) => response.into_inner(),
-            Ok(Err(status)) => return Err(CallError(convert::reason(&status))),
-            Err(_) => {
-                return Err(CallError(format!(
-                    "no answer within {} s",
-                    CONTACTS_TIMEOUT.as_secs()
-                )));
-            }
-        };
+        let response = answered(CONTACTS_TIMEOUT, client.sync_contacts(request)).await?;
         convert::contacts(&numbers, &response.results)
+    }
+
+    async fn fetch_bundles(&self, users: Vec<Number>) -> Result<Vec<UserBundles>, CallError> {
+        let request = FetchBundlesRequest {
+            number: self.number.to_string(),
+            users: users.iter().map(Number::to_string).collect(),
+        };
+        let mut client = self.client();
+        let response = answered(BUNDLES_TIMEOUT, client.fetch_bundles(request)).await?;
+        keys::users(&users, &response.users)
+    }
+
+    async fn publish_keys(&self, keys: OwnKeys) -> Result<u32, CallError> {
+        let request = keys::publication(self.number, &keys);
+        let mut client = self.client();
+        let response = answered(PUBLISH_TIMEOUT, client.publish_keys(request)).await?;
+        Ok(response.one_time_left)
     }
 
     async fn link(
@@ -103,5 +119,17 @@ impl Upstream for Sandbox {
         incoming: mpsc::Sender<Vec<Incoming>>,
     ) {
         link::run(self.client(), self.number, &mut outgoing, &incoming).await;
+    }
+}
+
+/// What a call gave within `limit`.
+async fn answered<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<T, CallError> {
+    match timeout(limit, call).await {
+        Ok(Ok(response)) => Ok(response.into_inner()),
+        Ok(Err(status)) => Err(CallError(convert::reason(&status))),
+        Err(_) => Err(CallError(format!("no answer within {} s", limit.as_secs()))),
     }
 }

@@ -7,6 +7,7 @@ mod body;
 mod failures;
 mod layer;
 mod limits;
+mod proxies;
 mod request;
 
 pub(crate) use answer::{Consulted, Refusal, json, text};
@@ -14,4 +15,5 @@ pub(crate) use body::read;
 pub(crate) use failures::FailureLog;
 pub(crate) use layer::{EdgeLayer, governor};
 pub(crate) use limits::{Limits, SWEEP, SourceAddress};
-pub(crate) use request::{Context, RequestIds, source, without_trailing_slash};
+pub(crate) use proxies::Proxies;
+pub(crate) use request::{Context, RequestIds, without_trailing_slash};

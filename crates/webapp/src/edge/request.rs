@@ -53,7 +53,7 @@ fn scrambled(n: u64) -> u64 {
 }
 
 /// An address as limits see it: an IPv6 subscriber has a whole /64.
-pub(crate) fn source(peer: IpAddr) -> IpAddr {
+pub(super) fn source(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
         IpAddr::V6(v6) => {
             let [a, b, c, d, ..] = v6.segments();

@@ -3,13 +3,13 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use contract::{ApiError, Code};
+use contract::{ApiError, Code, Number, Route};
 use tokio::time::timeout;
 use tonic::{Response, Status, transport::Channel};
 
@@ -92,7 +92,33 @@ impl Cores {
         self.call(Port::Contacts, limit, call).await
     }
 
-    /// The same for the control listener. Only for calls that may be repeated.
+    /// Calls the contacts listener of the coreapp that owns a contact's shard.
+    ///
+    /// # Errors
+    /// What the coreapp refused with; 503/1011 when nobody owns the shard or its owner did not
+    /// answer within `limit`.
+    pub(crate) async fn owner_of<T, F>(
+        &self,
+        wa_id: &Number,
+        owners: &[Option<Arc<str>>],
+        limit: Duration,
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let shard = Route::of(wa_id).shard();
+        let owner = usize::try_from(shard.get()).ok().and_then(|place| owners.get(place)?.clone());
+        let core = owner.and_then(|owner| self.node(&owner)).ok_or_else(|| {
+            let details = format!("No coreapp owns shard {shard} at the moment");
+            ApiError::new(Code::NOT_READY, details)
+        })?;
+        let (address, channel) = core.port(Port::Contacts);
+        let answer = bounded(address, limit, call(channel)).await;
+        answer.map_err(|status| refusal(address, &status))
+    }
+
+    /// The same as [`Self::contacts`] for the control listener. Only for calls that may be repeated.
     ///
     /// # Errors
     /// As [`Self::contacts`].
@@ -111,7 +137,7 @@ impl Cores {
     /// none does: address and answer of each.
     pub(crate) async fn every<T, F>(
         &self,
-        owners: &[Option<std::sync::Arc<str>>],
+        owners: &[Option<Arc<str>>],
         limit: Duration,
         call: impl Fn(Channel) -> F,
     ) -> Vec<(String, Result<T, ApiError>)>
@@ -155,28 +181,31 @@ impl Cores {
         &self.seeds[at % self.seeds.len().max(1)]
     }
 
-    fn nodes(&self, owners: &[Option<std::sync::Arc<str>>]) -> Vec<Core> {
-        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+    fn nodes(&self, owners: &[Option<Arc<str>>]) -> Vec<Core> {
         let mut nodes: Vec<Core> = Vec::new();
         for owner in owners.iter().flatten() {
-            if nodes.iter().any(|node| *node.address.messages == **owner) {
-                continue;
+            if nodes.iter().all(|node| *node.address.messages != **owner) {
+                nodes.extend(self.node(owner));
             }
-            let known = self.seeds.iter().find(|seed| *seed.address.messages == **owner);
-            let node = known.cloned().or_else(|| {
-                if let Some(core) = learned.get(&**owner) {
-                    return Some(core.clone());
-                }
-                let core = owner.parse().ok().and_then(|address| Core::new(address).ok())?;
-                if learned.len() >= MAX_LEARNED {
-                    learned.clear();
-                }
-                learned.insert(owner.to_string(), core.clone());
-                Some(core)
-            });
-            nodes.extend(node);
         }
         if nodes.is_empty() { self.seeds.clone() } else { nodes }
+    }
+
+    /// The coreapp whose messages listener has this address; `None` when it is no address.
+    fn node(&self, owner: &str) -> Option<Core> {
+        if let Some(seed) = self.seeds.iter().find(|seed| seed.address.messages == owner) {
+            return Some(seed.clone());
+        }
+        let mut learned = self.learned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(core) = learned.get(owner) {
+            return Some(core.clone());
+        }
+        let core = owner.parse().ok().and_then(|address| Core::new(address).ok())?;
+        if learned.len() >= MAX_LEARNED {
+            learned.clear();
+        }
+        learned.insert(owner.to_owned(), core.clone());
+        Some(core)
     }
 }
 

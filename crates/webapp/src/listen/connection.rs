@@ -6,7 +6,7 @@ use axum::{Router, body::Body};
 use contract::{ApiError, Code, answer};
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
@@ -16,14 +16,12 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use super::patience::{IDLE, patient};
 use crate::{
-    edge::{Context, RequestIds, source, without_trailing_slash},
+    edge::{Context, Proxies, RequestIds, without_trailing_slash},
     metrics::Web,
 };
 
-/// For the headers of a request to arrive. hyper counts it from the end of the last answer, so it
-/// is the longest an idle connection is kept, too.
-const HEADERS: Duration = Duration::from_secs(10);
 /// For a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Most bytes of a request's headers.
@@ -37,6 +35,7 @@ const LINGER: Duration = Duration::from_secs(1);
 pub(crate) struct Server {
     pub(crate) router: Router,
     pub(crate) ids: RequestIds,
+    pub(crate) proxies: Proxies,
     pub(crate) metrics: Arc<Web>,
     /// No new requests.
     pub(crate) stop: CancellationToken,
@@ -71,18 +70,20 @@ pub(super) async fn connection(
 }
 
 async fn http(server: &Server, stream: impl AsyncRead + AsyncWrite + Unpin, peer: SocketAddr) {
-    let source = source(peer.ip());
+    let peer = peer.ip();
     let service = service_fn(|mut request: Request<Incoming>| {
         if let Some(uri) = without_trailing_slash(request.uri()) {
             *request.uri_mut() = uri;
         }
+        let source = server.proxies.source(peer, request.headers());
         let context = Context { id: server.ids.next(), source };
         request.extensions_mut().insert(context);
         server.router.clone().call(request.map(Body::new))
     });
+    let (stream, timer) = patient(stream);
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
+        .timer(timer)
+        .header_read_timeout(IDLE)
         .max_buf_size(MAX_HEADERS)
         .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), service);
@@ -123,4 +124,109 @@ async fn clear_text(stream: &mut TcpStream) {
         Ok::<(), std::io::Error>(())
     };
     let _gave_up = timeout(LINGER, answered).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use telemetry::{Metrics, SystemRng};
+    use tokio::{
+        io::{DuplexStream, duplex},
+        time::{Instant, sleep},
+    };
+
+    use super::*;
+    use crate::listen::patience::HEAD;
+
+    /// One byte of a head every so often.
+    const DRIP: Duration = Duration::from_secs(3);
+
+    fn connect() -> DuplexStream {
+        let server = Server {
+            router: Router::new().route("/", get(|| async { "served" })),
+            ids: RequestIds::new(&SystemRng::new()),
+            proxies: Proxies::new(Vec::new()),
+            metrics: Arc::new(Web::new(Metrics::new(), "web".to_owned()).unwrap()),
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+        };
+        let (client, stream) = duplex(4_096);
+        let peer = "192.0.2.1:4711".parse().unwrap();
+        tokio::spawn(async move { http(&server, stream, peer).await });
+        client
+    }
+
+    async fn call(client: &mut DuplexStream) {
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        answered(client).await;
+    }
+
+    async fn answered(client: &mut DuplexStream) {
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"served") {
+            assert_ne!(client.read_buf(&mut answer).await.unwrap(), 0, "the connection is closed");
+        }
+    }
+
+    /// Seconds until the connection is closed.
+    async fn closed(client: &mut DuplexStream) -> u64 {
+        let began = Instant::now();
+        assert_eq!(client.read(&mut [0]).await.unwrap(), 0);
+        began.elapsed().as_secs()
+    }
+
+    /// Sends a head byte by byte until the connection is closed; seconds until then.
+    async fn dripped(client: &mut DuplexStream) -> u64 {
+        let began = Instant::now();
+        for byte in b"GET / HTTP/1.1\r\nHost: localhost".chunks(1) {
+            if client.write_all(byte).await.is_err() {
+                break;
+            }
+            if let Ok(read) = timeout(DRIP, client.read(&mut [0])).await {
+                assert_eq!(read.unwrap(), 0);
+                break;
+            }
+        }
+        began.elapsed().as_secs()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_on_which_nothing_was_ever_said_closes_soon() {
+        assert_eq!(closed(&mut connect()).await, HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_has_served_is_kept_as_long_as_a_pool_keeps_it() {
+        let mut client = connect();
+        call(&mut client).await;
+        for _ in 0..2 {
+            sleep(IDLE - Duration::from_secs(1)).await;
+            call(&mut client).await;
+        }
+        assert_eq!(closed(&mut client).await, IDLE.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_only_drips_closes_the_connection_whenever_it_begins() {
+        assert_eq!(dripped(&mut connect()).await, HEAD.as_secs());
+        let mut late = connect();
+        sleep(HEAD - Duration::from_secs(1)).await;
+        assert_eq!(dripped(&mut late).await, HEAD.as_secs());
+        let mut served = connect();
+        call(&mut served).await;
+        sleep(IDLE / 2).await;
+        assert_eq!(dripped(&mut served).await, HEAD.as_secs());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_in_pieces_is_served_and_the_next_wait_is_a_long_one() {
+        let mut client = connect();
+        for _ in 0..2 {
+            client.write_all(b"GET / HTTP/1.1\r\n").await.unwrap();
+            sleep(HEAD - Duration::from_secs(1)).await;
+            client.write_all(b"Host: localhost\r\n\r\n").await.unwrap();
+            answered(&mut client).await;
+            sleep(IDLE - Duration::from_secs(1)).await;
+        }
+    }
 }

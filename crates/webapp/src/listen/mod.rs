@@ -2,6 +2,7 @@
 
 mod accept;
 mod connection;
+mod patience;
 mod tls;
 
 pub(crate) use accept::{Listener, serve};

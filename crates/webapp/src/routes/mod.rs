@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     handler::Handler as _,
-    routing::{delete, get, patch, post},
+    routing::{delete, get, patch, post, put},
 };
 use contract::{ApiError, Code};
 use http::{Method, Uri};
@@ -17,6 +17,7 @@ use crate::{
 
 mod contacts;
 mod health;
+mod identity;
 mod messages;
 mod metrics;
 mod probes;
@@ -28,11 +29,14 @@ mod users;
 pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
     let settings = "/v1/settings/application";
+    let contact_identity = "/v1/contacts/{wa_id}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
         .route("/v1/users/logout", post(users::logout).layer(edge("POST_v1_users_logout")))
         .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
         .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
+        .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
+        .route(contact_identity, put(identity::put).layer(edge("PUT_v1_contacts_identity")))
         .route(settings, get(settings::get).layer(edge("GET_v1_settings_application")))
         .route(settings, patch(settings::patch).layer(edge("PATCH_v1_settings_application")))
         .route(settings, delete(settings::reset).layer(edge("DELETE_v1_settings_application")))

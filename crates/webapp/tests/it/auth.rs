@@ -192,6 +192,31 @@ async fn limits_are_hot_and_answered_with_429_and_retry_after() {
 }
 
 #[tokio::test]
+async fn behind_a_trusted_proxy_each_caller_has_a_limit_of_its_own() {
+    let core = Core::start();
+    let limits = Limits { per_address: 1, ..Limits::default() };
+    core.shared.snapshot.send_modify(|snapshot| snapshot.limits = Some(limits));
+    let trusting = webapp::Config {
+        trusted_proxies: vec!["127.0.0.0/8".parse().unwrap(), "10.0.0.0/8".parse().unwrap()],
+        ..config(&core)
+    };
+    let (trusting, wary) = (Edge::start_with(trusting).await, Edge::start(&core).await);
+    eventually("a caller is limited", async || {
+        trusting.live("203.0.113.9, 10.0.0.7").await.status == 429
+    })
+    .await;
+    for n in 0..50 {
+        let answer = trusting.live(&format!("203.0.113.9, 192.0.2.{n}, 10.0.0.7")).await;
+        assert_eq!(answer.status, 200, "caller {n} has not called before");
+    }
+    let mut callers = 0..;
+    eventually("without trust all of them are one", async || {
+        wary.live(&format!("192.0.2.{}", callers.next().unwrap() % 256)).await.status == 429
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn without_a_fresh_directory_nobody_is_let_in_and_nobody_is_turned_away() {
     let mut core = core_with_passwords();
     let edge = Edge::start(&core).await;

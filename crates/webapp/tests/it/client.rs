@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{HeaderMap, Method, Request, StatusCode, header, request};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use ring::hmac;
@@ -92,6 +92,12 @@ impl Edge {
         self.call(Method::POST, path, authorization, body).await
     }
 
+    /// Asks for `/livez` as a proxy does for somebody else.
+    pub(crate) async fn live(&self, forwarded_for: &str) -> Answer {
+        let request = Request::get("/livez").header("x-forwarded-for", forwarded_for);
+        send(self.http, request, Bytes::new()).await
+    }
+
     /// Sends a text as `clerk_7`.
     pub(crate) async fn text(&self, to: &str) -> Answer {
         self.post("/v1/messages", &bearer("clerk_7"), text(to)).await
@@ -115,15 +121,20 @@ pub(crate) async fn call(
     authorization: &str,
     body: Bytes,
 ) -> Answer {
+    let mut request = Request::builder().method(method).uri(path);
+    if !authorization.is_empty() {
+        request = request.header(header::AUTHORIZATION, authorization);
+    }
+    send(address, request, body).await
+}
+
+async fn send(address: SocketAddr, request: request::Builder, body: Bytes) -> Answer {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
     // Ends with the sender; what goes wrong shows in the answer.
     tokio::spawn(connection);
-    let mut request = Request::builder().method(method).uri(path).header(header::HOST, "localhost");
-    if !authorization.is_empty() {
-        request = request.header(header::AUTHORIZATION, authorization);
-    }
+    let request = request.header(header::HOST, "localhost");
     let response = sender.send_request(request.body(Full::new(body)).unwrap()).await.unwrap();
     let (parts, body) = response.into_parts();
     let body = body.collect().await.unwrap().to_bytes();

@@ -2,6 +2,7 @@
 //! be killed like a process and does not share the test's clock.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex},
@@ -49,6 +50,8 @@ pub(crate) struct Shared {
     /// Password hashes by name.
     pub(crate) hashes: Mutex<Vec<(String, String)>>,
     pub(crate) actors: Mutex<Vec<String>>,
+    /// Identities by wa_id.
+    pub(crate) identities: Mutex<HashMap<String, proto::Identity>>,
     /// Put into the directory's answers; else nothing of a change comes back.
     pub(crate) settings: Mutex<Vec<u8>>,
 }
@@ -68,6 +71,7 @@ impl Core {
             snapshot: watch::Sender::new(Snapshot::default()),
             hashes: Mutex::default(),
             actors: Mutex::default(),
+            identities: Mutex::default(),
             settings: Mutex::new(br#"{"sent_status":false}"#.to_vec()),
         });
         let mut core = Self { address: "127.0.0.1:0".parse().unwrap(), shared, runtime: None };
@@ -233,6 +237,35 @@ impl Contacts for Peer {
         };
         let contacts = request.into_inner().inputs.into_iter().map(contact).collect();
         Ok(Response::new(proto::CheckResponse { contacts }))
+    }
+
+    async fn get_identity(
+        &self,
+        request: Request<proto::GetIdentityRequest>,
+    ) -> Result<Response<proto::Identity>, Status> {
+        self.heard(&request);
+        let identities = self.0.identities.lock().unwrap();
+        match identities.get(&request.into_inner().wa_id) {
+            Some(identity) => Ok(Response::new(identity.clone())),
+            None => Err(rpc::error::to_status(ApiError::new(Code::NOT_FOUND, "not known"))),
+        }
+    }
+
+    async fn ack_identity(
+        &self,
+        request: Request<proto::AckIdentityRequest>,
+    ) -> Result<Response<proto::Identity>, Status> {
+        self.heard(&request);
+        let proto::AckIdentityRequest { wa_id, hash } = request.into_inner();
+        let mut identities = self.0.identities.lock().unwrap();
+        match identities.get_mut(&wa_id) {
+            Some(identity) if identity.hash == hash => {
+                identity.acknowledged = true;
+                Ok(Response::new(identity.clone()))
+            }
+            Some(_) => Err(rpc::error::to_status(ApiError::new(Code::INVALID, "it is stale"))),
+            None => Err(rpc::error::to_status(ApiError::new(Code::NOT_FOUND, "not known"))),
+        }
     }
 }
 

@@ -133,6 +133,24 @@ async fn a_coreapp_that_starts_or_lost_the_shard_is_asked_again_and_a_full_one_i
 }
 
 #[tokio::test]
+async fn a_change_of_identity_that_waits_for_its_acknowledgement_is_a_conflict() {
+    let core = Core::start();
+    core.script(|_, _| {
+        Reaction::Refuse(ApiError::new(Code::ACKNOWLEDGEMENT_REQUIRED, "acknowledge it first"))
+    });
+    let edge = Edge::start(&core).await;
+    let answer = edge.text(TO).await;
+    assert_eq!(answer.refusal(), (409, 1028));
+    assert_eq!(answer.details(), "acknowledge it first");
+    assert_eq!(
+        answer.json()["errors"][0]["title"],
+        "A user_identity_changed system notification requires acknowledgement"
+    );
+    assert_eq!(answer.header("retry-after"), "");
+    assert_eq!(core.frames().len(), 1, "repeating it would change nothing");
+}
+
+#[tokio::test]
 async fn a_quota_refusal_after_a_break_says_nothing_of_the_first_try() {
     let core = Core::start();
     core.script(|n, _| match n {

@@ -1,10 +1,13 @@
 //! Contacts and settings: what passes through unchanged.
 
 use http::Method;
+use rpc::coreapp::{Identity, ShardMap};
 use serde_json::json;
 
+use webapp::Config;
+
 use crate::{
-    client::{Edge, bearer},
+    client::{Edge, bearer, config, eventually},
     core::Core,
 };
 
@@ -26,6 +29,85 @@ async fn contacts_are_answered_one_by_one_in_their_order() {
     assert_eq!(answer.header("x-internal-request-ids"), answer.header("x-request-id"));
     let none = edge.post("/v1/contacts", &bearer("clerk_7"), "{}").await;
     assert_eq!(none.refusal(), (400, 1008));
+}
+
+#[tokio::test]
+async fn an_identity_is_shown_and_acknowledged_by_its_latest_hash() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let identity = Identity {
+        hash: "UKD6Y/5SqDU=".to_owned(),
+        created_ms: 1_600_132_094_000,
+        acknowledged: false,
+    };
+    core.shared.identities.lock().unwrap().insert("16315551004".to_owned(), identity);
+    let (path, clerk) = ("/v1/contacts/+1%20(631)%20555-1004/identity", bearer("clerk_7"));
+    let shown = async |acknowledged: bool| {
+        let answer = edge.get(path, &clerk).await;
+        assert_eq!(answer.status, 200, "{:?}", answer.body);
+        assert_eq!(
+            answer.json()["contacts"],
+            json!({
+                "hash": "UKD6Y/5SqDU=",
+                "created_timestamp": 1_600_132_094_000_i64,
+                "acknowledged": acknowledged,
+            })
+        );
+        assert_eq!(answer.json()["meta"]["api_status"], "stable");
+        assert_eq!(answer.header("x-internal-request-ids"), answer.header("x-request-id"));
+    };
+    let put = async |body: &str| edge.call(Method::PUT, path, &clerk, body.to_owned()).await;
+    shown(false).await;
+    let stale = put(r#"{"hash":"AAAAAAAAAAA="}"#).await;
+    assert_eq!((stale.refusal(), stale.details().as_str()), ((400, 1009), "it is stale"));
+    shown(false).await;
+    let done = put(r#"{"hash":"UKD6Y/5SqDU="}"#).await;
+    assert_eq!(done.status, 200, "{:?}", done.body);
+    assert_eq!(done.json().as_object().unwrap().keys().collect::<Vec<_>>(), ["meta"]);
+    shown(true).await;
+    assert!(core.shared.actors.lock().unwrap().iter().all(|actor| actor == "clerk_7/user"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_question_for_an_identity_is_told() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let clerk = bearer("clerk_7");
+    let long = format!(r#"{{"hash":"{}"}}"#, "x".repeat(65));
+    let known = "/v1/contacts/16315551004/identity";
+    for (method, path, body, expected) in [
+        (Method::GET, known, "", (404, 1006)),
+        (Method::PUT, known, r#"{"hash":"x"}"#, (404, 1006)),
+        (Method::PUT, known, "", (400, 1025)),
+        (Method::PUT, known, "{}", (400, 1008)),
+        (Method::PUT, known, r#"{"hash":7}"#, (400, 1009)),
+        (Method::PUT, known, &*long, (400, 1009)),
+        (Method::GET, "/v1/contacts/customer/identity", "", (400, 1009)),
+        (Method::GET, "/v1/contacts/%ff/identity", "", (400, 1009)),
+        (Method::DELETE, known, "", (405, 1025)),
+    ] {
+        let answer = edge.call(method.clone(), path, &clerk, body.to_owned()).await;
+        assert_eq!(answer.refusal(), expected, "{method} {path} {body}: {:?}", answer.body);
+    }
+    assert_eq!(edge.get(known, "").await.refusal(), (401, 1005));
+}
+
+#[tokio::test]
+async fn an_identity_is_asked_of_the_coreapp_that_owns_the_contact() {
+    let (seed, owner) = (Core::start(), Core::start());
+    // Both are configured: a learned coreapp's ports are three in a row, the test's is one.
+    let config = Config { coreapps: vec![seed.address(), owner.address()], ..config(&seed) };
+    let edge = Edge::start_with(config).await.ready().await;
+    let identity = Identity { hash: "UKD6Y/5SqDU=".to_owned(), ..Identity::default() };
+    owner.shared.identities.lock().unwrap().insert("16315551004".to_owned(), identity);
+    let get = async || edge.get("/v1/contacts/16315551004/identity", &bearer("clerk_7")).await;
+    assert_eq!(get().await.refusal(), (404, 1006), "the seed owns all shards and does not know");
+    let shards = owner.everything().shards;
+    seed.shared.snapshot.send_modify(|snapshot| snapshot.shards.clone_from(&shards));
+    eventually("the owner is asked", async || get().await.status == 200).await;
+    seed.shared.snapshot.send_modify(|snapshot| snapshot.shards = Some(ShardMap::default()));
+    eventually("nobody owns it", async || get().await.refusal() == (503, 1011)).await;
+    assert!(get().await.details().contains("shard"));
 }
 
 #[tokio::test]

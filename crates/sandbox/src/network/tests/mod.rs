@@ -1,21 +1,77 @@
 //! Promises of the machine, told in the roles of a coreapp, a phone and a test.
 
+mod sealed;
 mod seeds;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use contract::{Code, Number, Route};
+use contract::{Code, Number, Rng, Route};
 use rpc::upstream::{self as wire, down::Item, refused::Class};
+use session::{Identity, OneTimePreKey, PreKeyId, SignedPreKey};
 
 use super::*;
-use crate::config::Phones as Mode;
+use crate::{bodies::Keys, sessions::worker::Worker};
 
 const OWN: &str = "15550100100";
 const ADA: &str = "4915112345678";
 
-/// A network with a clock, and coreapps that speak to it.
+/// A network with a clock and one thread's worth of phones, and coreapps that speak to it.
 struct World {
     network: Network,
+    worker: Worker,
     now: Now,
+}
+
+/// Bytes that differ from draw to draw.
+struct Counting(std::sync::atomic::AtomicU64);
+
+impl Rng for Counting {
+    fn fill(&self, out: &mut [u8]) {
+        let draw = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let mut dice = Dice::new(draw);
+        out.fill_with(|| dice.next().to_le_bytes()[0]);
+    }
+}
+
+fn rng() -> Arc<dyn Rng> {
+    Arc::new(Counting(1.into()))
+}
+
+/// The keys of a business.
+struct Business {
+    identity: Identity,
+    signed: SignedPreKey,
+    one_time: Vec<OneTimePreKey>,
+}
+
+impl Business {
+    fn new(one_time: u32) -> Self {
+        let rng = rng();
+        let id = |id| PreKeyId::new(id).unwrap();
+        let identity = Identity::generate(&rng);
+        Self {
+            signed: SignedPreKey::generate(&identity, id(1), &rng),
+            one_time: (1..=one_time).map(|n| OneTimePreKey::generate(id(n), &rng)).collect(),
+            identity,
+        }
+    }
+
+    fn keys(&self) -> Keys {
+        let bundle = crate::sessions::wire::bundle(&self.identity.bundle(&self.signed, None));
+        let one_time = self.one_time.iter().map(|key| wire::OneTimePreKey {
+            id: key.id().get(),
+            public: Bytes::copy_from_slice(&key.key().to_wire()),
+        });
+        wire::PublishKeysRequest {
+            number: OWN.to_owned(),
+            registration_id: bundle.registration_id,
+            identity_key: bundle.identity_key,
+            signed_pre_key: bundle.signed_pre_key,
+            one_time_pre_keys: one_time.collect(),
+        }
+        .into()
+    }
 }
 
 /// What came down, by its place in the shard's stream.
@@ -28,7 +84,27 @@ impl World {
 
     fn with(config: &Config) -> Self {
         let now = Now { ms: 0, unix_ms: 1_700_000_000_000 };
-        Self { network: Network::new(config), now }
+        let worker = Worker::new(Arc::new(Seed::new(config.seed)), rng());
+        Self { network: Network::new(config), worker, now }
+    }
+
+    fn publish(&mut self, business: &Business) -> u32 {
+        self.network.publish(OWN.parse().unwrap(), &business.keys(), self.now).unwrap()
+    }
+
+    /// Does what the threads do.
+    fn work(&mut self) {
+        loop {
+            let jobs = self.network.take_jobs();
+            if jobs.is_empty() {
+                return;
+            }
+            for job in jobs {
+                if let Some(done) = self.worker.run(job) {
+                    self.network.done(done, self.now);
+                }
+            }
+        }
     }
 
     fn up(&mut self, stream: StreamId, item: wire::up::Item) {
@@ -40,6 +116,7 @@ impl World {
             self.now.ms += 1;
             self.now.unix_ms += 1;
             self.network.advance(self.now);
+            self.work();
         }
     }
 
@@ -122,9 +199,14 @@ fn short(got: &Got) -> Vec<String> {
                 _ => format!("x{}", answer.key[0]),
             },
             Item::Receipt(receipt) => {
-                let kind = if receipt.r#type() == wire::receipt::Type::Read { "r" } else { "d" };
+                let kind = match receipt.r#type() {
+                    wire::receipt::Type::Read => "r",
+                    wire::receipt::Type::Retry => "?",
+                    _ => "d",
+                };
                 format!("{seq}:{kind}{}", receipt.key[0])
             }
+            Item::Notice(_) => format!("{seq}:n"),
         })
         .collect()
 }
@@ -345,6 +427,10 @@ fn a_customers_message_is_kept_for_the_shard_of_its_number() {
     let second = world.network.write_from(ada, written(), world.now).unwrap();
     assert_ne!(first, second);
     world.pass(150);
+    assert_eq!(world.got(stream), [], "nothing can be encrypted for a business without keys");
+    assert_eq!(world.network.stats().waiting_to_seal, 2);
+    world.publish(&Business::new(1));
+    world.work();
     let got = world.got(stream);
     assert_eq!(short(&got), ["1:i", "2:i"]);
     let (_, Item::Inbound(inbound)) = &got[0] else { panic!("{got:?}") };

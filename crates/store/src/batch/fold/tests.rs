@@ -4,7 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::{Built, Item, Owned, ReplyTo, build};
+use crate::{
+    batch::{Built, Item, Owned, ReplyTo, build},
+    vault::Vault,
+};
 
 const EPOCH: i64 = 7;
 const FIRST_SEQ: i64 = 100;
@@ -17,6 +20,9 @@ struct Tables {
     outbox: BTreeMap<(ShardId, Key, i32), Outbox>,
     contacts: BTreeMap<(ShardId, Number), Contact>,
     cursors: BTreeMap<(i16, ShardId), Cursor>,
+    sessions: BTreeMap<(ShardId, Number, i32), Session>,
+    identities: BTreeMap<(ShardId, Number, i32), Identity>,
+    own_keys: BTreeMap<(i16, i64), OwnKey>,
     events: BTreeMap<(ShardId, i64), NewEvent>,
 }
 
@@ -63,6 +69,21 @@ impl Tables {
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row.clone());
             }
+            Op::PutSession(row) => {
+                self.sessions.insert((shard, row.wa_id, row.device), row.clone());
+            }
+            Op::DeleteSession { wa_id, device } => {
+                self.sessions.remove(&(shard, *wa_id, *device));
+            }
+            Op::PutIdentity(row) => {
+                self.identities.insert((shard, row.wa_id, row.device), row.clone());
+            }
+            Op::PutOwnKey(row) => {
+                self.own_keys.insert((row.kind, row.id), row.clone());
+            }
+            Op::DeleteOwnKey { kind, id } => {
+                self.own_keys.remove(&(*kind, *id));
+            }
             Op::InsertEvent(row) => {
                 let last = self.events.range((shard, 0)..=(shard, i64::MAX)).next_back();
                 let seq = last.map_or(FIRST_SEQ, |((_, seq), _)| seq + 1);
@@ -101,6 +122,19 @@ impl Tables {
             }
         }
         self.cursors.extend(changes.cursors.iter().map(|(key, row)| (*key, (*row).clone())));
+        for (key, row) in &changes.sessions {
+            match row {
+                Some(row) => drop(self.sessions.insert(*key, (*row).clone())),
+                None => drop(self.sessions.remove(key)),
+            }
+        }
+        self.identities.extend(changes.identities.iter().map(|(key, row)| (*key, (*row).clone())));
+        for (key, row) in &changes.own_keys {
+            match row {
+                Some(row) => drop(self.own_keys.insert(*key, (*row).clone())),
+                None => drop(self.own_keys.remove(key)),
+            }
+        }
         for (shard, seq, row) in &changes.events {
             if self.events.insert((*shard, *seq), (*row).clone()).is_some() {
                 return Err(Taken::Other);
@@ -120,7 +154,8 @@ fn number(n: u8) -> Number {
 
 /// Few keys, so that changes meet each other.
 fn op() -> impl Strategy<Value = Op> {
-    let bytes = || any::<u8>().prop_map(|byte| Bytes::copy_from_slice(&[byte]));
+    // Below the marks of a stored body, so that what is stored is what was written.
+    let bytes = || (0..0xfeu8).prop_map(|byte| Bytes::copy_from_slice(&[byte]));
     prop_oneof![
         (1..9u8, bytes()).prop_map(|(n, body)| Op::InsertMessage(Message {
             key: key(n),
@@ -152,6 +187,28 @@ fn op() -> impl Strategy<Value = Op> {
         (0..2i16, any::<i64>(), bytes()).prop_map(|(endpoint, read_to, holes)| Op::PutCursor(
             Cursor { endpoint, read_to, holes }
         )),
+        (1..3u8, 0..2i32, bytes()).prop_map(|(n, device, record)| Op::PutSession(Session {
+            wa_id: number(n),
+            device,
+            generation: 1,
+            record
+        })),
+        (1..3u8, 0..2i32).prop_map(|(n, device)| Op::DeleteSession { wa_id: number(n), device }),
+        (1..3u8, 0..2i32, bytes()).prop_map(|(n, device, key)| Op::PutIdentity(Identity {
+            wa_id: number(n),
+            device,
+            key,
+            created_ms: 1,
+            acknowledged: false
+        })),
+        (1..4i16, 0..2i64, bytes()).prop_map(|(kind, id, body)| Op::PutOwnKey(OwnKey {
+            kind,
+            id,
+            state: 1,
+            created_ms: 1,
+            body
+        })),
+        (1..4i16, 0..2i64).prop_map(|(kind, id)| Op::DeleteOwnKey { kind, id }),
         bytes().prop_map(|body| Op::InsertEvent(NewEvent {
             kind: 1,
             route: Route::from_i64(5),
@@ -168,6 +225,18 @@ fn writes() -> impl Strategy<Value = Vec<(ShardId, Vec<Op>)>> {
     proptest::collection::vec((shard, proptest::collection::vec(op(), 1..6)), 1..12)
 }
 
+struct Zeros;
+
+impl contract::Rng for Zeros {
+    fn fill(&self, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
+
+fn vault() -> Vault {
+    Vault::new(None, None, std::sync::Arc::new(Zeros))
+}
+
 fn item(shard: ShardId, ops: Vec<Op>) -> Item {
     Item { shard, epoch: EPOCH, ops, bytes: 1, to: ReplyTo::None }
 }
@@ -181,7 +250,7 @@ fn through_batches(writes: &[(ShardId, Vec<Op>)]) -> (Tables, usize) {
     let items = writes.iter().map(|(shard, ops)| item(*shard, ops.clone())).collect();
     let mut groups = std::collections::VecDeque::from([items]);
     while let Some(group) = groups.pop_front() {
-        let built = build(group, |shard| {
+        let built = build(group, &vault(), |shard| {
             let next_seq = next.get(&shard).copied().unwrap_or(FIRST_SEQ);
             Some(Owned { epoch: EPOCH, next_seq })
         });
@@ -243,7 +312,7 @@ proptest! {
     #[test]
     fn a_batch_has_one_change_a_row(writes in writes()) {
         let items = writes.into_iter().map(|(shard, ops)| item(shard, ops)).collect();
-        let built = build(items, |_| Some(Owned { epoch: EPOCH, next_seq: 1 }));
+        let built = build(items, &vault(), |_| Some(Owned { epoch: EPOCH, next_seq: 1 }));
         let changes = fold(&built.batch);
         let mut jobs: Vec<_> = changes.jobs.inserts().map(|(key, _)| key)
             .chain(changes.jobs.puts().map(|(key, _)| key)).chain(changes.jobs.deletes()).collect();
@@ -272,7 +341,7 @@ fn a_write_of_a_shard_that_is_not_owned_is_refused_and_takes_no_number() {
         body: Bytes::new(),
     });
     let items = [ours, lost, ours].map(|shard| item(shard, vec![event.clone()]));
-    let built = build(items.into(), |shard| {
+    let built = build(items.into(), &vault(), |shard| {
         (shard == ours).then_some(Owned { epoch: EPOCH, next_seq: 40 })
     });
     let seqs: Vec<_> = built.batch.entries.iter().map(|entry| entry.first_seq).collect();

@@ -1,0 +1,14 @@
+//! Pre-keys: fetching other people's and setting sessions up with them, keeping our own.
+
+mod fetch;
+mod pool;
+mod ring;
+mod upkeep;
+
+pub(crate) use fetch::Fetch;
+pub(crate) use pool::{Deps as PoolDeps, Pool, SetUp, SetUpError, retries};
+#[cfg(test)]
+pub(crate) use ring::Keys;
+pub(crate) use ring::Ring;
+pub use upkeep::KeyError;
+pub(crate) use upkeep::{ONE_TIME, Upkeep, open};

@@ -1,0 +1,291 @@
+//! Our own keys: made, written, published, marked, in this order; refilled, rotated, forgotten.
+//!
+//! A key is durable before the network can hand it out. Published keys that were not marked are
+//! published again, which changes nothing there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use contract::{Clock, Rng, ShardId};
+use session::{Identity, OneTimePreKey, PreKeyId, RecordError, SignedPreKey};
+use store::{
+    Lanes, Reader, StoreError,
+    rows::OwnKey,
+    write::{Class, Op, Reply, Write, WriteError},
+};
+use tokio::sync::oneshot;
+use upstream::Upstream;
+
+use super::ring::{Keys, Ring};
+
+/// `own_key.kind`.
+const IDENTITY: i16 = 1;
+const SIGNED: i16 = 2;
+/// Also what a consumed key's row is found by.
+pub(crate) const ONE_TIME: i16 = 3;
+/// `own_key.state`.
+const WRITTEN: i16 = 1;
+const PUBLISHED: i16 = 2;
+
+/// One-time keys the network should hold, and how few make us publish more.
+const STOCK: usize = 400;
+const STOCK_LOW: usize = 100;
+/// One-time keys alive at most. The network handed out what it no longer holds, and nobody may ever
+/// use it; at this bound sessions are set up without one.
+const ALIVE_MAX: usize = 10_000;
+/// A new signed pre-key every week; a retired one decrypts for another 30 days.
+const ROTATE_MS: i64 = 7 * DAY_MS;
+const FORGET_MS: i64 = 30 * DAY_MS + ROTATE_MS;
+const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How often the dates are looked at, and how soon a failed publication is repeated.
+const LOOK: Duration = Duration::from_secs(3_600);
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// Our keys cannot be read or made.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyError {
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A row is not what this version wrote.
+    #[error("failed to read table own_key, column body, kind {kind} id {id}: {error}")]
+    Row {
+        /// `own_key.kind`.
+        kind: i16,
+        /// `own_key.id`.
+        id: i64,
+        /// Why.
+        error: RecordError,
+    },
+    /// The first keys could not be written.
+    #[error("failed to write our own keys: {0}")]
+    Write(#[from] WriteError),
+}
+
+/// What upkeep works with.
+pub(crate) struct Upkeep<U> {
+    pub upstream: Arc<U>,
+    pub lanes: Lanes,
+    /// Of shard -1.
+    pub epoch: i64,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub opened: Opened,
+}
+
+/// What the rows hold: the ring, when each signed key was made, which one-time keys were never
+/// marked as published.
+pub(crate) struct Opened {
+    pub ring: Arc<Ring>,
+    pub made_ms: HashMap<PreKeyId, i64>,
+    pub unpublished: HashSet<PreKeyId>,
+}
+
+/// Reads our keys; makes the identity and the first signed pre-key of a new account.
+pub(crate) async fn open(
+    reader: &Reader,
+    lanes: &Lanes,
+    epoch: i64,
+    clock: &dyn Clock,
+    rng: &dyn Rng,
+) -> Result<Opened, KeyError> {
+    let mut identity = None;
+    let (mut keys, mut made_ms, mut unpublished) =
+        (Keys::default(), HashMap::new(), HashSet::new());
+    for row in reader.own_keys().await? {
+        let damaged = |error| KeyError::Row { kind: row.kind, id: row.id, error };
+        match row.kind {
+            IDENTITY => identity = Some(Identity::from_bytes(&row.body).map_err(damaged)?),
+            SIGNED => {
+                let key = SignedPreKey::from_bytes(&row.body).map_err(damaged)?;
+                made_ms.insert(key.id(), row.created_ms);
+                keys.signed.insert(key.id(), key);
+            }
+            ONE_TIME => {
+                let key = OneTimePreKey::from_bytes(&row.body).map_err(damaged)?;
+                if row.state == WRITTEN {
+                    unpublished.insert(key.id());
+                }
+                keys.one_time.insert(key.id(), key);
+            }
+            _ => {}
+        }
+    }
+    keys.newest = made_ms.iter().max_by_key(|(_, made)| **made).map(|(id, _)| *id);
+    let now_ms = clock.unix_ms();
+    let mut first = Vec::new();
+    let identity = identity.unwrap_or_else(|| {
+        let identity = Identity::generate(rng);
+        first.push(row(IDENTITY, 0, PUBLISHED, now_ms, &identity.to_bytes()));
+        identity
+    });
+    if keys.newest.is_none() {
+        let id = first_id(rng);
+        let key = SignedPreKey::generate(&identity, id, rng);
+        first.push(row(SIGNED, id.get().into(), WRITTEN, now_ms, &key.to_bytes()));
+        made_ms.insert(id, now_ms);
+        keys.newest = Some(id);
+        keys.signed.insert(id, key);
+    }
+    if !first.is_empty() {
+        commit(lanes, epoch, first).await?;
+    }
+    let ring = Arc::new(Ring::new(Arc::new(identity), keys));
+    Ok(Opened { ring, made_ms, unpublished })
+}
+
+impl<U: Upstream> Upkeep<U> {
+    /// Runs until the process ends.
+    pub(crate) async fn run(mut self) {
+        // The network may have forgotten what it had: at first it is told of every key.
+        let mut all = true;
+        loop {
+            let wait = match self.round(all).await {
+                Ok(()) => {
+                    all = false;
+                    LOOK
+                }
+                Err(error) => {
+                    tracing::warn!(error, "our pre-keys could not be published; will try again");
+                    AGAIN
+                }
+            };
+            tokio::select! {
+                () = self.opened.ring.runs_low() => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn round(&mut self, all: bool) -> Result<(), String> {
+        self.rotate().await.map_err(|error| error.to_string())?;
+        let left = self.publish(all).await?;
+        if left < STOCK_LOW {
+            self.make(STOCK - left).await.map_err(|error| error.to_string())?;
+            self.publish(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the network of new keys, or of all; gives how many one-time keys it holds.
+    async fn publish(&mut self, all: bool) -> Result<usize, String> {
+        let Some(keys) = self.publication(all) else { return Err("there is no key".to_owned()) };
+        let left = self.upstream.publish_keys(keys).await.map_err(|error| error.to_string())?;
+        self.mark().await.map_err(|error| error.to_string())?;
+        Ok(usize::try_from(left).unwrap_or(usize::MAX))
+    }
+
+    async fn rotate(&mut self) -> Result<(), WriteError> {
+        let now_ms = self.clock.unix_ms();
+        let newest_ms = self.opened.made_ms.values().max().copied().unwrap_or_default();
+        let mut ops = Vec::new();
+        if now_ms - newest_ms > ROTATE_MS {
+            let last =
+                self.opened.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
+            let id = last.following();
+            let key = SignedPreKey::generate(self.opened.ring.me(), id, &*self.rng);
+            ops.push(row(SIGNED, id.get().into(), WRITTEN, now_ms, &key.to_bytes()));
+            commit(&self.lanes, self.epoch, std::mem::take(&mut ops)).await?;
+            self.opened.made_ms.insert(id, now_ms);
+            self.opened.ring.change(|keys| {
+                keys.signed.insert(id, key);
+                keys.newest = Some(id);
+            });
+            tracing::info!("a new signed pre-key is in use");
+        }
+        let old: Vec<PreKeyId> = self
+            .opened
+            .made_ms
+            .iter()
+            .filter(|(_, made)| now_ms - **made > FORGET_MS)
+            .map(|(id, _)| *id)
+            .collect();
+        for id in old {
+            ops.push(Op::DeleteOwnKey { kind: SIGNED, id: id.get().into() });
+            self.opened.made_ms.remove(&id);
+            self.opened.ring.change(|keys| keys.signed.remove(&id));
+        }
+        if !ops.is_empty() {
+            commit(&self.lanes, self.epoch, ops).await?;
+        }
+        Ok(())
+    }
+
+    async fn make(&mut self, count: usize) -> Result<(), WriteError> {
+        let alive = self.opened.ring.with(|keys| keys.one_time.len());
+        let count = count.min(ALIVE_MAX.saturating_sub(alive));
+        let (rng, now_ms) = (self.rng.clone(), self.clock.unix_ms());
+        let ids = self.opened.ring.with(|keys| {
+            let last = keys.one_time.keys().max().copied().unwrap_or_else(|| first_id(&*rng));
+            PreKeyId::allocate(last, count, |id| keys.one_time.contains_key(&id))
+        });
+        let keys: Vec<OneTimePreKey> =
+            ids.iter().map(|id| OneTimePreKey::generate(*id, &*rng)).collect();
+        let rows = keys
+            .iter()
+            .map(|key| row(ONE_TIME, key.id().get().into(), WRITTEN, now_ms, &key.to_bytes()));
+        commit(&self.lanes, self.epoch, rows.collect()).await?;
+        self.opened
+            .ring
+            .change(|ring| ring.one_time.extend(keys.into_iter().map(|key| (key.id(), key))));
+        self.opened.unpublished.extend(ids);
+        Ok(())
+    }
+
+    fn publication(&self, all: bool) -> Option<upstream::OwnKeys> {
+        self.opened.ring.with(|keys| {
+            let signed = keys.signed.get(&keys.newest?)?;
+            let unpublished = &self.opened.unpublished;
+            let one_time =
+                keys.one_time.values().filter(|key| all || unpublished.contains(&key.id()));
+            let me = self.opened.ring.me();
+            Some(upstream::OwnKeys {
+                registration_id: me.registration_id(),
+                identity: *me.key(),
+                signed: signed.public(),
+                one_time: one_time.map(OneTimePreKey::public).collect(),
+            })
+        })
+    }
+
+    /// The network has them.
+    async fn mark(&mut self) -> Result<(), WriteError> {
+        let now_ms = self.clock.unix_ms();
+        let published = std::mem::take(&mut self.opened.unpublished);
+        // One that a session has used up meanwhile has no row any more and must not get one again.
+        let rows = self.opened.ring.with(|keys| {
+            let alive = published.iter().filter_map(|id| keys.one_time.get(id));
+            alive
+                .map(|key| row(ONE_TIME, key.id().get().into(), PUBLISHED, now_ms, &key.to_bytes()))
+                .collect::<Vec<_>>()
+        });
+        if rows.is_empty() { Ok(()) } else { commit(&self.lanes, self.epoch, rows).await }
+    }
+}
+
+/// Somewhere in the 24 bits, so that ids of a re-made account do not repeat those of the last.
+fn first_id(rng: &dyn Rng) -> PreKeyId {
+    let mut bytes = [0; 4];
+    rng.fill(&mut bytes);
+    let id = u32::from_be_bytes(bytes) & PreKeyId::MAX.get();
+    PreKeyId::new(id.max(1)).unwrap_or(PreKeyId::MAX)
+}
+
+fn row(kind: i16, id: i64, state: i16, created_ms: i64, body: &[u8]) -> Op {
+    Op::PutOwnKey(OwnKey { kind, id, state, created_ms, body: body.to_vec().into() })
+}
+
+async fn commit(lanes: &Lanes, epoch: i64, ops: Vec<Op>) -> Result<(), WriteError> {
+    let (reply, committed) = oneshot::channel();
+    lanes.submit(Write {
+        shard: ShardId::CONTROL,
+        epoch,
+        class: Class::Hot,
+        ops,
+        reply: Reply::Once(reply),
+    });
+    committed.await.unwrap_or(Err(WriteError::Fenced)).map(|_| ())
+}

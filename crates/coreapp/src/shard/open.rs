@@ -1,0 +1,259 @@
+//! Customers' messages: decrypted once, stored with the advanced session in one write, asked for
+//! again when they cannot be read.
+
+use std::num::NonZeroUsize;
+
+use contract::{
+    ApiError, Code, Direction, Key, MessageId, Number, Route,
+    callback::{EventKind, InboundEvent, inbound},
+    envelope::InboundContent,
+};
+use session::{DecryptError, Message, PreKeyId, PreKeyMessage, Record};
+use store::{
+    Read,
+    rows::{self, NewEvent, Session as SessionRow},
+    write::{Class, Committed, Op, WriteError},
+};
+use upstream::{Envelope, EnvelopeKind, Inbound, Outgoing, Retry, Sealing};
+
+use super::{
+    effects::{Ctx, Effects},
+    incoming::Place,
+    machine::{Machine, Wanted, Written},
+    peers::{Device, PeerItem},
+};
+use crate::prekeys::ONE_TIME;
+
+/// Times a message is asked for again; then the webhook gets `unknown`.
+const RETRIES_MAX: u32 = 5;
+/// Stored messages recognised without a look at their row, a shard.
+pub(super) const HEARD_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+/// Messages whose retries are counted, a shard; a forgotten one starts at one again.
+pub(super) const RETRIES_KEPT: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+
+/// What a decryption gave.
+struct Opened {
+    record: Record,
+    plaintext: Vec<u8>,
+    used: Option<PreKeyId>,
+}
+
+impl Machine {
+    /// A customer wrote.
+    pub(super) fn inbound(
+        &mut self,
+        place: Place,
+        message: Inbound,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let id = (message.from, message.key);
+        if self.heard.contains(&id) {
+            return self.done(place);
+        }
+        if let Some(places) = self.hearing.get_mut(&id) {
+            // A repetition before the first was committed: acknowledged together with it.
+            places.push(place);
+            return;
+        }
+        self.hearing.insert(id, vec![place]);
+        if ctx.sealing == Sealing::Plain {
+            let content = InboundContent::parse(&message.envelope.ciphertext);
+            self.store_inbound(&message, &content, Vec::new(), false, ctx, fx);
+        } else {
+            self.with_peer(message.from, PeerItem::Inbound(message), ctx, fx);
+        }
+    }
+
+    /// The contact's sessions are in memory.
+    pub(super) fn open(&mut self, message: Inbound, ctx: &Ctx<'_>, fx: &mut Effects) {
+        let (from, number) = (message.from, message.envelope.device);
+        let mut peer = self.peers.pop(&from).unwrap_or_default();
+        let device = peer.devices.entry(number).or_default();
+        let opened = match decrypt(std::mem::take(&mut device.record), &message.envelope, ctx) {
+            Ok(opened) => opened,
+            Err((record, error)) => {
+                device.record = record;
+                self.peers.put(from, peer);
+                tracing::debug!(
+                    shard = self.shard.get(),
+                    reason = error.reason().name(),
+                    "a message was not decrypted"
+                );
+                let read = Read::Inbound { peer: Route::of(&from), key: message.key };
+                self.want(read, Wanted::Undecryptable(message), fx);
+                return;
+            }
+        };
+        device.record = opened.record;
+        let mut ops = Vec::new();
+        if let Some(key) = device.record.current().map(|session| *session.peer()) {
+            ops = self.show_identity(from, number, device, &key, ctx);
+        }
+        ops.push(Op::PutSession(self.session_row(from, number, device, ctx)));
+        if let Some(id) = opened.used {
+            ctx.keys.used(id);
+            ops.push(Op::DeleteOwnKey { kind: ONE_TIME, id: id.get().into() });
+        }
+        peer.pins += 1;
+        self.peers.put(from, peer);
+        let content = InboundContent::parse(&opened.plaintext);
+        self.store_inbound(&message, &content, ops, true, ctx, fx);
+    }
+
+    /// A message could not be decrypted; `known` when it was stored before.
+    pub(super) fn undecryptable(
+        &mut self,
+        message: &Inbound,
+        known: Result<bool, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let id = (message.from, message.key);
+        match known {
+            Ok(true) => return self.heard(id),
+            Ok(false) => {}
+            Err(error) => {
+                tracing::warn!(
+                    shard = self.shard.get(),
+                    error,
+                    "failed to look for a stored message; will try again"
+                );
+                let read = Read::Inbound { peer: Route::of(&message.from), key: message.key };
+                return self.want(read, Wanted::Undecryptable(message.clone()), fx);
+            }
+        }
+        let count = self.retries.get(&id).copied().unwrap_or(0) + 1;
+        if count > RETRIES_MAX {
+            self.store_inbound(message, &InboundContent::unknown(), Vec::new(), false, ctx, fx);
+            return;
+        }
+        self.retries.put(id, count);
+        // On the ordered stream the request goes before the acknowledgement.
+        fx.sends.push(Outgoing::Retry {
+            shard: self.shard,
+            epoch: self.epoch,
+            key: message.key,
+            to: message.from,
+            device: message.envelope.device,
+            retry: Retry {
+                count,
+                registration_id: ctx.keys.me().registration_id(),
+                bundle: ctx.keys.bundle().map(Box::new),
+            },
+        });
+        for place in self.hearing.remove(&id).unwrap_or_default() {
+            self.done(place);
+        }
+    }
+
+    /// One write: what `ops` hold, the message's row and its event.
+    fn store_inbound(
+        &mut self,
+        message: &Inbound,
+        content: &InboundContent,
+        mut ops: Vec<Op>,
+        pinned: bool,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let peer = Route::of(&message.from);
+        let body = inbound(&InboundEvent {
+            id: MessageId { direction: Direction::Inbound, number: message.from, key: message.key },
+            from: message.from,
+            business: Some(self.own_number),
+            profile_name: &message.profile_name,
+            timestamp_s: message.timestamp_ms.div_euclid(1_000),
+            content,
+        });
+        ops.push(Op::InsertInbound(rows::Inbound {
+            peer,
+            key: message.key,
+            created_ms: ctx.now_ms,
+        }));
+        ops.push(Op::InsertEvent(NewEvent {
+            kind: EventKind::Inbound.get(),
+            route: peer,
+            key: Some(message.key),
+            held: false,
+            created_ms: ctx.now_ms,
+            body: body.into(),
+        }));
+        let id = (message.from, message.key);
+        self.write(Class::Hot, ops, Some(Written::Inbound { id, pinned }), fx);
+    }
+
+    pub(super) fn inbound_written(
+        &mut self,
+        id: (Number, Key),
+        pinned: bool,
+        result: Result<Committed, WriteError>,
+    ) {
+        if pinned {
+            self.unpin(&id.0);
+        }
+        // A conflict: it was stored before, and its acknowledgement was lost.
+        if let Err(error) = result
+            && error != WriteError::Conflict
+        {
+            tracing::error!(
+                shard = self.shard.get(), %error,
+                "failed to store a customer's message; it is dropped so that the rest can go on"
+            );
+        }
+        self.heard(id);
+    }
+
+    /// The message is stored: whatever place it came in is done.
+    fn heard(&mut self, id: (Number, Key)) {
+        self.heard.put(id, ());
+        for place in self.hearing.remove(&id).unwrap_or_default() {
+            self.done(place);
+        }
+    }
+
+    pub(super) fn session_row(
+        &self,
+        wa_id: Number,
+        number: u32,
+        device: &Device,
+        ctx: &Ctx<'_>,
+    ) -> SessionRow {
+        SessionRow {
+            wa_id,
+            device: number.cast_signed(),
+            generation: ctx.generation,
+            record: device.record.to_bytes().to_vec().into(),
+        }
+    }
+}
+
+fn decrypt(
+    record: Record,
+    envelope: &Envelope,
+    ctx: &Ctx<'_>,
+) -> Result<Opened, (Record, DecryptError)> {
+    let bytes = &envelope.ciphertext;
+    if envelope.kind == EnvelopeKind::PreKey {
+        let message = match PreKeyMessage::decode(bytes) {
+            Ok(message) => message,
+            Err(error) => return Err((record, error)),
+        };
+        let accepted =
+            ctx.keys.with(|keys| record.accept(ctx.keys.me(), &message, keys, ctx.rng))?;
+        let used = accepted.used.and_then(|used| used.one_time);
+        let plaintext = accepted.plaintext.as_bytes().to_vec();
+        return Ok(Opened { record: accepted.record, plaintext, used });
+    }
+    let message = match Message::decode(bytes) {
+        Ok(message) => message,
+        Err(error) => return Err((record, error)),
+    };
+    let (record, plaintext) = record.decrypt(&message, ctx.rng)?;
+    Ok(Opened { record, plaintext: plaintext.as_bytes().to_vec(), used: None })
+}
+
+/// Why a message ends `failed` when its seal is refused.
+pub(super) fn unsealable(error: session::EncryptError) -> ApiError {
+    ApiError::new(Code::GENERIC_MESSAGE, error.to_string())
+}

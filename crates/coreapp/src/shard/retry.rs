@@ -1,0 +1,174 @@
+//! A device of the recipient could not decrypt: the message is sealed for it again.
+//!
+//! At most five times a message and device, and only while the message's row is there. The message
+//! becomes a job once more, for that device alone.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use contract::{Key, Number, Route, message::Stored};
+use store::{
+    rows::{Job as JobRow, Message},
+    write::{Class, Op},
+};
+use tokio::time::Instant;
+use upstream::{DeviceBundle, Receipt, Retry, Sent, UserBundles};
+
+use super::{
+    effects::{Ctx, Effects},
+    incoming::Place,
+    machine::{Machine, Timer, Wanted, Written},
+    peers::PeerItem,
+    queue::{Job, Meta, Stage},
+};
+
+/// Times a message is sealed again for one device.
+const RETRIES_MAX: u32 = 5;
+/// Requests of one contact that are followed in a minute.
+const A_MINUTE_MAX: u32 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+/// The first sending is still being settled: look again after this long.
+const SETTLING: Duration = Duration::from_millis(100);
+/// Contacts and messages whose requests are counted, a shard.
+pub(super) const COUNTED: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+
+/// A request that may be followed, with what is to be sealed.
+pub(super) struct Resend {
+    key: Key,
+    device: u32,
+    retry: Retry,
+    stored: Stored,
+}
+
+impl Machine {
+    /// A retry receipt came.
+    pub(super) fn retry_requested(
+        &mut self,
+        place: Place,
+        receipt: Receipt,
+        retry: Retry,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let seen = self.resends.get(&(receipt.key, receipt.device)).copied().unwrap_or(0);
+        if seen >= RETRIES_MAX || !self.a_minute(receipt.from, ctx.now) {
+            tracing::warn!(
+                shard = self.shard.get(),
+                "a device asks too often for the same message"
+            );
+            return self.done(place);
+        }
+        self.resends.put((receipt.key, receipt.device), seen + 1);
+        self.resend_when_settled(place, receipt, retry, ctx, fx);
+    }
+
+    pub(super) fn resend_when_settled(
+        &mut self,
+        place: Place,
+        receipt: Receipt,
+        retry: Retry,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        if self.jobs.contains_key(&receipt.key) {
+            // The answer was lost, but the request proves that the network has the message.
+            let sent = Sent { timestamp_ms: receipt.timestamp_ms };
+            self.sent(receipt.key, sent, ctx, fx);
+            self.after(SETTLING, Timer::Resend(place, Box::new((receipt, retry))), ctx);
+            return;
+        }
+        let key = receipt.key;
+        self.want(store::Read::Message(key), Wanted::Resend(place, receipt, retry), fx);
+    }
+
+    fn a_minute(&mut self, from: Number, now: Instant) -> bool {
+        let (since, count) = self.requests.get(&from).copied().unwrap_or((now, 0));
+        let (since, count) = if now - since > MINUTE { (now, 0) } else { (since, count) };
+        self.requests.put(from, (since, count + 1));
+        count < A_MINUTE_MAX
+    }
+
+    pub(super) fn resend_read(
+        &mut self,
+        place: Place,
+        receipt: &Receipt,
+        retry: Retry,
+        found: Result<Option<Message>, String>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let stored = match found.map(|row| row.and_then(|row| Stored::decode(&row.body).ok())) {
+            Ok(Some(stored)) => stored,
+            Ok(None) => return self.done(place),
+            Err(error) => {
+                tracing::warn!(
+                    shard = self.shard.get(),
+                    error,
+                    "failed to read a message to be sealed again; will try again"
+                );
+                let again = Timer::Resend(place, Box::new((receipt.clone(), retry)));
+                self.after(SETTLING, again, ctx);
+                return;
+            }
+        };
+        let resend = Resend { key: receipt.key, device: receipt.device, retry, stored };
+        self.with_peer(receipt.from, PeerItem::Resend(place, resend), ctx, fx);
+    }
+
+    /// The contact's sessions are in memory: the message becomes a job again.
+    pub(super) fn resend(
+        &mut self,
+        wa_id: Number,
+        place: Place,
+        resend: Resend,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let Resend { key, device: number, retry, stored } = resend;
+        if self.jobs.contains_key(&key) {
+            // Another device of the same recipient asked first.
+            return self.done(place);
+        }
+        let mut begin_anew = None;
+        if let Some(device) = self.peers.get_mut(&wa_id).and_then(|p| p.devices.get_mut(&number)) {
+            let current = device.record.current();
+            let another = current.is_none_or(|c| c.peer_registration_id() != retry.registration_id);
+            if retry.bundle.is_some() || another {
+                device.record.archive();
+                begin_anew = retry.bundle;
+            }
+        }
+        let route = Route::of(&stored.to);
+        if let Some(bundle) = begin_anew {
+            let bundle = DeviceBundle { device: number, bundle: *bundle };
+            fx.setups.push(UserBundles { wa_id, devices: vec![bundle] });
+            // The set-up lists the route when it is done.
+            self.fetching.entry(wa_id).or_default().push(route);
+        }
+        let (id, message) = (self.mint_job(), stored.message.clone());
+        let meta = Arc::new(Meta::from(stored));
+        let row = JobRow { id, key, route, created_ms: ctx.now_ms, header: meta.encode() };
+        self.body_bytes += message.len();
+        self.jobs.insert(
+            key,
+            Job {
+                id,
+                route,
+                meta,
+                created_ms: ctx.now_ms,
+                body_hash: None,
+                body: Some(message),
+                wa_id: Some(wa_id),
+                envelopes: Vec::new(),
+                durable: 0,
+                only: Some(number),
+                stage: Stage::Waiting,
+                not_before: None,
+            },
+        );
+        ctx.gate.restore();
+        self.order.insert(id, key);
+        self.recipients.entry(route).or_default().waiting.push_back(key);
+        self.list(route);
+        self.write(Class::Hot, vec![Op::InsertJob(row)], Some(Written::Down(place)), fx);
+    }
+}
