@@ -192,4 +192,23 @@ mod tests {
             assert_eq!(text.parse::<CoreAddress>(), Err(AddressError), "{text}");
         }
     }
+
+    #[test]
+    fn trusted_proxies_are_a_list_and_an_entry_that_is_none_is_refused_by_its_setting() {
+        #[derive(Debug, Deserialize)]
+        struct Sections {
+            webapp: Config,
+        }
+        let load = |value: &str| {
+            let env = ("HELIOGRAPH_WEBAPP__TRUSTED_PROXIES".to_owned(), value.to_owned());
+            telemetry::config::load::<Sections>(&Sources::new(None, vec![env]), &["webapp"])
+        };
+        let proxies = load("10.0.0.0/8, ::1").unwrap().webapp.trusted_proxies;
+        assert_eq!(proxies, ["10.0.0.0/8".parse().unwrap(), "::1".parse().unwrap()]);
+        let error = load("10.0.0.0/8,10.0.0.0/33").unwrap_err().to_string();
+        assert!(
+            error.contains("webapp.trusted_proxies") && error.contains("10.0.0.0/8"),
+            "{error}"
+        );
+    }
 }
