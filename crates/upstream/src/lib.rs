@@ -150,7 +150,8 @@ pub enum Item {
         device: u32,
         identity_key: IdentityKey,
     },
-    /// Few of our one-time keys are left at the network; to shard -1.
+    /// Few of our one-time keys are left at the network; to shard -1. With seq 0: the network has
+    /// none of our keys, whatever we have published before.
     KeysLow {
         left: u32,
     },
