@@ -79,8 +79,9 @@ impl Machine {
                 }
             }
             Item::KeysLow { .. } => {
+                // Also comes unkept, from a network that has forgotten us.
+                ctx.keys.low();
                 if let Some(place) = self.arrived(seq) {
-                    ctx.keys.low();
                     self.done(place);
                 }
             }
