@@ -6,9 +6,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use store::{
     Lanes, Reader,
     rows::{Cursor, Event},
-    write::{Class, Op, Reply, Write, WriteError},
+    write::{Class, Op},
 };
-use tokio::sync::oneshot;
 
 use crate::callbacks::{Log, LogError};
 
@@ -38,18 +37,7 @@ impl Log for StoreLog {
         epoch: i64,
         cursor: Cursor,
     ) -> BoxFuture<'static, Result<(), LogError>> {
-        let (reply, saved) = oneshot::channel();
-        self.lanes.submit(Write {
-            shard,
-            epoch,
-            class: Class::Cursor,
-            ops: vec![Op::PutCursor(cursor)],
-            reply: Reply::Once(reply),
-        });
-        async move {
-            let result = saved.await.unwrap_or(Err(WriteError::Fenced));
-            result.map(|_| ()).map_err(|error| LogError(error.to_string()))
-        }
-        .boxed()
+        let saved = self.lanes.commit(shard, epoch, Class::Cursor, vec![Op::PutCursor(cursor)]);
+        async move { saved.await.map(|_| ()).map_err(|error| LogError(error.to_string())) }.boxed()
     }
 }

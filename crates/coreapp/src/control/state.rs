@@ -7,9 +7,9 @@ use rpc::coreapp::{AccountState, Limits, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
-    write::{Class, Op, Reply, Write, WriteError},
+    write::{Class, Op, WriteError},
 };
-use tokio::sync::{Mutex, oneshot, watch};
+use tokio::sync::{Mutex, watch};
 
 use super::directory::{self, Directory};
 
@@ -255,15 +255,7 @@ impl Control {
     }
 
     async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
-        let (reply, committed) = oneshot::channel();
-        self.lanes.submit(Write {
-            shard: ShardId::CONTROL,
-            epoch: self.epoch,
-            class: Class::Hot,
-            ops,
-            reply: Reply::Once(reply),
-        });
-        committed.await.unwrap_or(Err(WriteError::Fenced)).map(|_| ())
+        self.lanes.commit(ShardId::CONTROL, self.epoch, Class::Hot, ops).await.map(|_| ())
     }
 }
 

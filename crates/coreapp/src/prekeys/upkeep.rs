@@ -14,9 +14,8 @@ use session::{Identity, OneTimePreKey, PreKeyId, RecordError, SignedPreKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::OwnKey,
-    write::{Class, Op, Reply, Write, WriteError},
+    write::{Class, Op, WriteError},
 };
-use tokio::sync::oneshot;
 use upstream::Upstream;
 
 use super::ring::{Keys, Ring};
@@ -279,13 +278,5 @@ fn row(kind: i16, id: i64, state: i16, created_ms: i64, body: &[u8]) -> Op {
 }
 
 async fn commit(lanes: &Lanes, epoch: i64, ops: Vec<Op>) -> Result<(), WriteError> {
-    let (reply, committed) = oneshot::channel();
-    lanes.submit(Write {
-        shard: ShardId::CONTROL,
-        epoch,
-        class: Class::Hot,
-        ops,
-        reply: Reply::Once(reply),
-    });
-    committed.await.unwrap_or(Err(WriteError::Fenced)).map(|_| ())
+    lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await.map(|_| ())
 }

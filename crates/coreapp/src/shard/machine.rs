@@ -285,7 +285,7 @@ impl Machine {
                 }
                 self.seal_written(keys, answer.result, ctx, fx);
             }
-            Written::Settle(key) => self.settle_written(key, answer.result, ctx, fx),
+            Written::Settle(key) => self.settle_written(key, answer.result, ctx),
             Written::Down(place) => self.down_written(place, answer.result),
             Written::Inbound { id, pinned } => self.inbound_written(id, pinned, answer.result),
             Written::Acknowledged(wa_id, reply) => {

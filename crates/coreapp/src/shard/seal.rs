@@ -525,7 +525,6 @@ impl Machine {
         key: Key,
         result: Result<Committed, WriteError>,
         ctx: &Ctx<'_>,
-        _fx: &mut Effects,
     ) {
         if let Err(error) = result {
             // The rows stay: the next start sends the same bytes again and settles then.

@@ -15,7 +15,7 @@ use std::{
 
 use contract::{Rng, ShardId};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{mpsc, oneshot, watch},
     task::JoinHandle,
 };
 
@@ -24,7 +24,7 @@ use crate::{
     error::StoreError,
     rows::Event,
     vault::Vault,
-    write::{Answer, Write},
+    write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
 
 pub(crate) use inbox::Inbox;
@@ -163,6 +163,20 @@ impl Lanes {
     /// Hands a write over; never blocks. Its outcome, a refusal included, comes as its reply.
     pub fn submit(&self, write: Write) {
         self.inbox(write.shard).submit([write]);
+    }
+
+    /// Hands a write over at once and gives its outcome to whoever waits for it. A lane that ends
+    /// without an answer is one that was fenced.
+    pub fn commit(
+        &self,
+        shard: ShardId,
+        epoch: i64,
+        class: Class,
+        ops: Vec<Op>,
+    ) -> impl Future<Output = Result<Committed, WriteError>> + Send + use<> {
+        let (reply, outcome) = oneshot::channel();
+        self.submit(Write { shard, epoch, class, ops, reply: Reply::Once(reply) });
+        async move { outcome.await.unwrap_or(Err(WriteError::Fenced)) }
     }
 
     /// As [`Lanes::submit`] for each, in order, with one wake-up a lane.
