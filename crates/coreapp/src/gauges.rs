@@ -28,6 +28,6 @@ impl Gauges {
     }
 
     fn refresh(&self) {
-        self.metrics.levels(self.gate.jobs(), self.gate.peak(), self.window.taken());
+        self.metrics.levels(self.gate.jobs(), self.gate.take_peak(), self.window.taken());
     }
 }

@@ -6,6 +6,8 @@ use prometheus::{HistogramVec, IntCounterVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
 
+use crate::delivery::Flights;
+
 /// Handles of the metrics that are counted as things happen; the gauges are set when asked for.
 #[derive(Clone)]
 pub(crate) struct Metrics(Arc<Inner>);
@@ -41,7 +43,8 @@ impl Metrics {
             )?,
             pending_messages: registry
                 .gauge("pending_messages", "Messages accepted and not settled yet")?,
-            peak: registry.gauge("pending_messages_peak", "Most there were since the start")?,
+            peak: registry
+                .gauge("pending_messages_peak", "Most there were since this was last read")?,
             window: registry.gauge(
                 "unanswered_messages",
                 "Messages sealed or on the link and not answered yet",
@@ -58,6 +61,12 @@ impl Metrics {
             .observe(took.as_secs_f64() * 1_000.0);
         #[expect(clippy::cast_precision_loss, reason = "at most 2,000")]
         self.0.upstream_batch.with_label_values(&[operation]).observe(items as f64);
+    }
+
+    /// For the messages of one driver.
+    pub(crate) fn flights(&self) -> Flights {
+        let answered = |result| self.0.upstream_calls.with_label_values(&["SendMessage", result]);
+        Flights::new(answered("ok"), answered("error"))
     }
 
     /// These were handed to the link.

@@ -28,6 +28,8 @@ pub(crate) enum ClientError {
 /// What came back.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// `Retry-After`, if it is a number of seconds.
+    pub(crate) retry_after: Option<Duration>,
     pub(crate) body: Bytes,
 }
 
@@ -73,9 +75,13 @@ impl Client {
         sender.ready().await?;
         let response = sender.send_request(request).await?;
         let status = response.status();
+        let retry_after = response.headers().get(header::RETRY_AFTER);
+        let retry_after = retry_after
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
         let body = response.into_body().collect().await?.to_bytes();
         self.sender = Some(sender);
-        Ok(Answer { status, body })
+        Ok(Answer { status, retry_after, body })
     }
 
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, ClientError> {

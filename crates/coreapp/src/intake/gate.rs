@@ -79,9 +79,11 @@ impl Gate {
         self.jobs.count.load(Relaxed)
     }
 
-    /// Most jobs there ever were.
-    pub(crate) fn peak(&self) -> usize {
-        self.peak.load(Relaxed)
+    /// Most jobs there were since this was last asked, so that a short peak between two looks is
+    /// not missed.
+    pub(crate) fn take_peak(&self) -> usize {
+        let now = usize::try_from(self.jobs()).unwrap_or(usize::MAX);
+        self.peak.swap(now, Relaxed).max(now)
     }
 }
 
@@ -122,7 +124,9 @@ mod tests {
         }
         gate.leave();
         gate.enter().unwrap();
-        assert_eq!((gate.jobs(), gate.peak()), (6, 10));
+        assert_eq!((gate.jobs(), gate.take_peak()), (6, 10));
+        gate.leave();
+        assert_eq!(gate.take_peak(), 6, "the peak since the last look");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     cluster::beat::Beat,
+    delivery::Flights,
     intake::{Gate, pipe},
     metrics::Metrics,
     prekeys::{Ring, SetUp},
@@ -119,6 +120,7 @@ impl Drivers {
                 reads,
                 held: VecDeque::new(),
                 unsent: VecDeque::new(),
+                flights: shared.metrics.flights(),
                 draining: None,
             };
             let inputs = Inputs { frames_rx, control_rx, link_rx, answers_rx, reads_rx };
@@ -230,6 +232,7 @@ struct Driver {
     held: VecDeque<(Instant, Frame)>,
     /// What the link had no room for; bounded by the window.
     unsent: VecDeque<Outgoing>,
+    flights: Flights,
     draining: Option<Vec<oneshot::Sender<()>>>,
 }
 
@@ -286,6 +289,7 @@ impl Driver {
         for machine in self.machines.values_mut() {
             machine.pump(&ctx, &mut fx);
         }
+        self.flights.begin(&fx.sends, ctx.now);
         self.carry_out(fx);
         if self.draining.is_some() && self.machines.values().all(|machine| !machine.writing()) {
             for done in self.draining.iter_mut().flat_map(std::mem::take) {
@@ -329,6 +333,7 @@ impl Driver {
         match input {
             LinkInput::Reset => {
                 self.unsent.clear();
+                self.flights.reset();
                 self.machines.values_mut().for_each(Machine::detached);
             }
             LinkInput::Busy(delay) => {
@@ -338,6 +343,7 @@ impl Driver {
             }
             LinkInput::Items(items) => {
                 for (shard, seq, item) in items {
+                    self.flights.item(&item, ctx.now);
                     if let Some(machine) = self.machines.get_mut(&shard) {
                         machine.item(seq, item, ctx, fx);
                     }

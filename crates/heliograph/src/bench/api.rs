@@ -52,15 +52,23 @@ pub(crate) async fn settings(client: &mut Client, authorization: &str) -> Result
     answer.pointer_mut("/settings/application").map(Value::take).ok_or(ApiError::Shape(WHAT))
 }
 
-/// Messages that wait in the coreapp, all nodes together. `None` when it does not say.
-pub(crate) async fn pending_messages(client: &mut Client, authorization: &str) -> Option<u64> {
-    let path = "/v1/stats/app";
-    let stats =
-        call(client, "reading stats", "GET", path, authorization, &Value::Null).await.ok()?;
-    let samples = stats.pointer("/stats/app/pending_messages/data")?.as_array()?;
-    let total: f64 = samples.iter().filter_map(|sample| sample.get("value")?.as_f64()).sum();
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-    Some(total as u64)
+/// Metrics of the coreapps, all nodes, by name: `{name: {data: [{labels, value}]}}`.
+pub(crate) async fn stats(client: &mut Client, authorization: &str) -> Option<Value> {
+    const WHAT: &str = "reading stats";
+    let answer = call(client, WHAT, "GET", "/v1/stats/app", authorization, &Value::Null).await;
+    answer.ok()?.pointer_mut("/stats/app").map(Value::take)
+}
+
+/// Metrics of the webapp, in the same shape.
+pub(crate) async fn metrics(client: &mut Client, authorization: &str) -> Option<Value> {
+    const WHAT: &str = "reading metrics";
+    let answer = call(client, WHAT, "GET", "/metrics", authorization, &Value::Null).await;
+    answer.ok()?.pointer_mut("/metrics").map(Value::take)
+}
+
+/// Counters of the sandbox; `None` when it does not answer.
+pub(crate) async fn sandbox_stats(client: &mut Client) -> Option<Value> {
+    call(client, "reading the sandbox's stats", "GET", "/stats", "", &Value::Null).await.ok()
 }
 
 async fn call(
@@ -73,7 +81,7 @@ async fn call(
 ) -> Result<Value, ApiError> {
     let body = if body.is_null() { String::new() } else { body.to_string() };
     let answer = client.call(method, path, authorization, body).await;
-    let Answer { status, body } = answer.map_err(|error| ApiError::Call(what, error))?;
+    let Answer { status, body, .. } = answer.map_err(|error| ApiError::Call(what, error))?;
     if !status.is_success() {
         let body = String::from_utf8_lossy(&body).into_owned();
         return Err(ApiError::Refused { what, status: status.as_u16(), body });

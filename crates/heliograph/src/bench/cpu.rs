@@ -14,9 +14,40 @@ pub(crate) struct Watched {
     pub(crate) children: bool,
 }
 
-/// CPU time by name, microseconds; without what cannot be read.
+/// CPU time by name, microseconds; without what cannot be read. Processes of one name are added up.
 pub(crate) fn sample(watched: &[Watched]) -> BTreeMap<&'static str, u64> {
-    watched.iter().filter_map(|process| Some((process.name, of(process)?))).collect()
+    let mut times = BTreeMap::new();
+    for process in watched {
+        if let Some(time) = of(process) {
+            *times.entry(process.name).or_default() += time;
+        }
+    }
+    times
+}
+
+/// The process that listens on a loopback port, if it may be seen: the oldest one that holds the
+/// socket, for servers hand it on to their children.
+pub(crate) fn listener(port: u16) -> Option<u32> {
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(fs::read_to_string);
+    let inodes: Vec<_> = tables.iter().flatten().flat_map(|table| listening(table, port)).collect();
+    let pids = fs::read_dir("/proc").ok()?.filter_map(|entry| {
+        let pid: u32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let files = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+        let held = files.filter_map(|file| fs::read_link(file.ok()?.path()).ok());
+        let mut names = held.filter_map(|link| link.to_str().map(str::to_owned));
+        names.any(|name| inodes.contains(&name)).then_some(pid)
+    });
+    pids.min()
+}
+
+/// Names of the sockets that listen on the port, in the form of links in `/proc/PID/fd`.
+fn listening(table: &str, port: u16) -> impl Iterator<Item = String> {
+    table.lines().filter_map(move |line| {
+        let fields: Vec<_> = line.split_ascii_whitespace().collect();
+        let (_, local) = fields.get(1)?.rsplit_once(':')?;
+        let listens = *fields.get(3)? == "0A" && u16::from_str_radix(local, 16) == Ok(port);
+        listens.then_some(format!("socket:[{}]", fields.get(9)?))
+    })
 }
 
 fn of(process: &Watched) -> Option<u64> {
@@ -72,6 +103,15 @@ mod tests {
             Times::parse(stat),
             Some(Times { parent: 3, user_system: 300, ended_children: 15 })
         );
+    }
+
+    #[test]
+    fn whoever_listens_on_a_port_is_found() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        assert_eq!(super::listener(port), Some(std::process::id()));
+        drop(listener);
+        assert_eq!(super::listener(port), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) fn facts() -> Value {
         "memory_kib": field(&meminfo, "MemTotal")
             .and_then(|size| size.trim_end_matches("kB").trim().parse::<u64>().ok()),
         "kernel": kernel.trim(),
+        "session_dh": session::dh::backend(),
         "profile": if cfg!(debug_assertions) { "debug" } else { "release" },
     })
 }

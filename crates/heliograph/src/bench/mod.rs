@@ -1,103 +1,50 @@
-//! `heliograph bench`: drives a stack, its own or a running one, and says what it did.
+//! `heliograph bench`: drives a gateway, its own or a running one, and says what it did.
 //!
-//! The stack consists of separate processes, so that each one's CPU time can be told. Warm-up is in
-//! no figure. End-to-end latency counts from the moment the load *meant* to send a message to the
-//! arrival of its `delivered` callback.
+//! The gateway consists of separate processes, so that each one's CPU time can be told. What is due
+//! during the warm-up is in no rate and no latency, but its messages must arrive like all others.
 
 use std::{io, sync::Arc, time::Duration};
 
-use clap::Args;
 use contract::Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 use telemetry::SystemRng;
 
 mod api;
+mod args;
 mod cpu;
 mod load;
 mod machine;
+mod ports;
 mod progress;
-mod queue;
 mod recipients;
 mod report;
+mod sampler;
+mod server;
+mod shim;
 mod sink;
 mod stack;
 mod tally;
 
 use crate::client::Client;
+pub(crate) use args::BenchArgs;
 use cpu::Watched;
-use load::Plan;
+use load::{Checks, Plan, Shape, Tallies, Target};
 use recipients::Recipients;
+use report::{AtPhones, Report};
+use sampler::{Sampler, Sources};
 use sink::Sink;
+use stack::Stack;
 use tally::Tally;
 
-/// Connections of a warm-up.
-const WARM_UP_CLIENTS: usize = 16;
-/// Messages of a warm-up among strangers.
-const WARM_UP_STRANGERS: u64 = 500;
-/// Nothing arrived for so long after everything was settled: late `read`s are in.
-const QUIET: Duration = Duration::from_secs(2);
+/// Connections that introduce known recipients, and their pace while quotas are at work.
+const INTRODUCING_CLIENTS: usize = 16;
+const INTRODUCING_RATE: f64 = 60.0;
 /// Nothing arrived for so long though messages are open: they count as lost.
 const GIVE_UP: Duration = Duration::from_secs(30);
-
-/// Options of `heliograph bench`.
-#[derive(Args, Debug)]
-pub(crate) struct BenchArgs {
-    /// Connections that send; each waits for its answer before the next message.
-    /// Default: 4, or 64 with --rate
-    #[arg(long, value_name = "N")]
-    clients: Option<usize>,
-    /// How many messages to send
-    #[arg(long, value_name = "M", default_value_t = 10_000, conflicts_with = "seconds")]
-    messages: u64,
-    /// Each client sends as soon as it has its answer (the default)
-    #[arg(long, conflicts_with = "rate")]
-    closed_loop: bool,
-    /// Send so many messages a second whatever the answers do; latency counts from the moment a
-    /// message should have left
-    #[arg(long, value_name = "N", requires = "seconds")]
-    rate: Option<f64>,
-    /// For how long to send
-    #[arg(long, value_name = "S", requires = "rate")]
-    seconds: Option<u64>,
-    /// Every message goes to a number never seen before
-    #[arg(long, conflicts_with = "known")]
-    strangers: bool,
-    /// Messages go to recipients that the gateway knows already (the default)
-    #[arg(long)]
-    known: bool,
-    /// How many known recipients; the warm-up sends one message to each
-    #[arg(long, value_name = "N", default_value_t = 1_000,
-        value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "strangers")]
-    recipients: u64,
-    /// Switch the quotas and the limits of the REST edge off first
-    #[arg(long)]
-    no_limits: bool,
-    /// Database of the stack that is started: sqlite:PATH or postgres://…, empty or new.
-    /// Default: a new SQLite file
-    #[arg(long, value_name = "URL", conflicts_with = "url")]
-    database: Option<String>,
-    /// Process id of the PostgreSQL postmaster, to count the CPU time of the database
-    #[arg(long, value_name = "PID")]
-    database_pid: Option<u32>,
-    /// Most writes the coreapp puts into one transaction
-    #[arg(long, value_name = "N", conflicts_with = "url")]
-    batch_max: Option<u32>,
-    /// Callbacks in flight (webhooks.max_concurrent_requests)
-    #[arg(long, value_name = "N", default_value_t = 24)]
-    callback_connections: u32,
-    /// Drive a stack that runs already, at this http:// address, instead of starting one
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
-    /// Who to log in as on a running stack
-    #[arg(long, default_value = "admin", requires = "url")]
-    user: String,
-    /// Password for a running stack
-    #[arg(long, env = "HELIOGRAPH_PASSWORD", hide_env_values = true)]
-    password: Option<String>,
-    /// Print the summary as one JSON object on the last line of stdout
-    #[arg(long)]
-    json: bool,
-}
+/// Nothing arrived for so long after every message had its end: no more callbacks will come.
+const QUIET: Duration = Duration::from_secs(5);
+/// Between two looks whether all have arrived.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Why a run failed.
 #[derive(Debug, thiserror::Error)]
@@ -108,48 +55,86 @@ pub(crate) enum BenchError {
     Signals(io::Error),
     #[error("interrupted")]
     Interrupted,
-    #[error("failed to start the stack: {0}")]
+    #[error("failed to start the gateway: {0}")]
     Stack(#[from] stack::StackError),
     #[error("failed at {0}")]
     Api(#[from] api::ApiError),
-    #[error("the option --url needs an address like http://127.0.0.1:9091")]
-    Url,
+    #[error("{0} is no address like http://127.0.0.1:9091")]
+    Url(String),
     #[error("the option --url needs the password in $HELIOGRAPH_PASSWORD or --password")]
     Password,
     #[error("failed to prepare the histograms: {0}")]
     Histogram(#[from] hdrhistogram::CreationError),
     #[error("failed to send a single message: {0}")]
     NothingAccepted(String),
+    #[error("failed to write the report: {0}")]
+    Report(#[from] report::WriteError),
 }
 
-/// Runs until the end or the first signal, which ends the stack too.
+/// Whom a run drives.
+struct Gateway {
+    webapps: Vec<String>,
+    sandbox: Option<String>,
+    /// `None`: it ran before.
+    stack: Option<Stack>,
+    authorization: String,
+    /// Messages that may wait (`jobs.max`), as the settings say.
+    jobs_max: Value,
+}
+
+/// Runs until the end or the first signal, which ends the gateway too.
 pub(crate) async fn main(args: BenchArgs) -> Result<(), BenchError> {
     let stop = telemetry::shutdown::on_signals().map_err(BenchError::Signals)?;
     tokio::select! {
-        result = run(args) => result,
+        result = run(&args) => result,
         () = stop.cancelled() => Err(BenchError::Interrupted),
     }
 }
 
-async fn run(args: BenchArgs) -> Result<(), BenchError> {
-    let tally = Arc::new(Tally::new()?);
-    let sink = Sink::start(tally.clone()).await.map_err(BenchError::Sink)?;
-    let mut stack = None;
-    let (authority, user, password, new_password) = if let Some(url) = &args.url {
-        let authority = url.strip_prefix("http://").ok_or(BenchError::Url)?.trim_end_matches('/');
-        let password = args.password.clone().ok_or(BenchError::Password)?;
-        (authority.to_owned(), args.user.clone(), password, None)
+async fn run(args: &BenchArgs) -> Result<(), BenchError> {
+    let tallies = Tallies { messages: Arc::new(Tally::new()?), checks: Arc::new(Tally::new()?) };
+    let sink = Sink::start(tallies.messages.clone()).await.map_err(BenchError::Sink)?;
+    let (stack, webapps, sandbox, password, new_password) = if args.stack.url.is_empty() {
+        let stack = stack::start(&args.stack).await?;
+        let (webapps, sandbox) = (stack.webapps.clone(), Some(stack.sandbox.clone()));
+        (Some(stack), webapps, sandbox, "secret".to_owned(), Some(api::NEW_PASSWORD))
     } else {
-        let started = stack::start(args.database.as_deref(), args.batch_max).await?;
-        let authority = started.authority.clone();
-        stack = Some(started);
-        (authority, "admin".to_owned(), "secret".to_owned(), Some(api::NEW_PASSWORD))
+        let password = args.stack.password.clone().ok_or(BenchError::Password)?;
+        let webapps = args.stack.url.iter().map(authority).collect::<Result<_, _>>()?;
+        let sandbox = args.stack.sandbox.as_ref().map(authority).transpose()?;
+        (None, webapps, sandbox, password, None)
     };
 
-    let mut client = Client::new(authority.clone());
-    let authorization = api::login(&mut client, &user, &password, new_password).await?;
+    let mut client = Client::new(webapps.first().cloned().unwrap_or_default());
+    let authorization = api::login(&mut client, &args.stack.user, &password, new_password).await?;
     let before = api::settings(&mut client, &authorization).await?;
-    let limits = if args.no_limits {
+    api::patch_settings(&mut client, &authorization, &settings(args, &sink.url)).await?;
+    let jobs_max = before.pointer("/heliograph/jobs/max").cloned().unwrap_or_default();
+    let gateway = Gateway { webapps, sandbox, stack, authorization, jobs_max };
+
+    let report = measure(args, &gateway, &tallies).await;
+    match gateway.stack {
+        Some(stack) => stack.stop().await,
+        None => {
+            let patch = json!({
+                "webhooks": before.get("webhooks"),
+                "heliograph": before.get("heliograph"),
+            });
+            api::patch_settings(&mut client, &gateway.authorization, &patch).await?;
+        }
+    }
+    let report = report?;
+    if let Some(directory) = &args.report {
+        report.write(directory)?;
+        eprintln!("the report is {}", directory.join("index.html").display());
+    }
+    report.print(args.json);
+    Ok(())
+}
+
+/// Callbacks come here, all of them; quotas off if asked for.
+fn settings(args: &BenchArgs, webhook: &str) -> Value {
+    let limits = if args.load.no_limits {
         json!({
             "quotas": {"messages_per_second": 0, "contacts_per_second": 0},
             "web": {"per_user": 0, "per_address": 0},
@@ -157,116 +142,165 @@ async fn run(args: BenchArgs) -> Result<(), BenchError> {
     } else {
         json!({})
     };
-    let patch = json!({
+    json!({
         "webhooks": {
-            "url": sink.url,
-            "max_concurrent_requests": args.callback_connections,
+            "url": webhook,
+            "max_concurrent_requests": args.stack.callback_connections,
             "message": {"sent": true, "delivered": true, "read": true},
         },
         "heliograph": limits,
-    });
-    api::patch_settings(&mut client, &authorization, &patch).await?;
-
-    let result = measure(&args, &authority, &authorization, stack.as_ref(), &tally).await;
-    if args.url.is_some() {
-        let patch = json!({
-            "webhooks": before.get("webhooks"),
-            "heliograph": before.get("heliograph"),
-        });
-        api::patch_settings(&mut client, &authorization, &patch).await?;
-    }
-    if let Some(stack) = stack {
-        stack.stop().await;
-    }
-    report::print(&result?, args.json);
-    Ok(())
+    })
 }
 
 async fn measure(
     args: &BenchArgs,
-    authority: &str,
-    authorization: &str,
-    stack: Option<&stack::Stack>,
-    tally: &Arc<Tally>,
-) -> Result<report::Report, BenchError> {
-    let known = !args.strangers;
-    let messages = match (args.rate, args.seconds) {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a count of messages"
-        )]
-        (Some(rate), Some(seconds)) => (rate * seconds as f64) as u64,
-        _ => args.messages,
+    gateway: &Gateway,
+    tallies: &Tallies,
+) -> Result<Report, BenchError> {
+    let load = &args.load;
+    let target = Target {
+        authorities: gateway.webapps.clone().into(),
+        authorization: gateway.authorization.as_str().into(),
     };
-    let warm_up = if known { args.recipients } else { WARM_UP_STRANGERS };
-    let clients = args.clients.unwrap_or(if args.rate.is_some() { 64 } else { 4 });
-    let mut plan = Plan {
-        authority: authority.to_owned(),
-        authorization: authorization.to_owned(),
-        clients: WARM_UP_CLIENTS,
-        messages: warm_up,
-        // A stack with its quotas on is warmed at their pace.
-        rate: (!args.no_limits).then_some(60.0),
-        recipients: Recipients::new(known.then_some(args.recipients), SystemRng::new().next_u64()),
-        first: 0,
+    let random = SystemRng::new().next_u64();
+    let checks =
+        |rate| Checks { rate, batch: load.contact_batch, numbers: Recipients::of_checks(random) };
+    let plan = Plan {
+        target,
+        shape: match (load.rate, load.seconds) {
+            (Some(rate), Some(seconds)) => Shape::Open { rate, seconds },
+            _ => Shape::Closed { messages: load.messages },
+        },
+        clients: load.clients(),
+        warmup: load.warmup(),
+        recipients: Recipients::of_messages(load.known.then_some(load.recipients), random),
+        contacts: load.contacts,
+        retry: !load.no_retry,
+        checks: load.contact_rate.map(checks),
     };
-    let mut bar = progress::Bar::new(messages);
-    bar.say("warming up");
-    load::run(&plan, tally).await;
-    settle(tally).await;
-    let (accepted, ..) = tally.progress();
-    if accepted == 0 {
-        let failed = tally.summary().failed.into_keys().collect::<Vec<_>>();
-        return Err(BenchError::NothingAccepted(failed.join(", ")));
+    let mut bar = progress::Bar::new(plan.messages());
+    if load.known {
+        bar.say("introducing the recipients");
+        introduce(args, &plan, tallies).await;
     }
-    tally.reset();
 
-    plan.first = if known { 0 } else { warm_up };
-    plan.messages = messages;
-    plan.clients = clients;
-    plan.rate = args.rate;
-    let mut watched = stack.map(stack::Stack::watched).unwrap_or_default();
-    watched.push(Watched { name: "bench", pid: std::process::id(), children: false });
-    if let Some(pid) = args.database_pid {
-        watched.push(Watched { name: "database", pid, children: true });
-    }
-    let queue = queue::Peak::watch(authority.to_owned(), authorization.to_owned());
-    bar.follow(tally);
+    let mut watched = gateway.stack.as_ref().map(Stack::watched).unwrap_or_default();
+    watched.push(Watched { name: "load", pid: std::process::id(), children: false });
+    let phones_before = at_phones(gateway).await;
+    let sources = Sources {
+        webapps: gateway.webapps.clone(),
+        authorization: gateway.authorization.clone(),
+        sandbox: gateway.sandbox.clone(),
+    };
+    bar.follow(&tallies.messages);
     let cpu_before = cpu::sample(&watched);
-    let duration = load::run(&plan, tally).await;
-    let drained = settle(tally).await;
+    let sampler = Sampler::start(sources, tallies.clone());
+    load::run(&plan, tallies).await;
+    settle(&tallies.messages).await;
     let cpu_after = cpu::sample(&watched);
+    let samples = sampler.finish().await;
     bar.finish();
-    Ok(report::Report {
-        summary: tally.summary(),
-        duration,
-        drained: duration + drained,
-        queue_peak: queue.get(),
-        cpu: report::cpu_per_message(&cpu_before, &cpu_after, tally.progress().0),
-        loop_kind: if args.rate.is_some() { "open" } else { "closed" },
-        rate: args.rate,
-        clients,
-        known,
-        limits: !args.no_limits,
-        phones: stack.map_or("unknown", |_| "count"),
-        callback_connections: args.callback_connections,
-        batch_max: args.batch_max,
-        database: stack.map(stack::Stack::database_facts).unwrap_or_default(),
+
+    let summary = tallies.messages.summary();
+    if summary.accepted_all == 0 {
+        let reasons = [&summary.failed, &summary.refused].map(|m| m.keys().cloned());
+        let reasons: Vec<_> = reasons.into_iter().flatten().collect();
+        return Err(BenchError::NothingAccepted(reasons.join(", ")));
+    }
+    let phones = at_phones(gateway).await.zip(phones_before).map(|(after, before)| AtPhones {
+        delivered: after.delivered.saturating_sub(before.delivered),
+        delivered_twice: after.delivered_twice.saturating_sub(before.delivered_twice),
+    });
+    Ok(Report {
+        cpu: report::cpu_per_message(&cpu_before, &cpu_after, summary.accepted_all),
+        summary,
+        checks: plan.checks.map(|_| tallies.checks.summary()),
+        phones,
+        queue_peak: sampler::queue_peak(&samples, plan.warmup),
+        load: asked_for(args, gateway),
+        database: gateway.stack.as_ref().map(Stack::database_facts).unwrap_or_default(),
+        warmup: plan.warmup,
+        samples,
     })
 }
 
-/// Waits until every accepted message is settled and late callbacks are in, or until nothing moves
-/// any more. Gives the time until the last callback.
-async fn settle(tally: &Tally) -> Duration {
-    let start = tokio::time::Instant::now();
+/// One message to each known recipient, as fast as quotas allow; none of it is measured.
+async fn introduce(args: &BenchArgs, plan: &Plan, tallies: &Tallies) {
+    let plan = Plan {
+        shape: match args.load.no_limits {
+            true => Shape::Closed { messages: args.load.recipients },
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "seconds"
+            )]
+            false => Shape::Open {
+                rate: INTRODUCING_RATE,
+                seconds: (args.load.recipients as f64 / INTRODUCING_RATE).ceil() as u64,
+            },
+        },
+        clients: INTRODUCING_CLIENTS,
+        warmup: Duration::ZERO,
+        contacts: false,
+        retry: true,
+        checks: None,
+        ..plan.clone()
+    };
+    load::run(&plan, tallies).await;
+    settle(&tallies.messages).await;
+}
+
+/// Waits until every accepted message has all of its callbacks, or until nothing moves any more.
+async fn settle(tally: &Tally) {
     loop {
-        let (accepted, settled, quiet) = tally.progress();
-        let patience = if settled >= accepted { QUIET } else { GIVE_UP };
-        if quiet >= patience {
-            return start.elapsed().saturating_sub(quiet);
+        let progress = tally.progress();
+        let patience = match progress.accepted {
+            accepted if progress.complete >= accepted => return,
+            accepted if progress.settled >= accepted => QUIET,
+            _ => GIVE_UP,
+        };
+        if progress.quiet >= patience {
+            return;
         }
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What the sandbox has counted; `None` when it is not known or does not answer.
+async fn at_phones(gateway: &Gateway) -> Option<AtPhones> {
+    let stats = api::sandbox_stats(&mut Client::new(gateway.sandbox.clone()?)).await?;
+    let count = |name: &str| stats.get(name)?.as_u64();
+    Some(AtPhones { delivered: count("delivered")?, delivered_twice: count("delivered_twice")? })
+}
+
+/// What the figures were measured with.
+fn asked_for(args: &BenchArgs, gateway: &Gateway) -> Value {
+    let (load, stack) = (&args.load, &args.stack);
+    let ours = gateway.stack.is_some();
+    let latency = stack.upstream_latency;
+    json!({
+        "loop": if load.rate.is_some() { "open" } else { "closed" },
+        "rate": load.rate,
+        "clients": load.clients(),
+        "warmup_s": load.warmup,
+        "contacts": load.contacts,
+        "recipients": if load.known { "known recipients" } else { "strangers" },
+        "contact_rate": load.contact_rate,
+        "contact_batch": load.contact_rate.map(|_| load.contact_batch),
+        "retry": !load.no_retry,
+        "limits": !load.no_limits,
+        "webapps": gateway.webapps.len(),
+        "phones": if ours { stack.phones.name() } else { "unknown" },
+        "upstream_latency_ms": ours.then_some([latency.min, latency.max]),
+        "commit_delay_ms": ours.then_some(stack.commit_delay_ms.unwrap_or(0)),
+        "callback_connections": stack.callback_connections,
+        "batch_max": stack.batch_max,
+        "jobs_max": gateway.jobs_max,
+    })
+}
+
+fn authority(url: &String) -> Result<String, BenchError> {
+    let authority = url.strip_prefix("http://").ok_or_else(|| BenchError::Url(url.clone()))?;
+    Ok(authority.trim_end_matches('/').to_owned())
 }

@@ -58,10 +58,12 @@ impl Drop for Bar {
 }
 
 fn show(bar: &ProgressBar, tally: &Tally) {
-    let (accepted, settled, _) = tally.progress();
-    bar.set_position(accepted);
-    bar.set_message(match tally.refusals() {
-        0 => format!("delivered {settled}"),
-        refused => format!("delivered {settled}, refused {refused}"),
+    let progress = tally.progress();
+    bar.set_position(progress.accepted_counted);
+    let delivered = progress.settled;
+    bar.set_message(match (progress.accepted_counted, progress.refused) {
+        (0, _) => format!("warming up, delivered {delivered}"),
+        (_, 0) => format!("delivered {delivered}"),
+        (_, refused) => format!("delivered {delivered}, refused {refused}"),
     });
 }

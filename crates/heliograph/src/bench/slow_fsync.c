@@ -1,5 +1,5 @@
 /* LD_PRELOAD: every fsync and fdatasync first sleeps HELIOGRAPH_FSYNC_DELAY_MS milliseconds, so
- * that a fast disk behaves like a slow one. Built by the scripts that use it:
+ * that a fast disk behaves like a slow one. Built by `bench --commit-delay-ms`:
  * cc -shared -fPIC -o slow_fsync.so slow_fsync.c -ldl */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -1,0 +1,93 @@
+//! The two calls of a client: a contact check, a message.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::{Plan, attempt, pace::Pace};
+use crate::{
+    bench::tally::{Step, Tally},
+    client::Client,
+};
+
+#[derive(Deserialize)]
+struct Accepted<'a> {
+    #[serde(borrow)]
+    messages: Vec<Id<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Id<'a> {
+    id: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Checked<'a> {
+    #[serde(borrow)]
+    contacts: Vec<Contact<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Contact<'a> {
+    status: &'a str,
+}
+
+/// Message `n`, which was due at `due`. With `--contacts` the message itself is due when its
+/// contact check is answered.
+pub(super) async fn message(
+    client: &mut Client,
+    plan: &Plan,
+    n: u64,
+    (due, counted): (Instant, bool),
+    tally: &Tally,
+    mut pace: Option<&mut Pace>,
+) -> bool {
+    let to = plan.recipients.get(n);
+    let mut begun = due;
+    if plan.contacts {
+        let pace = pace.as_deref_mut();
+        if !check(client, plan, &[format!("+{to}")], (due, counted), tally, pace).await {
+            return false;
+        }
+        begun = Instant::now();
+    }
+    let body = format!(
+        r#"{{"to":"{to}","type":"text","text":{{"body":"Message {n}: your order has left our house and will be with you tomorrow between nine and noon."}}}}"#
+    );
+    match attempt::call(client, plan, "/v1/messages", &body.into(), tally, pace).await {
+        Ok(body) => match serde_json::from_slice::<Accepted<'_>>(&body) {
+            Ok(Accepted { messages }) if !messages.is_empty() => {
+                for message in &messages {
+                    tally.accepted(message.id, begun, counted);
+                }
+                true
+            }
+            _ => tally.failed("a success without an id".to_owned(), counted),
+        },
+        Err(reason) => tally.failed(reason, counted),
+    }
+}
+
+/// A contact check that waits for the answers of all numbers.
+pub(super) async fn check(
+    client: &mut Client,
+    plan: &Plan,
+    numbers: &[String],
+    (due, counted): (Instant, bool),
+    tally: &Tally,
+    pace: Option<&mut Pace>,
+) -> bool {
+    let body: Bytes = json!({"blocking": "wait", "contacts": numbers}).to_string().into();
+    match attempt::call(client, plan, "/v1/contacts", &body, tally, pace).await {
+        Ok(body) => match serde_json::from_slice::<Checked<'_>>(&body) {
+            Ok(Checked { contacts }) => {
+                tally.step(Step::Contacts, due, counted);
+                tally.contacts(contacts.iter().map(|contact| contact.status), counted);
+                true
+            }
+            Err(_) => tally.failed("a contacts answer that is none".to_owned(), counted),
+        },
+        Err(reason) => tally.failed(reason, counted),
+    }
+}
