@@ -36,6 +36,10 @@ enum Command {
     /// Run the sandbox network alone: a stand-in for the vendor's servers, with virtual phones
     Sandbox(sandbox::Args),
     /// Measure: drive a gateway with messages and tell rate, latencies, losses and CPU time
+    ///
+    /// Starts sandbox network, coreapp and webapps as separate processes with a new database (or
+    /// drives a running gateway, --url), warms up, sends, waits for every callback, and says what
+    /// happened.
     Bench(bench::BenchArgs),
 }
 

@@ -11,11 +11,7 @@ const CLOSED_CLIENTS: usize = 4;
 /// Most calls of an open loop in flight, unless set.
 const OPEN_CLIENTS: usize = 1_000;
 
-/// Measure a gateway under load.
-///
-/// Starts sandbox network, coreapp and webapps as separate processes with a new database (or drives
-/// a running gateway, --url), sends messages, waits for every callback, and says what happened: rate,
-/// latencies, losses, queue, CPU time by process.
+/// All of them.
 #[derive(Args, Debug)]
 pub(crate) struct BenchArgs {
     #[command(flatten)]

@@ -5,9 +5,9 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use contract::Rng;
+use contract::{Clock, Rng};
 use serde_json::{Value, json};
-use telemetry::SystemRng;
+use telemetry::{SystemClock, SystemRng};
 
 mod api;
 mod args;
@@ -192,6 +192,8 @@ async fn measure(
         authorization: gateway.authorization.clone(),
         sandbox: gateway.sandbox.clone(),
     };
+    let started = jiff::Timestamp::from_millisecond(SystemClock.unix_ms()).unwrap_or_default();
+    let started = started.strftime("%Y-%m-%d %H:%M UTC").to_string();
     bar.follow(&tallies.messages);
     let cpu_before = cpu::sample(&watched);
     let sampler = Sampler::start(sources, tallies.clone());
@@ -217,7 +219,7 @@ async fn measure(
         checks: plan.checks.map(|_| tallies.checks.summary()),
         phones,
         queue_peak: sampler::queue_peak(&samples, plan.warmup),
-        load: asked_for(args, gateway),
+        load: asked_for(args, gateway, &started),
         database: gateway.stack.as_ref().map(Stack::database_facts).unwrap_or_default(),
         warmup: plan.warmup,
         samples,
@@ -275,11 +277,12 @@ async fn at_phones(gateway: &Gateway) -> Option<AtPhones> {
 }
 
 /// What the figures were measured with.
-fn asked_for(args: &BenchArgs, gateway: &Gateway) -> Value {
+fn asked_for(args: &BenchArgs, gateway: &Gateway, started: &str) -> Value {
     let (load, stack) = (&args.load, &args.stack);
     let ours = gateway.stack.is_some();
     let latency = stack.upstream_latency;
     json!({
+        "started": started,
         "loop": if load.rate.is_some() { "open" } else { "closed" },
         "rate": load.rate,
         "clients": load.clients(),

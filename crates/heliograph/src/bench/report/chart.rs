@@ -67,18 +67,19 @@ impl Chart {
         if drawn.is_empty() || axis.at.len() < 2 {
             return String::new();
         }
-        let mut out =
-            format!("<figure><h2>{}</h2><p>{}</p><ul class=legend>", self.title, self.note);
+        let mut out = format!(
+            "<figure><h2>{} <small>{}</small></h2><p>{}</p><ul class=legend>",
+            self.title, self.unit, self.note
+        );
         for (n, series) in drawn.iter().enumerate() {
             let mean = series.mean(axis).map_or(String::new(), |m| format!("mean {}, ", number(m)));
             let max = number(series.max().unwrap_or(0.0));
             // Writing to a String cannot fail.
             let _ = write!(
                 out,
-                "<li><i class=s{}></i>{} <small>{mean}highest {max} {}</small></li>",
+                "<li><i class=s{}></i>{} <small>{mean}highest {max}</small></li>",
                 n % COLOURS,
-                series.name,
-                self.unit
+                series.name
             );
         }
         out.push_str("</ul>");
@@ -149,7 +150,6 @@ impl Chart {
                 ceiling - 6.0
             );
         }
-        let _ = write!(out, "<text class='mark unit' x=4 y=12>{}</text>", self.unit);
 
         let every = axis.at.len().div_ceil(POINTS).max(1);
         for (n, series) in drawn.iter().enumerate() {
@@ -268,11 +268,11 @@ mod tests {
         ];
         let chart = Chart { title: "Operations", note: String::new(), unit: "a second", series };
         let svg = chart.draw(&axis);
-        assert!(svg.contains("SendMessage <small>mean 30, highest 30 a second"), "{svg}");
+        assert!(svg.contains("SendMessage <small>mean 30, highest 30</small>"), "{svg}");
         assert!(!svg.contains("never"), "{svg}");
         assert!(svg.contains("warm-up"), "{svg}");
         let path = svg.split("<path class=s0 d='").nth(1).unwrap().split('\'').next().unwrap();
-        assert_eq!(path, "M275.3 130.0h.1L490.7 43.5L706.0 151.7");
+        assert_eq!(path, "M275.3 136.7h.1L490.7 22.0L706.0 165.3");
     }
 
     #[test]

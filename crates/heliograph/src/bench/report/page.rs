@@ -62,10 +62,11 @@ impl Report {
         };
         let engine = self.database.get("engine").and_then(Value::as_str).unwrap_or("database");
         format!(
-            "{shape}{contacts}, to {}; {limits}; {engine}; phones: {}. Lines show each second; what \
-             the shaded warm-up did is in no figure.",
+            "{shape}{contacts}, to {}; {limits}; {engine}; phones: {}; {}. Lines show each second, \
+             means those between warm-up and last 201; what the shaded warm-up did is in no figure.",
             text("recipients"),
-            text("phones")
+            text("phones"),
+            text("started")
         )
     }
 
@@ -137,7 +138,7 @@ impl Report {
                     rate("API messages", &|s| s.counters.api_messages),
                     rate("SendMessage", &|s| s.counters.send_message.count),
                     rate("API contacts", &|s| s.counters.api_contacts),
-                    rate("at the phones", &|s| s.counters.delivered),
+                    rate("delivered at phones", &|s| s.counters.delivered),
                 ],
             ),
             chart(
@@ -155,8 +156,8 @@ impl Report {
                 "Closed loop: from the request. Open loop: from when it was due.",
                 vec![
                     latency("until 201, p50", Step::Accept, |q| q.p50),
-                    latency("p95", Step::Accept, |q| q.p95),
-                    latency("p99", Step::Accept, |q| q.p99),
+                    latency("until 201, p95", Step::Accept, |q| q.p95),
+                    latency("until 201, p99", Step::Accept, |q| q.p99),
                     latency("contacts, p50", Step::Contacts, |q| q.p50),
                     latency("contacts, p99", Step::Contacts, |q| q.p99),
                 ],
