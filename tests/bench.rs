@@ -1,5 +1,7 @@
 //! `heliograph bench` as a user runs it: the real program, a small load.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::process::Stdio;
 
 use serde_json::Value;

@@ -51,3 +51,45 @@ impl Flights {
         self.since.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use contract::{Number, ShardId};
+    use prometheus::HistogramOpts;
+    use upstream::SendItem;
+
+    use super::*;
+
+    fn histogram() -> Histogram {
+        Histogram::with_opts(HistogramOpts::new("took_ms", "Time.")).unwrap()
+    }
+
+    fn send(key: Key) -> Outgoing {
+        Outgoing::Send(SendItem {
+            shard: ShardId::CONTROL,
+            epoch: 1,
+            key,
+            to: Number::parse("4915112345678").unwrap(),
+            category: "text",
+            envelopes: Vec::new(),
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_timed_once_and_a_broken_link_not_at_all() {
+        let (taken, refused) = (histogram(), histogram());
+        let mut flights = Flights::new(taken.clone(), refused.clone());
+        let [a, b] = [1, 2].map(|n| Key::from_bytes(&[n; 9]).unwrap());
+        let answer = |key| Item::Answer { key, result: Ok(upstream::Sent { timestamp_ms: 0 }) };
+        flights.begin(&[send(a), send(b)], Instant::now());
+        tokio::time::advance(Duration::from_millis(100)).await;
+        flights.item(&answer(a), Instant::now());
+        flights.item(&answer(a), Instant::now());
+        flights.reset();
+        flights.item(&answer(b), Instant::now());
+        assert_eq!((taken.get_sample_count(), refused.get_sample_count()), (1, 0));
+        assert!((taken.get_sample_sum() - 100.0).abs() < 0.1, "{}", taken.get_sample_sum());
+    }
+}

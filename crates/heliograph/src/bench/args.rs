@@ -51,9 +51,11 @@ pub(crate) struct LoadArgs {
     /// The load runs for so many seconds before anything counts
     #[arg(long, value_name = "S", default_value_t = 5)]
     pub(crate) warmup: u64,
-    /// Before each message POST /v1/contacts for its recipient, and wait for the answer
-    #[arg(long)]
-    pub(crate) contacts: bool,
+    /// Before each message POST /v1/contacts for its recipient. wait: until the network has
+    /// answered. no-wait: the call answers from what is known
+    #[arg(long, value_enum, value_name = "HOW", num_args = 0..=1, require_equals = true,
+        default_missing_value = "wait")]
+    pub(crate) contacts: Option<Blocking>,
     /// Every message goes to a number never seen before (the default)
     #[arg(long, conflicts_with = "known")]
     strangers: bool,
@@ -129,6 +131,13 @@ pub(crate) enum Phones {
     Count,
 }
 
+/// `blocking` of a contact check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Blocking {
+    Wait,
+    NoWait,
+}
+
 /// Least and most milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Latency {
@@ -146,6 +155,18 @@ impl LoadArgs {
 
     pub(crate) fn warmup(&self) -> Duration {
         Duration::from_secs(self.warmup)
+    }
+}
+
+// === impl Blocking ===
+
+impl Blocking {
+    /// As the API has it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::NoWait => "no_wait",
+        }
     }
 }
 

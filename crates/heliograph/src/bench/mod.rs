@@ -100,8 +100,8 @@ async fn run(args: &BenchArgs) -> Result<(), BenchError> {
         (Some(stack), webapps, sandbox, "secret".to_owned(), Some(api::NEW_PASSWORD))
     } else {
         let password = args.stack.password.clone().ok_or(BenchError::Password)?;
-        let webapps = args.stack.url.iter().map(authority).collect::<Result<_, _>>()?;
-        let sandbox = args.stack.sandbox.as_ref().map(authority).transpose()?;
+        let webapps = args.stack.url.iter().map(|url| authority(url)).collect::<Result<_, _>>()?;
+        let sandbox = args.stack.sandbox.as_deref().map(authority).transpose()?;
         (None, webapps, sandbox, password, None)
     };
 
@@ -244,7 +244,7 @@ async fn introduce(args: &BenchArgs, plan: &Plan, tallies: &Tallies) {
         },
         clients: INTRODUCING_CLIENTS,
         warmup: Duration::ZERO,
-        contacts: false,
+        contacts: None,
         retry: true,
         checks: None,
         ..plan.clone()
@@ -287,7 +287,7 @@ fn asked_for(args: &BenchArgs, gateway: &Gateway, started: &str) -> Value {
         "rate": load.rate,
         "clients": load.clients(),
         "warmup_s": load.warmup,
-        "contacts": load.contacts,
+        "contacts": load.contacts.map(args::Blocking::name),
         "recipients": if load.known { "known recipients" } else { "strangers" },
         "contact_rate": load.contact_rate,
         "contact_batch": load.contact_rate.map(|_| load.contact_batch),
@@ -303,7 +303,7 @@ fn asked_for(args: &BenchArgs, gateway: &Gateway, started: &str) -> Value {
     })
 }
 
-fn authority(url: &String) -> Result<String, BenchError> {
-    let authority = url.strip_prefix("http://").ok_or_else(|| BenchError::Url(url.clone()))?;
+fn authority(url: &str) -> Result<String, BenchError> {
+    let authority = url.strip_prefix("http://").ok_or_else(|| BenchError::Url(url.to_owned()))?;
     Ok(authority.trim_end_matches('/').to_owned())
 }

@@ -83,19 +83,28 @@ impl Server {
         directory: PathBuf,
         env: &[(String, String)],
     ) -> Result<Self, ServerError> {
-        let script = Script::find(engine)?;
-        let failed = |error| ServerError::Run { script: script.path.clone(), error };
-        let mut command = tokio::process::Command::from(script.command("start", &directory));
-        command.envs(env.iter().map(|(name, value)| (name, value)));
-        let output = command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().await;
-        let output = output.map_err(failed)?;
+        // Before it is started, so that an interrupted start is stopped too.
+        let mut server = Self { url: String::new(), script: Script::find(engine)?, directory };
+        let path = &server.script.path;
+        let command = server.script.command("start", &server.directory);
+        let output = tokio::process::Command::from(command)
+            .envs(env.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .output()
+            .await
+            .map_err(|error| ServerError::Run { script: path.clone(), error })?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-            return Err(ServerError::Failed { script: script.path, status: output.status, error });
+            let script = path.clone();
+            return Err(ServerError::Failed { script, status: output.status, error });
         }
         let printed = String::from_utf8_lossy(&output.stdout);
-        let server = printed.trim().rsplit_once('/').map_or(printed.trim(), |(server, _)| server);
-        Ok(Self { url: format!("{server}/{NAME}"), script: script.clone(), directory })
+        let address = printed.trim();
+        let (address, _) = address.rsplit_once('/').unwrap_or((address, ""));
+        server.url = format!("{address}/{NAME}");
+        Ok(server)
     }
 }
 

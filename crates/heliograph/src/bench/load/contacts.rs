@@ -5,7 +5,10 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{Checks, Plan, Schedule, open, send};
-use crate::{bench::tally::Tally, client::Client};
+use crate::{
+    bench::{args::Blocking, tally::Tally},
+    client::Client,
+};
 
 /// Most checks in flight.
 const IN_FLIGHT: usize = 1_000;
@@ -20,7 +23,8 @@ pub(super) async fn run(plan: &Plan, checks: &Checks, start: Instant, tally: &Ar
             let numbers =
                 (n * batch..(n + 1) * batch).map(|n| format!("+{}", checks.numbers.get(n)));
             let numbers: Vec<_> = numbers.collect();
-            send::check(&mut client, &plan, &numbers, due, &tally, None).await;
+            let body = send::contacts(&numbers, Blocking::Wait);
+            send::check(&mut client, &plan, &body, due, &tally, None).await;
             client
         }
     };

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{recipients::Recipients, tally::Tally};
+use super::{args::Blocking, recipients::Recipients, tally::Tally};
 use crate::client::Client;
 
 mod attempt;
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) warmup: Duration,
     pub(crate) recipients: Recipients,
     /// A contact check before each message.
-    pub(crate) contacts: bool,
+    pub(crate) contacts: Option<Blocking>,
     /// Repeat what was refused.
     pub(crate) retry: bool,
     /// Contact checks beside the messages.

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use super::{Plan, attempt, pace::Pace};
 use crate::{
-    bench::tally::{Step, Tally},
+    bench::{
+        args::Blocking,
+        tally::{Step, Tally},
+    },
     client::Client,
 };
 
@@ -45,9 +48,10 @@ pub(super) async fn message(
 ) -> bool {
     let to = plan.recipients.get(n);
     let mut begun = due;
-    if plan.contacts {
+    if let Some(blocking) = plan.contacts {
         let pace = pace.as_deref_mut();
-        if !check(client, plan, &[format!("+{to}")], (due, counted), tally, pace).await {
+        let body = contacts(&[format!("+{to}")], blocking);
+        if !check(client, plan, &body, (due, counted), tally, pace).await {
             return false;
         }
         begun = Instant::now();
@@ -69,17 +73,21 @@ pub(super) async fn message(
     }
 }
 
-/// A contact check that waits for the answers of all numbers.
+/// The body of a contact check.
+pub(super) fn contacts(numbers: &[String], blocking: Blocking) -> Bytes {
+    json!({"blocking": blocking.name(), "contacts": numbers}).to_string().into()
+}
+
+/// A contact check.
 pub(super) async fn check(
     client: &mut Client,
     plan: &Plan,
-    numbers: &[String],
+    body: &Bytes,
     (due, counted): (Instant, bool),
     tally: &Tally,
     pace: Option<&mut Pace>,
 ) -> bool {
-    let body: Bytes = json!({"blocking": "wait", "contacts": numbers}).to_string().into();
-    match attempt::call(client, plan, "/v1/contacts", &body, tally, pace).await {
+    match attempt::call(client, plan, "/v1/contacts", body, tally, pace).await {
         Ok(body) => match serde_json::from_slice::<Checked<'_>>(&body) {
             Ok(Checked { contacts }) => {
                 tally.step(Step::Contacts, due, counted);

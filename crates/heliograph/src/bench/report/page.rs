@@ -52,9 +52,10 @@ impl Report {
             "open" => format!("Open loop, {} messages a second", number(count("rate"))),
             _ => format!("Closed loop, {} clients", number(count("clients"))),
         };
-        let contacts = match self.load.get("contacts").and_then(Value::as_bool) {
-            Some(true) => ", each after a contact check",
-            _ => "",
+        let contacts = match text("contacts") {
+            "" => "",
+            "wait" => ", each after a contact check that waits",
+            _ => ", each after a contact check that does not wait",
         };
         let limits = match self.load.get("limits").and_then(Value::as_bool) {
             Some(true) => "quotas at work",
