@@ -153,7 +153,11 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
     }
     let core_env =
         coreapp::Env { clock: clock.clone(), rng: rng.clone(), metrics: Metrics::with_process()? };
-    let mut coreapp = coreapp::start(config, core_env).await?;
+    let started = tokio::select! {
+        started = coreapp::start(config, core_env) => started,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let mut coreapp = started?;
     let [messages, contacts, control, _] = coreapp.addresses;
     let core = webapp::CoreAddress {
         messages: messages.to_string(),
