@@ -93,3 +93,87 @@ fn within<T: PartialOrd + std::fmt::Display>(
         value => Ok(value),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use telemetry::config::SslMode;
+
+    use super::*;
+    use crate::Args;
+
+    /// What an environment amounts to, without a file.
+    fn configured(variables: &[(&str, &str)]) -> Result<store::Settings, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let args = Args { config: Some(file.path().to_owned()), ..Args::default() };
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let config = Config::load(&args, variables.iter().map(owned).collect()).unwrap();
+        settings(&config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_setting_reaches_the_store() {
+        let settings = configured(&[
+            ("WA_DB_ENGINE", "PGSQL"),
+            ("WA_DB_HOSTNAME", "db"),
+            ("WA_DB_USERNAME", "wa"),
+            ("WA_DB_PASSWORD", "?{}&~!()^="),
+            ("WA_DB_CONNECTION_IDLE_TIMEOUT", "90000"),
+            ("WA_DB_SSL_CA", "/ca.pem"),
+            ("WA_DB_SSL_CERT", "/cert.pem"),
+            ("WA_DB_SSL_KEY", "/key.pem"),
+            ("HELIOGRAPH_DATABASE__SSL_MODE", "verify-ca"),
+            ("HELIOGRAPH_DATABASE__READ_CONNECTIONS", "3"),
+            ("HELIOGRAPH_DATABASE__CONTROL_CONNECTIONS", "1"),
+            ("HELIOGRAPH_DATABASE__CONNECT_TIMEOUT_MS", "2000"),
+            ("HELIOGRAPH_DATABASE__START_WAIT_MS", "0"),
+        ])
+        .unwrap();
+        assert_eq!(
+            settings.url,
+            store::DatabaseUrl::postgres("db", 5432, "wa", "?{}&~!()^=", "heliograph")
+        );
+        assert_eq!(settings.tls.mode, Some(SslMode::VerifyCa));
+        assert_eq!(settings.tls.ca.as_deref(), Some("/ca.pem"));
+        assert_eq!(settings.tls.cert.as_deref(), Some("/cert.pem"));
+        assert_eq!(settings.tls.key.unwrap().expose(), "/key.pem");
+        assert_eq!(settings.pools, store::Pools { read: 3, control: 1 });
+        assert_eq!(settings.idle_timeout, Some(Duration::from_secs(90)));
+        assert_eq!(settings.connect_timeout, Duration::from_secs(2));
+        assert_eq!(settings.start_wait, Duration::ZERO);
+    }
+
+    #[test]
+    fn tls_in_the_address_wins_over_the_settings_beside_it() {
+        let url = "postgres://u@h/d?sslmode=require&sslrootcert=/url.pem";
+        let settings = configured(&[
+            ("HELIOGRAPH_DATABASE__URL", url),
+            ("WA_DB_SSL_CA", "/setting.pem"),
+            ("WA_DB_SSL_CERT", "/cert.pem"),
+            ("WA_DB_CONNECTION_IDLE_TIMEOUT", "0"),
+        ])
+        .unwrap();
+        assert_eq!(settings.tls.mode, Some(SslMode::Require));
+        assert_eq!(settings.tls.ca.as_deref(), Some("/url.pem"));
+        assert_eq!(settings.tls.cert.as_deref(), Some("/cert.pem"));
+        assert_eq!(settings.idle_timeout, None);
+    }
+
+    #[test]
+    fn a_value_out_of_its_limits_is_refused_and_not_bent() {
+        for (variable, value, setting, limits) in [
+            ("HELIOGRAPH_DATABASE__READ_CONNECTIONS", "0", "database.read_connections", "1 to 64"),
+            ("HELIOGRAPH_DATABASE__LANES", "17", "database.lanes", "1 to 16"),
+            ("HELIOGRAPH_DATABASE__BATCH_MAX", "1000", "database.batch_max", "1 to 256"),
+            (
+                "WA_DB_CONNECTION_IDLE_TIMEOUT",
+                "86400001",
+                "database.idle_timeout_ms (WA_DB_CONNECTION_IDLE_TIMEOUT)",
+                "0 to 86400000",
+            ),
+        ] {
+            let url = ("HELIOGRAPH_DATABASE__URL", "postgres://u@h/d");
+            let error = configured(&[url, (variable, value)]).unwrap_err();
+            assert!(error.contains(setting) && error.contains(limits), "{error}");
+        }
+    }
+}

@@ -94,7 +94,7 @@ pub enum Fault {
     )]
     Password { server: String, user: String, cause: String },
     #[error(
-        "{server} lets the user {user} in by no rule ({cause}): {}",
+        "{server} has no rule that lets the user {user} in ({cause}): {}",
         rule_remedy(*.tls, *.certificate)
     )]
     NoRule { server: String, user: String, cause: String, tls: bool, certificate: bool },

@@ -120,6 +120,7 @@ async fn a_user_who_may_not_is_told_what_an_administrator_has_to_do() {
     ] {
         admin.batch_execute(&statement).await.unwrap();
     }
-    database.remove().await;
+    database.sql(&format!("DROP OWNED BY \"{poor}\"")).await;
     admin.batch_execute(&format!("DROP ROLE \"{poor}\"; DROP ROLE \"{full}\"")).await.unwrap();
+    database.remove().await;
 }

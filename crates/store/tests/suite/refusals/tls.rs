@@ -12,8 +12,6 @@ use super::{
 };
 use crate::database::{Database, rng};
 
-const NAME: &str = "heliograph";
-
 fn showing(tls: TlsSettings, pair: &Pair) -> TlsSettings {
     let (cert, key) = (Some(pair.certificate.clone()), Some(Secret::new(&*pair.key)));
     TlsSettings { cert, key, ..tls }
@@ -30,9 +28,10 @@ async fn a_server_is_trusted_for_the_authority_that_is_set_and_for_its_name_only
     let none = TlsSettings::default();
     for engine in Engine::ALL {
         let server = TlsServer::start(engine, &ours.server("127.0.0.1"), &ours.certificate).await;
+        // Each user has a database of that name.
         let case = |name, host, user, tls: &TlsSettings, refused| Case {
             name,
-            settings: Settings { tls: tls.clone(), ..at(host, server.port, user, NAME) },
+            settings: Settings { tls: tls.clone(), ..at(host, server.port, user, user) },
             refused,
         };
         let by_ip = |name, tls, refused| case(name, "127.0.0.1", USER, tls, refused);
@@ -86,7 +85,7 @@ async fn a_server_is_trusted_for_the_authority_that_is_set_and_for_its_name_only
         ])
         .await;
 
-        let settings = Settings { tls: ca.clone(), ..at("127.0.0.1", server.port, USER, NAME) };
+        let settings = Settings { tls: ca.clone(), ..at("127.0.0.1", server.port, USER, USER) };
         let store = Store::open(settings, rng()).await.unwrap();
         let facts = store.facts().to_string();
         let place = format!("at 127.0.0.1:{}, TLS 1.3 (verify-full), 2 lanes", server.port);
@@ -102,7 +101,7 @@ async fn a_certificate_that_is_out_of_date_is_refused() {
         let server = TlsServer::start(engine, &ours.expired("127.0.0.1"), &ours.certificate).await;
         let case = |name, tls, refused| Case {
             name,
-            settings: Settings { tls, ..at("127.0.0.1", server.port, USER, NAME) },
+            settings: Settings { tls, ..at("127.0.0.1", server.port, USER, USER) },
             refused,
         };
         let renew: &[&str] = &["renew", "clock", "database.ssl_mode"];
@@ -127,7 +126,7 @@ async fn a_server_that_is_its_own_authority_is_trusted_when_it_is_the_one_that_i
             name,
             settings: Settings {
                 tls: trusting(&pair.certificate),
-                ..at(host, server.port, USER, NAME)
+                ..at(host, server.port, USER, USER)
             },
             refused,
         };
