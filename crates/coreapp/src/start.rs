@@ -11,7 +11,7 @@ use contract::{
     Clock, Rng, ShardId,
     settings::{Application, WhenFull},
 };
-use store::{Lanes, StoreError};
+use store::{Lanes, Store, StoreError};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
