@@ -177,6 +177,38 @@ async fn a_message_accepted_after_an_unacknowledged_change_ends_failed_480() {
     assert!(texts.contains(&"again".to_owned()) && !texts.contains(&"late".to_owned()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_of_everything_is_not_noticed_by_the_phones() {
+    let (gateway, webhook) = start().await;
+    let first = gateway.send(ADA, "first").await;
+    status_comes(&webhook, &first, "read").await;
+    gateway.write_from(ADA, "answer").await;
+    until("the answer", async || webhook.texts().pop()).await;
+    gateway.network("PUT", &format!("/phones/{BOB}"), &json!({"offline": true})).await;
+    let waiting = gateway.send(BOB, "for later").await;
+    status_comes(&webhook, &waiting, "sent").await;
+    let (status, directory) = gateway.stop().await;
+    assert!(status.success(), "{status}");
+
+    let mut gateway = Gateway::start_in(directory).await;
+    gateway.login(PASSWORD, &json!({})).await;
+    let second = gateway.send(ADA, "second").await;
+    status_comes(&webhook, &second, "read").await;
+    gateway.write_from(ADA, "another answer").await;
+    until("the second answer", async || {
+        (webhook.texts() == ["answer", "another answer"]).then_some(())
+    })
+    .await;
+    assert!(gateway.texts_at(BOB).await.is_empty(), "still offline");
+    gateway.network("PUT", &format!("/phones/{BOB}"), &json!({"offline": false})).await;
+    status_comes(&webhook, &waiting, "read").await;
+    assert_eq!(gateway.texts_at(BOB).await, ["for later"]);
+    assert_eq!(gateway.texts_at(ADA).await, ["second"]);
+    let stats = stats(&gateway).await;
+    assert_eq!((&stats["undecryptable"], &stats["bundles"]["given"]), (&json!({}), &json!(0)));
+    assert_eq!(gateway.metric("retry_receipts", "").await, 0.0);
+}
+
 /// An outside device of `ADA`'s with a signature that is none.
 fn forged(of: &Device, device: u32) -> Value {
     let mut keys = registration(ADA, of, device);
