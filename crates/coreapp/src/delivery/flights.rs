@@ -74,6 +74,7 @@ mod tests {
             to: Number::parse("4915112345678").unwrap(),
             category: "text",
             envelopes: Vec::new(),
+            left_out: Vec::new(),
         })
     }
 
