@@ -5,7 +5,9 @@
 //! locks.
 
 mod accept;
+pub(crate) mod cancel;
 pub(crate) mod effects;
+pub(crate) mod idempotent;
 mod identity;
 mod incoming;
 pub(crate) mod machine;

@@ -162,6 +162,7 @@ impl Machine {
                 durable: 0,
                 only: Some(number),
                 stage: Stage::Waiting,
+                left: true,
                 not_before: None,
             },
         );
