@@ -21,4 +21,6 @@ mod seal;
 mod sim;
 #[cfg(test)]
 mod sim_phones;
+#[cfg(test)]
+mod sim_repeats;
 pub(crate) mod task;
