@@ -4,10 +4,17 @@ mod support;
 
 use std::sync::Arc;
 
+use contract::{Clock, Key};
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use rpc::coreapp::{SendFrame, messages_client::MessagesClient, send_reply::Result as Answered};
 use serde_json::{Value, json};
-use support::{Answer, roles::Roles, until};
-use tokio::sync::{RwLock, Semaphore};
+use support::{Answer, PATIENCE, roles::Roles, until};
+use telemetry::{SystemClock, SystemRng};
+use tokio::{
+    sync::{RwLock, Semaphore},
+    time::Instant,
+};
 
 const PHONE: &str = "4915112345678";
 const RETRIES: usize = 1_000;
@@ -33,19 +40,19 @@ async fn a_thousand_retries_through_several_webapps_and_a_killed_coreapp_are_one
                 let _place = places.acquire().await.unwrap();
                 let body = text(PHONE, "once").to_string();
                 // Like a client: what was not answered is asked again.
-                until("an answer", async || {
-                    let roles = roles.read().await;
+                let deadline = Instant::now() + PATIENCE;
+                loop {
                     let header = ("idempotency-key", "order-7");
-                    let answer = roles.call(n % 3, "POST", "/v1/messages", &[header], &body).await;
-                    assert!(
-                        [StatusCode::CREATED, StatusCode::SERVICE_UNAVAILABLE]
-                            .contains(&answer.status),
-                        "{}",
-                        answer.body
-                    );
-                    id(&answer).map(|id| (id, answer.headers.contains_key("idempotency-replayed")))
-                })
-                .await
+                    let answer = {
+                        let roles = roles.read().await;
+                        roles.call(n % 3, "POST", "/v1/messages", &[header], &body).await
+                    };
+                    if let Some(id) = id(&answer) {
+                        return (id, answer.headers.contains_key("idempotency-replayed"));
+                    }
+                    let unavailable = answer.status == StatusCode::SERVICE_UNAVAILABLE;
+                    assert!(unavailable && Instant::now() < deadline, "{}", answer.body);
+                }
             })
         })
         .collect();
@@ -116,4 +123,45 @@ async fn a_cancelled_message_stays_cancelled_over_a_kill_and_never_arrives() {
     assert_eq!(texts, ["one", "three"]);
     let answer = roles.call(0, "DELETE", &one, &[], "").await;
     assert_eq!((answer.status, answer.code()), (StatusCode::CONFLICT, Some(1009)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_service_sends_many_on_one_stream_each_answered_alone() {
+    let roles = Roles::start(1).await;
+    let (clock, rng) = (SystemClock, SystemRng::new());
+    let frame = |seq: u64, to: String, text: &str| SendFrame {
+        seq,
+        key: Key::mint_at(clock.unix_s(), &rng).as_bytes().to_vec().into(),
+        input: to.clone(),
+        to,
+        message: json!({"type": "text", "text": {"body": text}}).to_string().into(),
+        attempt: 1,
+        actor: "reports".to_owned(),
+        idempotency_key: "report-1".to_owned(),
+        ..SendFrame::default()
+    };
+    // Every tenth is refused; the second half repeats the first.
+    let frames: Vec<SendFrame> = (0..800)
+        .map(|seq| {
+            let to = format!("491511{:07}", 2_000 + seq % 400);
+            frame(seq, to, if seq % 10 == 0 { "" } else { "report" })
+        })
+        .collect();
+    let url = format!("http://127.0.0.1:{}", roles.coreapp);
+    let mut client = MessagesClient::new(rpc::http2::channel(&url).unwrap());
+    let mut replies = client.send_many(stream::iter(frames)).await.unwrap().into_inner();
+    let (mut ids, mut refused, mut replayed) = (std::collections::HashSet::new(), 0, 0);
+    while let Some(reply) = replies.next().await {
+        match reply.unwrap().result.unwrap() {
+            Answered::Accepted(accepted) => {
+                replayed += usize::from(accepted.replayed);
+                ids.insert(accepted.id);
+            }
+            Answered::Error(error) => {
+                assert_eq!(error.code, 1009, "{}", error.details);
+                refused += 1;
+            }
+        }
+    }
+    assert_eq!((ids.len(), replayed, refused), (360, 360, 80));
 }

@@ -14,7 +14,8 @@ const OWN_NUMBER: &str = "15550100100";
 pub struct Roles {
     directory: tempfile::TempDir,
     children: HashMap<String, Child>,
-    coreapp: u16,
+    /// Its messages port.
+    pub coreapp: u16,
     upstream: u16,
     phones: u16,
     /// Their HTTP ports.

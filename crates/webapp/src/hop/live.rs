@@ -121,6 +121,8 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use rpc::coreapp::SendReply;
+
     use super::*;
 
     fn submit(live: &Arc<Live>) -> Result<Waiting, NotTaken> {
@@ -138,11 +140,13 @@ mod tests {
         waiting.push(submit(&live).unwrap());
         out.recv().await.unwrap();
         let seq = waiting[0].seq;
-        live.answered(vec![SendReply {
-            seq,
-            result: Some(Verdict::Accepted(rpc::coreapp::Accepted { id: "a".to_owned() })),
-        }]);
-        assert!(matches!(waiting[0].verdict().await, Some(Verdict::Accepted(_))));
+        let accepted = rpc::coreapp::Accepted { id: "a".to_owned(), replayed: false };
+        let result = Some(send_reply::Result::Accepted(accepted));
+        let quota = Some(Quota { per_second: 80, remaining: 7, reset_s: 1 });
+        live.answered(SendReplies { replies: vec![SendReply { seq, result }], quota });
+        let verdict = waiting[0].verdict().await.unwrap();
+        assert!(matches!(verdict.result, send_reply::Result::Accepted(_)));
+        assert_eq!(verdict.quota, quota);
         assert!(submit(&live).is_ok());
     }
 
