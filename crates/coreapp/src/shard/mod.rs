@@ -21,6 +21,4 @@ mod seal;
 mod sim;
 #[cfg(test)]
 mod sim_phones;
-#[cfg(test)]
-mod sim_repeats;
 pub(crate) mod task;

@@ -2,6 +2,7 @@
 //! drops connections and repeats itself, clients that ask again. Every seed is one history.
 
 mod identity;
+mod repeats;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -60,8 +61,8 @@ impl Dice {
 
 /// The tables.
 #[derive(Default)]
-pub(super) struct Tables {
-    pub(super) messages: HashMap<Key, Message>,
+struct Tables {
+    messages: HashMap<Key, Message>,
     jobs: BTreeMap<i64, Job>,
     outbox: BTreeMap<(Key, i32), Outbox>,
     contacts: HashMap<Number, Contact>,
@@ -224,11 +225,11 @@ impl Client {
     }
 }
 
-pub(super) struct World {
+struct World {
     dice: Dice,
     refusals: bool,
-    pub(super) now: Instant,
-    pub(super) now_ms: i64,
+    now: Instant,
+    now_ms: i64,
     view: Arc<View>,
     gate: Gate,
     window: Window,
@@ -239,7 +240,7 @@ pub(super) struct World {
     bundles: VecDeque<Number>,
     epoch: i64,
     machine: Machine,
-    pub(super) tables: Tables,
+    tables: Tables,
     uncommitted: VecDeque<Write>,
     reads: VecDeque<(u64, Read)>,
     syncs: VecDeque<Number>,
@@ -253,12 +254,12 @@ fn own() -> Number {
     Number::parse("15550100100").unwrap()
 }
 
-pub(super) fn number(n: u64) -> Number {
+fn number(n: u64) -> Number {
     Number::parse(&format!("49151{n:07}")).unwrap()
 }
 
 impl World {
-    pub(super) fn new(seed: u64, sealing: Sealing) -> Self {
+    fn new(seed: u64, sealing: Sealing) -> Self {
         let rng = Arc::new(Seeded::new(seed));
         let mut dice = Dice(seed);
         let mut application = Application::default();
@@ -329,7 +330,7 @@ impl World {
     }
 
     /// One turn of the machine.
-    pub(super) fn turn(&mut self, input: impl FnOnce(&mut Machine, &Ctx<'_>, &mut Effects)) {
+    fn turn(&mut self, input: impl FnOnce(&mut Machine, &Ctx<'_>, &mut Effects)) {
         let ctx = Ctx {
             now: self.now,
             now_ms: self.now_ms,
@@ -573,7 +574,7 @@ impl World {
     }
 
     /// The database catches up; the network does not.
-    pub(super) fn catch_up(&mut self) {
+    fn catch_up(&mut self) {
         while !(self.uncommitted.is_empty() && self.reads.is_empty()) {
             self.commit();
             self.answer_read();
@@ -581,7 +582,7 @@ impl World {
     }
 
     /// Everything happens that can.
-    pub(super) fn rest(&mut self) {
+    fn come_to_rest(&mut self) {
         for _ in 0..100 {
             self.catch_up();
             self.answer_sync();
@@ -594,12 +595,12 @@ impl World {
     }
 
     /// What phones got.
-    pub(super) fn delivered(&self) -> &[Key] {
+    fn delivered(&self) -> &[Key] {
         &self.network.delivered
     }
 
     /// The process dies; what was committed stays, what was not is gone.
-    pub(super) fn crash(&mut self) {
+    fn crash(&mut self) {
         let last_words = self.dice.roll(3);
         for _ in 0..last_words {
             if let Some(write) = self.uncommitted.pop_front() {
@@ -611,7 +612,7 @@ impl World {
     }
 
     /// The same, with nothing committed at the last moment.
-    pub(super) fn lose(&mut self) {
+    fn lose(&mut self) {
         self.uncommitted.clear();
         self.reads.clear();
         self.syncs.clear();

@@ -1,18 +1,10 @@
 //! Repeated requests and messages that are taken back, one situation a test. The histories of `sim`
 //! mix them with everything else.
 
-use std::time::Duration;
+use contract::idempotency::KEPT_MS;
 
-use bytes::Bytes;
-use contract::{ApiError, Key, Route, idempotency::KEPT_MS, message::Category};
-use tokio::sync::oneshot;
-use upstream::Sealing;
-
-use super::{
-    effects::{Acceptance, Accepted, Frame, ReplyTo},
-    idempotent::KeyHash,
-    sim::{World, number},
-};
+use super::*;
+use crate::shard::effects::Acceptance;
 
 const NAME: KeyHash = [7; 16];
 
@@ -83,7 +75,7 @@ fn a_key_stands_for_its_message_for_a_day_and_no_longer() {
     let mut clients = Clients::new();
     let first = clients.accepted("one", Some(NAME)).unwrap();
     assert!(!first.replayed);
-    clients.world.rest();
+    clients.world.come_to_rest();
     for later in [0, KEPT_MS / 2, KEPT_MS / 2 - 1] {
         clients.world.now_ms += later;
         let again = clients.accepted("one", Some(NAME)).unwrap();
@@ -152,7 +144,7 @@ fn a_message_is_taken_back_until_it_is_sealed_and_whoever_asks_again_hears_the_s
     assert_eq!(clients.cancelled(taken_back), 200);
     clients.world.crash();
     assert_eq!(clients.cancelled(taken_back), 200, "the next owner knows");
-    clients.world.rest();
+    clients.world.come_to_rest();
     assert_eq!(clients.world.delivered(), [sent]);
     assert_eq!(clients.cancelled(sent), 409);
     assert_eq!(clients.cancelled(Key::from_bytes(&[99; 9]).unwrap()), 404);
@@ -163,7 +155,7 @@ fn a_message_that_is_being_stored_is_taken_back_when_it_is() {
     let mut clients = Clients::new();
     let mut accepted = clients.ask("one", None);
     let mut answer = clients.cancel(Key::from_bytes(&[1; 9]).unwrap());
-    clients.world.rest();
+    clients.world.come_to_rest();
     assert!(accepted.try_recv().unwrap().is_ok());
     assert_eq!(status(&mut answer), 200);
     assert!(clients.world.delivered().is_empty());
@@ -176,7 +168,7 @@ fn a_cancellation_that_was_not_committed_did_not_happen() {
     let mut answer = clients.cancel(key);
     assert!(answer.try_recv().is_err(), "not before its commit");
     clients.world.lose();
-    clients.world.rest();
+    clients.world.come_to_rest();
     assert_eq!(clients.world.delivered(), [key]);
     assert_eq!(clients.cancelled(key), 409);
 }
