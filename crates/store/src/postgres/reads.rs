@@ -101,13 +101,13 @@ fn add(
             identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
         }
         (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-        (Read::Idempotency { hash, .. }, Found::Idempotency(row)) => {
-            // One a day: the latest counts.
-            if row.is_none_or(|row| row.created_ms < a) {
-                *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
-            }
+        // One a day: the latest counts.
+        (Read::Idempotency { hash, .. }, Found::Idempotency(row))
+            if row.is_none_or(|row| row.created_ms < a) =>
+        {
+            *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
         }
-        // `nothing` made it of the key's kind.
+        // An earlier day's; else `nothing` made it of the key's kind.
         _ => {}
     }
     Ok(())
