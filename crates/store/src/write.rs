@@ -4,7 +4,7 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey, Revoked,
+    Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey, Revoked,
     Session, User,
 };
 
@@ -37,6 +37,8 @@ pub enum Op {
     DeleteContact(Number),
     /// A taken (peer, key) is [`WriteError::Conflict`].
     InsertInbound(Inbound),
+    PutBlocked(Blocked),
+    DeleteBlocked(Route),
     PutCursor(Cursor),
     PutSession(Session),
     DeleteSession {
