@@ -7,8 +7,8 @@ use contract::{Key, Number, Route, ShardId};
 use crate::{
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState, Outbox,
-        OwnKey, Revoked, Session, Shard, User,
+        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState,
+        Outbox, OwnKey, Revoked, Session, Shard, User,
     },
 };
 

@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked, Session,
-        User,
+        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked,
+        Session, User,
     },
     vault::Vault,
 };
@@ -161,6 +161,15 @@ impl Reader {
             Some(Found::Message(row)) => Ok(row),
             _ => Ok(None),
         }
+    }
+
+    /// Whether a customer's message was stored.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn heard(&self, shard: ShardId, peer: Route, key: Key) -> Result<bool, StoreError> {
+        let found = self.one(shard, Read::Inbound { peer, key }).await?;
+        Ok(matches!(found, Some(Found::Inbound(true))))
     }
 
     /// Events above `after_seq`, at most `limit` and [`EVENTS_MAX`].

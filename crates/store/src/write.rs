@@ -4,8 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey, Revoked,
-    Session, User,
+    Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
+    Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use upstream::{Envelope, EnvelopeKind};
 
 use super::{
+    block::StandingReply,
     effects::{Ctx, Effects, Frame, IdentityReply},
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
@@ -28,6 +29,7 @@ use super::{
     queue::{Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
     retry::COUNTED,
+    undelivered::Watched,
 };
 
 /// Contacts remembered in memory, a shard; the least recently used one is read again.
@@ -61,6 +63,9 @@ pub(crate) struct Machine {
     /// wa_ids whose pre-keys are on their way, and who waits.
     pub(super) fetching: HashMap<Number, Vec<Route>>,
     pub(super) no_keys: LruCache<Number, Until>,
+    pub(super) blocked: HashSet<Route>,
+    /// Messages without a receipt that are asked about.
+    pub(super) watched: HashMap<Key, Watched>,
     /// Customers' messages that were stored lately, and those being stored.
     pub(super) heard: LruCache<(Number, Key), ()>,
     pub(super) hearing: HashMap<(Number, Key), Vec<Place>>,
@@ -105,6 +110,12 @@ pub(super) enum Written {
     Changed(Place, Number),
     /// An acknowledgement, and who waits for it.
     Acknowledged(Number, IdentityReply),
+    /// A block, or its end, and who waits for it.
+    Standing {
+        route: Route,
+        blocked: bool,
+        reply: StandingReply,
+    },
 }
 
 /// What a read is for.
@@ -135,6 +146,7 @@ pub(super) enum Timer {
     AskAgain(Number),
     LoadAgain(Number),
     FetchAgain(Number),
+    Undelivered(Key),
     Resend(Place, Box<(upstream::Receipt, upstream::Retry)>),
 }
 
@@ -165,6 +177,8 @@ impl Machine {
             loading: HashMap::new(),
             fetching: HashMap::new(),
             no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            blocked: load.blocked.iter().map(|row| Route::of(&row.number)).collect(),
+            watched: HashMap::new(),
             heard: LruCache::new(HEARD_MAX),
             hearing: HashMap::new(),
             retries: LruCache::new(RETRIES_KEPT),
@@ -291,6 +305,9 @@ impl Machine {
             Written::Acknowledged(wa_id, reply) => {
                 self.acknowledged(wa_id, reply, answer.result);
             }
+            Written::Standing { route, blocked, reply } => {
+                self.standing_written(route, blocked, reply, answer.result);
+            }
             Written::Changed(place, wa_id) => {
                 self.unpin(&wa_id);
                 self.down_written(place, answer.result);
@@ -355,6 +372,7 @@ impl Machine {
                 Timer::AskAgain(number) => self.ask_again(number, fx),
                 Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
                 Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::Undelivered(key) => self.undelivered(key, ctx, fx),
                 Timer::Resend(place, asked) => {
                     let (receipt, retry) = *asked;
                     self.resend_when_settled(place, receipt, retry, ctx, fx);

@@ -5,6 +5,7 @@
 //! locks.
 
 mod accept;
+pub(crate) mod block;
 pub(crate) mod effects;
 mod identity;
 mod incoming;
@@ -20,3 +21,4 @@ mod sim;
 #[cfg(test)]
 mod sim_phones;
 pub(crate) mod task;
+mod undelivered;

@@ -10,8 +10,8 @@ use contract::{Key, Number, Route, ShardId};
 use crate::{
     batch::Batch,
     rows::{
-        Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
-        Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox,
+        OwnKey, Revoked, Session, User,
     },
     write::Op,
 };

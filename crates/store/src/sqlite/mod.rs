@@ -102,10 +102,7 @@ impl Engine for Sqlite {
         peer: Route,
         limit: i64,
     ) -> Result<Vec<(Key, i64)>, StoreError> {
-        self.inner
-            .reader
-            .ask(move |conn| reads::latest_inbound(conn, shard, peer, limit))
-            .await
+        self.inner.reader.ask(move |conn| reads::latest_inbound(conn, shard, peer, limit)).await
     }
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use contract::{Number, Route};
 use store::{
     Found, Read, ReadRequest,
-    rows::{Blocked, Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session, User},
+    rows::{
+        Blocked, Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session,
+        User,
+    },
     write::Op,
 };
 use tokio::sync::mpsc;
