@@ -15,6 +15,8 @@ mod peers;
 pub(crate) mod queue;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod scenarios;
 mod seal;
 #[cfg(test)]
 mod sim;

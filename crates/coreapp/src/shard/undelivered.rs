@@ -60,15 +60,20 @@ impl Machine {
     /// No receipt for long: is there still an account?
     pub(super) fn undelivered(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
         let Some(watched) = self.watched.get(&key) else { return };
-        let age_ms = ctx.now_ms - watched.sent_ms;
-        if ctx.settings.undelivered_after.is_none() || age_ms > ctx.settings.contact_ttl_ms {
+        let (number, age_ms) = (watched.meta.to, ctx.now_ms - watched.sent_ms);
+        let Some(after) = ctx.settings.undelivered_after.filter(|_| {
+            // Older than any answer that could have been wrong.
+            age_ms <= ctx.settings.contact_ttl_ms
+        }) else {
             self.watched.remove(&key);
             return;
-        }
-        let (number, sent_ms) = (watched.meta.to, watched.sent_ms);
-        match self.cached(&number, ctx).filter(|known| known.checked_ms > sent_ms) {
+        };
+        let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        // Another message to the same number may have asked just before.
+        let since_ms = ctx.now_ms - after_ms;
+        match self.cached(&number, ctx).filter(|known| known.checked_ms > since_ms) {
             Some(known) => self.account_checked(key, known, ctx, fx),
-            None => self.ask_for(number, key, fx),
+            None => self.resolving(number, true, fx).undelivered.push(key),
         }
     }
 
@@ -92,9 +97,5 @@ impl Machine {
         let failed = StatusKind::Failed;
         let event = self.status_event(key, &meta, route, failed, ctx.now_ms, errors, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], None, fx);
-    }
-
-    fn ask_for(&mut self, number: Number, key: Key, fx: &mut Effects) {
-        self.resolving(number, true, fx).undelivered.push(key);
     }
 }
