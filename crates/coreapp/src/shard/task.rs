@@ -149,6 +149,15 @@ impl Drivers {
         Self(handles.collect())
     }
 
+    /// One that does nothing, and the frames it is given.
+    #[cfg(test)]
+    pub(crate) fn idle() -> (Self, mpsc::Receiver<Vec<Frame>>) {
+        let (frames, given) = mpsc::channel(INBOX);
+        let (control, link) = (mpsc::unbounded_channel().0, mpsc::channel(1).0);
+        let contacts = mpsc::channel(1).0;
+        (Self(Arc::new([Handle { frames, control, link, contacts }])), given)
+    }
+
     /// The driver of a shard.
     pub(crate) fn index(&self, shard: ShardId) -> usize {
         usize::from(shard.get().max(0).unsigned_abs()) % self.0.len()

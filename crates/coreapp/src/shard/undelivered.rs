@@ -9,7 +9,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{ApiError, Code, Key, Number, Route, callback::StatusKind, message::Category};
+use contract::{ApiError, Code, Key, Route, callback::StatusKind, message::Category};
 use store::write::{Class, Op};
 
 use super::{
