@@ -8,8 +8,8 @@ use crate::{
     error::StoreError,
     reader::DAYS_MAX,
     rows::{
-        Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message,
-        NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, User,
+        Blocked, Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job,
+        Message, NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, User,
     },
 };
 
@@ -31,6 +31,8 @@ pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
+pub(crate) type BlockedColumns = (Vec<u8>, i64);
+pub(crate) type HeardColumns = (Vec<u8>, i64);
 pub(crate) type IdempotencyColumns = (i64, Vec<u8>);
 pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
@@ -121,6 +123,17 @@ pub(crate) fn contact(number: Number, (wa_id, checked_ms): ContactColumns) -> Re
         .transpose()
         .map_err(|_| corrupt("contact", "wa_id", "one number"))?;
     Ok(Contact { number, wa_id, checked_ms })
+}
+
+pub(crate) fn blocked((number, created_ms): BlockedColumns) -> Read<Blocked> {
+    let number =
+        Number::from_digits(&number).map_err(|_| corrupt("blocked", "number", "one number"))?;
+    Ok(Blocked { number, created_ms })
+}
+
+/// Key and time of a received message.
+pub(crate) fn heard((key, created_ms): HeardColumns) -> Read<(Key, i64)> {
+    Ok((key_of(&key, "inbound", "one peer")?, created_ms))
 }
 
 /// What [`mark`] was written with a session is to be there still: a row that was put back by hand, or

@@ -53,6 +53,7 @@ macro_rules! migrations {
             "019_identity",
             "020_own_key",
             "021_session_mark",
+            "023_blocked",
             "025_idempotency"
         )
     };
