@@ -25,6 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod network;
 pub mod postgres;
 pub mod webhook;
 
@@ -76,10 +77,33 @@ impl Gateway {
         Self::spawn(directory, &[]).await
     }
 
+    /// One on the data in a directory, old or new, and on a network of its own.
+    pub async fn start_on(directory: Arc<tempfile::TempDir>, network: &network::Network) -> Self {
+        let [https, http, receiver, _] = free_ports().await;
+        let mut command = up_at(&directory, https, http, receiver);
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(directory.path().join("log"))
+            .unwrap();
+        command.arg("--upstream").arg(network.url()).stderr(log);
+        Self::run(command, directory, http, network.http).await
+    }
+
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
         let mut command = up(&directory, https, http, sandbox, receiver);
-        let mut child = command.args(options).spawn().unwrap();
+        command.args(options);
+        Self::run(command, directory, http, sandbox).await
+    }
+
+    async fn run(
+        mut command: Command,
+        directory: Arc<tempfile::TempDir>,
+        http: u16,
+        sandbox: u16,
+    ) -> Self {
+        let mut child = command.spawn().unwrap();
         let output = Arc::<Mutex<String>>::default();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -147,6 +171,15 @@ impl Gateway {
         assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
     }
 
+    /// Sum of a metric of the coreapp.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let answer = self.call("GET", "/v1/stats/app", "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let data = answer.body.pointer(&format!("/stats/app/{name}/data"));
+        let samples = data.and_then(Value::as_array).cloned().unwrap_or_default();
+        samples.iter().filter_map(|sample| sample["value"].as_f64()).sum()
+    }
+
     /// SIGTERM; gives the exit status.
     pub async fn stop(mut self) -> (std::process::ExitStatus, Arc<tempfile::TempDir>) {
         let pid = self.child.id().unwrap().to_string();
@@ -164,11 +197,16 @@ pub fn up(
     sandbox: u16,
     receiver: u16,
 ) -> Command {
+    let mut command = up_at(directory, https, http, receiver);
+    command.arg("--sandbox").arg(format!("127.0.0.1:{sandbox}"));
+    command
+}
+
+/// The same without a network.
+fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
     command.arg("up").arg("--data-dir").arg(directory.path());
-    let ports =
-        [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
-    for (option, port) in ports {
+    for (option, port) in [("--https", https), ("--http", http), ("--receiver", receiver)] {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command

@@ -51,6 +51,10 @@ pub struct Facts {
     pub durability: String,
     /// Connections for reads and for control, lanes not counted.
     pub connections: usize,
+    /// Migrations that this opening ran, in order.
+    pub migrated: Vec<&'static str>,
+    /// Number of the last migration.
+    pub schema: usize,
 }
 
 impl Store {
@@ -87,6 +91,8 @@ impl Store {
             commit_ms: commit.as_secs_f64() * 1e3,
             durability: found.durability,
             connections: found.connections,
+            migrated: found.migrated,
+            schema: found.schema,
         };
         let vault = Arc::new(Vault::new(settings.vault, settings.account, Arc::clone(&rng)));
         let reader = Reader::start(backend.clone(), Arc::clone(&rng), Arc::clone(&vault));
@@ -126,6 +132,8 @@ pub(crate) struct Found {
     pub(crate) version: String,
     pub(crate) durability: String,
     pub(crate) connections: usize,
+    pub(crate) migrated: Vec<&'static str>,
+    pub(crate) schema: usize,
 }
 
 /// Median of [`PROBE_COMMITS`] commits that only move a fence.
@@ -151,7 +159,8 @@ async fn median_commit<E: Engine>(engine: &E, inc: i64) -> Result<Duration, Stor
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, version, lanes, batch_max, commit_ms, durability, connections } = self;
+        let Self { engine, version, lanes, batch_max, commit_ms, durability, connections, .. } =
+            self;
         write!(
             f,
             "{engine} {version}, {lanes} lanes of up to {batch_max} writes, {connections} other \

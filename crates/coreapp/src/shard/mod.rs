@@ -19,4 +19,6 @@ mod seal;
 mod sim;
 #[cfg(test)]
 mod sim_phones;
+#[cfg(test)]
+mod sim_restore;
 pub(crate) mod task;

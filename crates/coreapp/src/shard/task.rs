@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
     pub sealing: Sealing,
+    /// Of the account, at the start.
     pub generation: i64,
     pub keys: Arc<Ring>,
     pub rng: Arc<dyn Rng>,
@@ -68,6 +69,16 @@ struct Handle {
     frames: mpsc::Sender<Vec<Frame>>,
     control: mpsc::UnboundedSender<Control>,
     link: mpsc::Sender<LinkInput>,
+}
+
+/// A shard whose owner has begun a new generation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewed {
+    pub shard: ShardId,
+    /// Raised or as before.
+    pub epoch: i64,
+    /// Number of the next event at least.
+    pub next_seq: i64,
 }
 
 /// What happens seldom.
@@ -89,6 +100,12 @@ enum Control {
         request: IdentityRequest,
     },
     SetUp(SetUp),
+    /// A generation of the account begins.
+    Renew {
+        generation: i64,
+        shards: Vec<Renewed>,
+        done: oneshot::Sender<()>,
+    },
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
 }
@@ -113,6 +130,7 @@ impl Drivers {
             let (answers, answers_rx) = mpsc::unbounded_channel();
             let (reads, reads_rx) = mpsc::unbounded_channel();
             let driver = Driver {
+                generation: shared.generation,
                 shared: shared.clone(),
                 machines: HashMap::new(),
                 answers,
@@ -155,6 +173,17 @@ impl Drivers {
         let (done, owned) = oneshot::channel();
         self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
         let _ended = owned.await;
+    }
+
+    /// Tells every machine of a new generation; done when none uses the one before.
+    pub(crate) async fn renew(&self, generation: i64, shards: Vec<Renewed>) {
+        for driver in 0..self.0.len() {
+            let of_driver = |renewed: &&Renewed| self.index(renewed.shard) == driver;
+            let shards = shards.iter().filter(of_driver).copied().collect();
+            let (done, renewed) = oneshot::channel();
+            self.control(driver, Control::Renew { generation, shards, done });
+            let _ended = renewed.await;
+        }
     }
 
     pub(crate) fn check(&self, shard: ShardId, check: Check) {
@@ -223,6 +252,8 @@ struct Inputs {
 
 struct Driver {
     shared: Arc<Shared>,
+    /// Of the account, now.
+    generation: i64,
     machines: HashMap<ShardId, Machine>,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
     reads: mpsc::UnboundedSender<Vec<ReadAnswer>>,
@@ -272,7 +303,7 @@ impl Driver {
             window: &shared.window,
             frozen: shared.beat.frozen(),
             sealing: shared.sealing,
-            generation: shared.generation,
+            generation: self.generation,
             keys: &shared.keys,
             rng: &*shared.rng,
         };
@@ -381,6 +412,16 @@ impl Driver {
                     machine.set_up(set_up, ctx, fx);
                 }
             }
+            Control::Renew { generation, shards, done } => {
+                self.generation = generation;
+                for Renewed { shard, epoch, next_seq } in shards {
+                    self.shared.lanes.renew(shard, epoch, next_seq);
+                    if let Some(machine) = self.machines.get_mut(&shard) {
+                        machine.renew(epoch, next_seq);
+                    }
+                }
+                let _gone = done.send(());
+            }
             Control::Drain(done) => self.draining.get_or_insert_default().push(done),
         }
     }
@@ -424,6 +465,7 @@ impl Driver {
         for setup in fx.setups {
             let _ended = self.shared.setups.send(setup);
         }
+        self.shared.metrics.sessions_refused(&fx.refused);
         self.shared.metrics.transmitted(&fx.sends);
         self.unsent.extend(fx.sends);
         while let Some(next) = self.unsent.pop_front() {

@@ -15,7 +15,7 @@ use tokio_postgres::error::SqlState;
 
 use crate::{
     error::StoreError,
-    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
+    migrate::{self, MIN_READER, MIN_WRITER, Migrating, Migration, Version, migrations},
     open::Found,
     postgres::{
         Inner, Pool, Postgres,
@@ -49,7 +49,7 @@ impl Postgres {
             return Err(StoreError::TooOld { engine: "PostgreSQL", version, needed: "13" });
         }
         let durability = durability(&mut conn, settings.unsafe_durability).await?;
-        migrate(&mut conn).await?;
+        let migrated = migrate(&mut conn, settings.migrating).await?;
         drop(conn);
         let inner = Inner {
             reads: pool(&connector, Purpose::Read, settings)?,
@@ -61,6 +61,8 @@ impl Postgres {
             version,
             durability,
             connections: READ_POOL + CONTROL_POOL,
+            migrated,
+            schema: MIGRATIONS.len(),
         };
         Ok((Self { inner: Arc::new(inner) }, found))
     }
@@ -111,10 +113,16 @@ async fn setting(conn: &mut AsyncPgConnection, name: &'static str) -> Result<Str
 }
 
 /// Runs what is pending, alone. The lock goes with the session, whatever happens.
-async fn migrate(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+async fn migrate(
+    conn: &mut AsyncPgConnection,
+    migrating: fn(Migrating),
+) -> Result<Vec<&'static str>, StoreError> {
     conn.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     let found = version(conn).await?;
-    for (number, (name, statement)) in migrate::pending(MIGRATIONS, found)? {
+    let mut migrated = Vec::new();
+    for (step, statement) in migrate::pending(MIGRATIONS, found)? {
+        migrating(step);
+        let Migrating { name, number, .. } = step;
         conn.batch_execute(&format!(
             "BEGIN; {statement}; INSERT INTO \"schema\" (id, version, min_reader, min_writer) \
              VALUES (1, {number}, {MIN_READER}, {MIN_WRITER}) ON CONFLICT (id) DO UPDATE SET \
@@ -123,11 +131,13 @@ async fn migrate(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
         ))
         .await
         .map_err(|error| StoreError::Migrate { name, cause: error.to_string() })?;
+        migrated.push(name);
     }
     let shards: Vec<i64> =
         Stmt::<BigInt>::new("SELECT count(*) FROM shard", &[]).load(conn).await?;
     conn.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?;
-    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))
+    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))?;
+    Ok(migrated)
 }
 
 async fn version(conn: &mut AsyncPgConnection) -> Result<Option<Version>, StoreError> {
