@@ -117,13 +117,18 @@ impl Tables {
                 Op::PutIdentity(row) => drop(self.identities.insert(row.wa_id, row)),
                 Op::InsertEvent(event) => {
                     self.events.push(event);
-                    self.last_seq = self.load().next_seq();
+                    self.last_seq = self.next_seq();
                     first_seq = if first_seq == 0 { self.last_seq } else { first_seq };
                 }
                 other => panic!("the machine does not write {other:?}"),
             }
         }
         Ok(Committed { first_seq })
+    }
+
+    /// As `ShardLoad::next_seq`.
+    pub(super) fn next_seq(&self) -> i64 {
+        (self.last_seq + 1).max(self.generation_start)
     }
 
     pub(super) fn load(&self) -> ShardLoad {

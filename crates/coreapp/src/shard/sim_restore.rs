@@ -22,7 +22,7 @@ impl World {
             network.passed = 0;
             let (epoch_seen, acked_our_seq) = (network.epoch_seen, network.our_seq);
             let welcome = Item::Welcome { epoch_seen, acked_our_seq };
-            let committed = self.tables.load().next_seq() - 1;
+            let committed = self.tables.next_seq() - 1;
             let mut greeting = Greeting::of(&[(shard, self.epoch)]);
             match greeting.take((shard, 0, welcome), |_| committed) {
                 Verdict::Pass(items) => {
@@ -54,7 +54,7 @@ impl World {
     }
 
     fn begin_generation(&mut self, above: i64) {
-        self.tables.generation_start = self.tables.load().next_seq().max(above + 1);
+        self.tables.generation_start = self.tables.next_seq().max(above + 1);
         self.tables.generation = following(self.tables.generation, self.now_ms / 1_000);
     }
 
@@ -66,8 +66,8 @@ impl World {
         self.tables = self.backup.clone();
         // A second later, so that no two generations have one number.
         self.now_ms += 1_000;
-        let told = self.network.our_seq > self.tables.load().next_seq() - 1
-            || self.network.epoch_seen > self.tables.epoch + 1;
+        // A higher epoch tells as well, but wears off with every start before the next greeting.
+        let told = self.network.our_seq > self.tables.next_seq() - 1;
         if !told || self.dice.roll(3) == 0 {
             self.begin_generation(0);
         }
