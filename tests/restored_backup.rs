@@ -77,10 +77,6 @@ impl Business {
             .unwrap()
     }
 
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
-    }
-
     /// Sends and waits until the phone has read it and the webhook knows.
     async fn send(&self, gateway: &Gateway, to: &str, text: &str) {
         let id = gateway.send(to, text).await;
@@ -182,11 +178,11 @@ async fn restored(by_hand: bool) {
         business.hear(&gateway, customer, &format!("{customer} answers")).await;
         business.send(&gateway, customer, "and on").await;
     }
-    assert_eq!(gateway.metric("generations_begun").await, 1.0);
+    assert_eq!(gateway.metric("generations_begun", "").await, 1.0);
     let generation = business.generation();
     assert!(generation > 1_700_000_000, "{generation}");
-    assert_eq!(gateway.metric("account_generation").await, generation as f64);
-    assert_eq!(business.log().matches("HG-GENERATION-1").count(), 1, "said once");
+    assert_eq!(gateway.metric("account_generation", "").await, generation as f64);
+    assert_eq!(gateway.log.lock().unwrap().matches("HG-GENERATION-1").count(), 1, "said once");
     let sessions = business.network.sessions_of(ANNA).await;
     assert!(!before.contains(sessions.last().unwrap()), "an old session was used again");
     business.check().await;
@@ -195,7 +191,7 @@ async fn restored(by_hand: bool) {
     business.stop(gateway).await;
     let gateway = business.start().await;
     business.send(&gateway, ANNA, "after another start").await;
-    assert_eq!(gateway.metric("generations_begun").await, 0.0);
+    assert_eq!(gateway.metric("generations_begun", "").await, 0.0);
     assert_eq!(business.generation(), generation);
     business.check().await;
 }
@@ -226,7 +222,7 @@ async fn what_the_network_cannot_notice_is_safe_once_the_operator_has_said_so() 
         (business.network.stats().await["accepted"] == 3).then_some(())
     })
     .await;
-    assert_eq!(gateway.metric("generations_begun").await, 0.0);
+    assert_eq!(gateway.metric("generations_begun", "").await, 0.0);
     business.network.set_offline(ANNA, false).await;
     until("all of them", async || (gateway.texts_at(ANNA).await.len() == 3).then_some(())).await;
     assert_eq!(gateway.texts_at(ANNA).await, ["one", "two", "three"]);
@@ -277,9 +273,13 @@ async fn one_session_put_back_by_hand_is_seen_and_made_anew() {
     let gateway = business.start().await;
     business.send(&gateway, ANNA, "three").await;
     business.hear(&gateway, ANNA, "answer three").await;
-    assert_eq!(gateway.metric("sessions_refused").await, 1.0);
-    assert_eq!(gateway.metric("generations_begun").await, 0.0, "one row is no restored database");
-    assert!(business.log().contains("is not the one that was written last"));
+    assert_eq!(gateway.metric("sessions_refused", "").await, 1.0);
+    assert_eq!(
+        gateway.metric("generations_begun", "").await,
+        0.0,
+        "one row is no restored database"
+    );
+    assert!(gateway.log.lock().unwrap().contains("is not the one that was written last"));
     let sessions = business.network.sessions_of(ANNA).await;
     assert!(!before.contains(sessions.last().unwrap()), "the old session was used again");
     business.check().await;
@@ -306,7 +306,11 @@ async fn epochs_rise_above_those_the_network_has_seen() {
     let gateway = business.start().await;
     business.send(&gateway, ANNA, "two").await;
     business.hear(&gateway, ANNA, "answer two").await;
-    assert_eq!(gateway.metric("shard_epochs_raised").await, 65.0);
-    assert_eq!(gateway.metric("generations_begun").await, 1.0, "such a database is old as well");
+    assert_eq!(gateway.metric("shard_epochs_raised", "").await, 65.0);
+    assert_eq!(
+        gateway.metric("generations_begun", "").await,
+        1.0,
+        "such a database is old as well"
+    );
     business.check().await;
 }

@@ -4,12 +4,13 @@
 use std::sync::Arc;
 
 use contract::{Clock, Rng};
-use store::{Cluster, DatabaseUrl, Migrating, Store, StoreError, rows::NodeState};
+use store::{Cluster, Migrating, Store, StoreError, rows::NodeState};
 use telemetry::config::ConfigError;
 
 use crate::{
     Config, JoinError,
     cluster::bury,
+    database,
     generation::{Generations, following},
 };
 
@@ -67,9 +68,7 @@ pub async fn migrate(
     clock: &dyn Clock,
     rng: Arc<dyn Rng>,
 ) -> Result<Migrated, MigrateError> {
-    let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
-    let mut settings = store::Settings::new(url);
-    settings.unsafe_durability = config.database.unsafe_durability;
+    let mut settings = database::connection::<MigrateError>(config)?;
     settings.migrating = migrating;
     let store = Store::open(settings, rng).await.map_err(|error| match error {
         StoreError::InUse { .. } => MigrateError::InUse(error),

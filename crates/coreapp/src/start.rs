@@ -11,7 +11,7 @@ use contract::{
     Clock, Rng, ShardId,
     settings::{Application, WhenFull},
 };
-use store::{DatabaseUrl, Lanes, Store, StoreError};
+use store::{Lanes, Store, StoreError};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
@@ -29,6 +29,7 @@ use crate::{
     cluster::{self, Me, beat::Beat},
     contacts::Sync,
     control::{self, Control, ControlError, Fixed},
+    database,
     delivery::{self, Link, Renewal},
     egress::{Allow, Egress, EgressError},
     gauges::Gauges,
@@ -43,7 +44,7 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
-    upkeep, vault,
+    upkeep,
 };
 
 /// Items that may wait for the link.
@@ -173,17 +174,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let egress = Egress::new(Allow::parse(&config.egress.allow)?, Vec::new())?;
 
     // Who owns what.
-    let store = Store::open(store_settings(&config)?, env.rng.clone()).await?;
+    let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
-    tracing::info!(
-        database.engine = facts.engine,
-        database.version = facts.version,
-        database.lanes = facts.lanes,
-        database.commit_ms = facts.commit_ms,
-        database.durability = facts.durability,
-        database.connections = facts.connections,
-        "the database is open"
-    );
     let me = me(&config, addresses[0]);
     let joined = cluster::join(&store.cluster(), &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
@@ -407,19 +399,6 @@ impl Apply {
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
     }
-}
-
-fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
-    let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
-    let mut settings = store::Settings::new(url);
-    settings.lanes = config.database.lanes.map(usize::from);
-    settings.unsafe_durability = config.database.unsafe_durability;
-    settings.vault = vault::master_keys(&config.coreapp)?;
-    settings.account = config.account.number;
-    if let Some(batch_max) = config.database.batch_max {
-        settings.batch_max = batch_max;
-    }
-    Ok(settings)
 }
 
 /// Our name and address, as others know them.

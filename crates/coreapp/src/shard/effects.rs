@@ -106,6 +106,17 @@ pub(crate) struct Effects {
     pub setups: Vec<UserBundles>,
     /// Why stored sessions were not used.
     pub refused: Vec<&'static str>,
+    pub counts: Counts,
+}
+
+/// What happens seldom and is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Pre-key bundles that were not valid.
+    pub bundles_refused: u64,
+    /// Retry receipts that were followed, and those that were not: too many.
+    pub retries_followed: u64,
+    pub retries_refused: u64,
 }
 
 /// What a machine may know of the world during one turn.

@@ -29,7 +29,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
     /// `None`: deleted.
     pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
-    pub(crate) identities: BTreeMap<(ShardId, Number, i32), &'a Identity>,
+    pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
     /// `None`: deleted.
     pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
@@ -106,7 +106,10 @@ impl<'a> Changes<'a> {
                 self.sessions.insert((shard, *wa_id, *device), None);
             }
             Op::PutIdentity(row) => {
-                self.identities.insert((shard, row.wa_id, row.device), row);
+                self.identities.insert((shard, row.wa_id, row.device), Some(row));
+            }
+            Op::DeleteIdentity { wa_id, device } => {
+                self.identities.insert((shard, *wa_id, *device), None);
             }
             Op::PutOwnKey(row) => {
                 self.own_keys.insert((row.kind, row.id), Some(row));
@@ -146,6 +149,7 @@ impl<'a> Changes<'a> {
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
             || self.sessions.values().any(Option::is_none)
+            || self.identities.values().any(Option::is_none)
             || !self.own_keys.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()

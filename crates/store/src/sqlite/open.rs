@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     migrate::{self, MIN_READER, MIN_WRITER, Migrating, Migration, Version, migrations},
     open::Found,
-    settings::Settings,
+    settings::{Pools, Settings},
     sqlite::{
         Inner, Sqlite,
         checkpoint::Checkpoints,
@@ -97,7 +97,10 @@ impl Sqlite {
             engine: "SQLite",
             version,
             durability: format!("WAL, synchronous={synchronous}"),
-            connections: 3,
+            server: None,
+            encryption: "no TLS".to_owned(),
+            pools: Pools { read: 1, control: 1 },
+            idle_timeout: None,
             migrated,
             schema: MIGRATIONS.len(),
         };
