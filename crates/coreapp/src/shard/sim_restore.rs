@@ -64,8 +64,9 @@ impl World {
         self.restored += 1;
         self.uncommitted.clear();
         self.tables = self.backup.clone();
-        // A second later, so that no two generations have one number.
-        self.now_ms += 1_000;
+        // It takes some seconds: more than generations that were begun since the last one, or their
+        // numbers, which are seconds, could meet.
+        self.now_ms += 10_000;
         // A higher epoch tells as well, but wears off with every start before the next greeting.
         let told = self.network.our_seq > self.tables.next_seq() - 1;
         if !told || self.dice.roll(3) == 0 {
