@@ -220,6 +220,8 @@ pub(super) struct World {
     rng: Arc<Seeded>,
     pub(super) phones: Phones,
     bundles: VecDeque<Number>,
+    /// Whose bundle came with a request for another envelope.
+    setups: VecDeque<Number>,
     pub(super) epoch: i64,
     pub(super) generation: i64,
     pub(super) machine: Machine,
@@ -309,6 +311,7 @@ impl World {
             phones: Phones::new(rng.clone()),
             rng,
             bundles: VecDeque::new(),
+            setups: VecDeque::new(),
             epoch: 1,
             generation: 1,
             machine,
@@ -347,6 +350,15 @@ impl World {
         self.reads.extend(fx.reads.into_iter().map(|read| (read.token, read.what)));
         self.syncs.extend(fx.contacts);
         self.bundles.extend(fx.bundles);
+        self.setups.extend(fx.setups.into_iter().map(|user| user.wa_id));
+        for send in &fx.sends {
+            let Outgoing::Send(item) = send else { continue };
+            for envelope in &item.envelopes {
+                let row = self.tables.outbox.get(&(item.key, 0));
+                let durable = row.is_some_and(|row| row.payload == envelope.ciphertext);
+                assert!(durable, "bytes leave that no row holds");
+            }
+        }
         self.on_the_wire.extend(fx.sends);
         for (to, accepted) in fx.replies {
             let ReplyTo::Once(reply) = to else { panic!("clients ask once") };
@@ -452,6 +464,11 @@ impl World {
     }
 
     fn answer_sync(&mut self) {
+        if let Some(wa_id) = self.setups.pop_front() {
+            let session = self.phones.session(&self.keys, wa_id, self.now_ms);
+            let set_up = SetUp { wa_id, complete: false, sessions: Ok(vec![(0, Ok(session))]) };
+            return self.turn(|machine, ctx, fx| machine.set_up(set_up, ctx, fx));
+        }
         if let Some(wa_id) = self.bundles.pop_front() {
             let sessions = match self.dice.roll(5) {
                 0 => Err(SetUpError::Fetch),
@@ -473,12 +490,6 @@ impl World {
         let Some(outgoing) = self.on_the_wire.pop_front() else { return };
         match outgoing {
             Outgoing::Send(item) => {
-                for envelope in &item.envelopes {
-                    let row = self.tables.outbox.get(&(item.key, 0));
-                    let durable = row.is_some_and(|row| row.payload == envelope.ciphertext)
-                        || !self.tables.jobs.values().any(|job| job.key == item.key);
-                    assert!(durable, "bytes left that no row holds");
-                }
                 if self.sealing == Sealing::EndToEnd {
                     self.phones.saw(&item.envelopes[0]);
                 }
@@ -572,6 +583,7 @@ impl World {
         self.reads.clear();
         self.syncs.clear();
         self.bundles.clear();
+        self.setups.clear();
         self.on_the_wire.clear();
         self.network.attached = None;
         self.network.answers.clear();
