@@ -154,6 +154,8 @@ pub(super) struct Network {
     pub(super) taken: HashMap<Key, SendItem>,
     /// Phones that have not decrypted them.
     pub(super) asked: HashSet<Key>,
+    /// Times it is asked in vain before it attaches anybody.
+    pub(super) away: u64,
     /// In order of arrival, repeats left out.
     pub(super) delivered: Vec<Key>,
     pub(super) answers: VecDeque<(Key, Result<Sent, Refused>)>,
@@ -230,6 +232,8 @@ pub(super) struct World {
     pub(super) backup: Tables,
     /// Times a copy was put back.
     pub(super) restored: usize,
+    /// Renewals that met a session in memory.
+    pub(super) in_memory: usize,
     /// Callbacks by their ids.
     pub(super) posted: HashMap<(i64, i64), Bytes>,
     pub(super) uncommitted: VecDeque<Write>,
@@ -250,7 +254,7 @@ fn number(n: u64) -> Number {
 }
 
 impl World {
-    pub(super) fn new(seed: u64, sealing: Sealing) -> Self {
+    pub(super) fn new(seed: u64, sealing: Sealing, messages: usize) -> Self {
         let rng = Arc::new(Seeded::new(seed));
         let mut dice = Dice(seed);
         let mut application = Application::default();
@@ -258,7 +262,7 @@ impl World {
         let view = View::of(&application);
         let (gate, window) = (Gate::new(1_000, 0), Window::new(6));
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
-        let clients = (0..MESSAGES)
+        let clients = (0..messages)
             .map(|n| {
                 let to = number(dice.roll(4));
                 let mut bytes = [0; 9];
@@ -318,6 +322,7 @@ impl World {
             tables: Tables::default(),
             backup: Tables::default(),
             restored: 0,
+            in_memory: 0,
             posted: HashMap::new(),
             uncommitted: VecDeque::new(),
             reads: VecDeque::new(),
@@ -522,7 +527,9 @@ impl World {
     }
 
     fn network_speaks(&mut self) {
-        if self.network.attached.is_none() {
+        if self.network.attached.is_none() && self.network.away > 0 {
+            self.network.away -= 1;
+        } else if self.network.attached.is_none() {
             self.greet();
         } else if let Some((key, result)) = self.network.answers.pop_front() {
             let answer = Item::Answer { key, result };
@@ -679,7 +686,7 @@ impl World {
 }
 
 fn run(seed: u64, sealing: Sealing) {
-    let mut world = World::new(seed, sealing);
+    let mut world = World::new(seed, sealing, MESSAGES);
     let mut order: Vec<Key> = Vec::new();
     let mut known: HashSet<Key> = HashSet::new();
     let mut note = |world: &World| {

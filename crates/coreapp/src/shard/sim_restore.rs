@@ -10,7 +10,9 @@ use crate::{
     generation::following,
 };
 
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 200;
+/// Enough that some are still to be sent after the last restore.
+const MESSAGES: usize = 200;
 
 impl World {
     /// The network attaches the shard, or says what it has seen.
@@ -48,6 +50,8 @@ impl World {
         if let Some((_, seen)) = behind.epochs.first() {
             self.tables.epoch = self.tables.epoch.max(*seen) + 1;
         }
+        let mut devices = self.machine.peers.iter().flat_map(|(_, peer)| peer.devices.values());
+        self.in_memory += usize::from(devices.any(|device| device.record.can_send(0)));
         (self.epoch, self.generation) = (self.tables.epoch, self.tables.generation);
         let (epoch, next_seq) = (self.epoch, self.tables.generation_start);
         self.turn(|machine, _, _| machine.renew(epoch, next_seq));
@@ -73,6 +77,8 @@ impl World {
             self.begin_generation(0);
         }
         self.start_again();
+        // Long enough, at times, for old sessions to be read before the network has told anything.
+        self.network.away = self.dice.roll(2) * 20;
     }
 
     /// A phone tries to decrypt, and asks again when it cannot.
@@ -111,8 +117,10 @@ impl World {
     }
 }
 
-fn run(seed: u64) -> usize {
-    let mut world = World::new(seed, Sealing::EndToEnd);
+/// How often a copy was put back, how often that was noticed with old sessions in memory, and how
+/// many messages were new after the last time.
+fn run(seed: u64) -> (usize, usize, usize) {
+    let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
     let mut first_fresh = 0;
     for _ in 0..1_500 {
         match world.dice.roll(250) {
@@ -132,13 +140,19 @@ fn run(seed: u64) -> usize {
     }
     let fresh: Vec<Key> = world.clients[first_fresh..].iter().map(|client| client.key).collect();
     world.check_restored(seed, &fresh);
-    world.restored
+    (world.restored, world.in_memory, fresh.len())
 }
 
 #[test]
 fn a_database_put_back_uses_no_message_key_twice_and_everything_after_it_is_understood() {
-    let restored: usize = (0..SEEDS).map(run).sum();
-    assert!(restored > 300, "{restored} restores are too few to tell anything");
+    let runs: Vec<_> = (0..SEEDS).map(run).collect();
+    let restored: usize = runs.iter().map(|run| run.0).sum();
+    let in_memory: usize = runs.iter().map(|run| run.1).sum();
+    let fresh: usize = runs.iter().map(|run| run.2).sum();
+    assert!(
+        restored > 300 && in_memory > 50 && fresh > 2_000,
+        "{restored} restores, {in_memory} with sessions in memory, {fresh} messages: too few"
+    );
 }
 
 /// What the machine is told when it is not told: the simulation has to notice.
@@ -146,7 +160,7 @@ fn a_database_put_back_uses_no_message_key_twice_and_everything_after_it_is_unde
 #[should_panic(expected = "a message key was used twice")]
 fn without_a_new_generation_the_simulation_sees_keys_used_twice() {
     for seed in 0..SEEDS {
-        let mut world = World::new(seed, Sealing::EndToEnd);
+        let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
         for _ in 0..1_500 {
             match world.dice.roll(250) {
                 0 => world.backup = world.tables.clone(),
