@@ -63,7 +63,8 @@ macro_rules! migrations {
             "019_identity",
             "020_own_key",
             "021_session_mark",
-            "022_generation"
+            "022_generation",
+            "023_blocked"
         )
     };
     ($engine:literal, $($name:literal),+) => {

@@ -5,6 +5,7 @@
 //! locks.
 
 mod accept;
+pub(crate) mod block;
 pub(crate) mod effects;
 mod identity;
 mod incoming;
@@ -14,6 +15,8 @@ mod peers;
 pub(crate) mod queue;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod scenarios;
 mod seal;
 #[cfg(test)]
 mod sim;
@@ -22,3 +25,4 @@ mod sim_phones;
 #[cfg(test)]
 mod sim_restore;
 pub(crate) mod task;
+mod undelivered;

@@ -141,6 +141,7 @@ impl Tables {
             event_floor: 0,
             generation_start: self.generation_start,
             cursors: Vec::new(),
+            blocked: Vec::new(),
         }
     }
 }
