@@ -26,7 +26,9 @@ use tokio::{
 };
 
 pub mod device;
+pub mod network;
 pub mod postgres;
+pub mod roles;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";
@@ -78,10 +80,28 @@ impl Gateway {
         Self::spawn(directory, &[]).await
     }
 
+    /// One on the data in a directory, old or new, and on a network of its own.
+    pub async fn start_on(directory: Arc<tempfile::TempDir>, network: &network::Network) -> Self {
+        let [https, http, receiver, _] = free_ports().await;
+        let mut command = up_at(&directory, https, http, receiver);
+        command.arg("--upstream").arg(network.url());
+        Self::run(command, directory, http, network.http).await
+    }
+
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
         let mut command = up(&directory, https, http, sandbox, receiver);
-        let mut child = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(options);
+        Self::run(command, directory, http, sandbox).await
+    }
+
+    async fn run(
+        mut command: Command,
+        directory: Arc<tempfile::TempDir>,
+        http: u16,
+        sandbox: u16,
+    ) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
         let shared = log.clone();
@@ -161,11 +181,7 @@ impl Gateway {
 
     /// What a phone has got, as the texts of its messages.
     pub async fn texts_at(&self, phone: &str) -> Vec<String> {
-        let answer = self.network("GET", &format!("/phones/{phone}/messages"), &Value::Null).await;
-        let messages = answer["messages"].as_array().unwrap().clone();
-        let text =
-            |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
-        messages.iter().filter_map(text).collect()
+        texts_at(self.sandbox, phone).await
     }
 
     /// The customer writes.
@@ -183,6 +199,21 @@ impl Gateway {
     }
 }
 
+/// A network apart from any gateway; ends with the value.
+pub async fn sandbox(grpc: u16, http: u16) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command
+        .arg("sandbox")
+        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
+    child
+}
+
 /// The command, not yet started.
 pub fn up(
     directory: &tempfile::TempDir,
@@ -191,11 +222,16 @@ pub fn up(
     sandbox: u16,
     receiver: u16,
 ) -> Command {
+    let mut command = up_at(directory, https, http, receiver);
+    command.arg("--sandbox").arg(format!("127.0.0.1:{sandbox}"));
+    command
+}
+
+/// The same without a network.
+fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
     command.arg("up").arg("--data-dir").arg(directory.path());
-    let ports =
-        [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
-    for (option, port) in ports {
+    for (option, port) in [("--https", https), ("--http", http), ("--receiver", receiver)] {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command
@@ -221,8 +257,34 @@ pub async fn free_ports() -> [u16; 4] {
     ports.try_into().unwrap()
 }
 
+/// The same of a sandbox by its port; nothing while it is away.
+pub async fn texts_at(sandbox: u16, phone: &str) -> Vec<String> {
+    if TcpStream::connect(("127.0.0.1", sandbox)).await.is_err() {
+        return Vec::new();
+    }
+    let path = format!("/phones/{phone}/messages");
+    let answer = call(sandbox, "GET", &path, "", "").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let messages = answer.body["messages"].as_array().unwrap().clone();
+    let text = |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
+    messages.iter().filter_map(text).collect()
+}
+
 /// One call on a connection of its own.
 pub async fn call(port: u16, method: &str, path: &str, authorization: &str, body: &str) -> Answer {
+    let headers: &[_] =
+        if authorization.is_empty() { &[] } else { &[("authorization", authorization)] };
+    call_with(port, method, path, headers, body).await
+}
+
+/// The same with any headers.
+pub async fn call_with(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -232,8 +294,8 @@ pub async fn call(port: u16, method: &str, path: &str, authorization: &str, body
         .uri(path)
         .header("host", "gateway")
         .header("content-type", "application/json");
-    if !authorization.is_empty() {
-        request = request.header("authorization", authorization);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
     let response =

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -27,12 +27,13 @@ use crate::{
     Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
-    contacts::Sync,
+    contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
     database,
-    delivery::{self, Link},
+    delivery::{self, Link, Renewal},
     egress::{Allow, Egress, EgressError},
     gauges::Gauges,
+    generation::Generations,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
     metrics,
@@ -50,8 +51,6 @@ use crate::{
 const LINK_QUEUE: usize = 512;
 /// How long an orderly stop may take; what is not finished then is finished by the next start.
 const STOP_MAX: Duration = Duration::from_secs(30);
-/// Generation of the account's keys and of its event log.
-const GENERATION: u64 = 1;
 
 /// What a `main` provides.
 #[derive(Clone)]
@@ -184,6 +183,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let lanes = store.start_lanes(joined.inc, feed.clone());
     let reader = store.reader();
 
+    let generations = Arc::new(Generations::new(&reader.generations().await?));
+    metrics.generation(generations.current());
+
     // Our own keys: their first rows are written before any shard works.
     let control_shard = joined.shards.iter().find(|shard| shard.id == ShardId::CONTROL);
     let control_epoch = control_shard.map_or(0, |shard| shard.epoch);
@@ -218,7 +220,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
-            generation: GENERATION.cast_signed(),
+            generation: generations.current(),
             keys: opened.ring.clone(),
             rng: env.rng.clone(),
         },
@@ -235,7 +237,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
-        generation: GENERATION,
+        generation: {
+            let generations = generations.clone();
+            Box::new(move |shard, seq| generations.of(shard, seq))
+        },
         may_post,
     })?;
     let callbacks = Arc::new(callbacks);
@@ -254,7 +259,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let intake = Arc::new(Intake {
         drivers: drivers.clone(),
         clock: env.clock.clone(),
-        messages: Quota::default(),
+        messages: Arc::default(),
         beat: beat.clone(),
     });
     let apply = Apply {
@@ -281,10 +286,25 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let renewal = Renewal {
+        cluster: store.cluster(),
+        inc: joined.inc,
+        generations: generations.clone(),
+        clock: env.clock.clone(),
+        lanes: lanes.clone(),
+        keys: opened.ring.clone(),
+        metrics: metrics.clone(),
+        last: None,
+    };
+    let contacts_waiting = Arc::<AtomicUsize>::default();
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, asked, metrics.clone()));
+        let waiting = contacts_waiting.clone();
+        background.spawn(batcher::run(call, batch, asked, metrics.clone(), waiting));
     }
+    let desk = Arc::new(Desk::new(drivers.clone(), contacts_waiting));
+    let complaints =
+        Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: opened.ring.me().clone(),
@@ -294,7 +314,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone()));
+        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
         let upkeep = Upkeep {
             upstream: upstream.clone(),
             lanes: lanes.clone(),
@@ -302,11 +322,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             clock: env.clock.clone(),
             rng: env.rng.clone(),
             opened,
+            generations,
         };
         background.spawn(upkeep.run());
     }
-    let link =
-        Link { outgoing, sender: link, shards, generation: GENERATION, connected: connected_tx };
+    let link = Link { outgoing, sender: link, shards, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
         shards: joined.shards.clone(),
@@ -324,11 +344,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         };
         lost_tx.send_replace(Some(reason.to_string()));
     });
-    let gauges = Arc::new(Gauges { registry, metrics, gate, window });
+    let gauges = Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone() });
     let services = Services {
         intake,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
+            desk,
+            complaints,
             quota: contacts_quota,
             beat: beat.clone(),
             settings: view_rx,

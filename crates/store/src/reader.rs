@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked, Session,
-        User,
+        Blocked, Config, Contact, Cursor, Event, Generation, IDEMPOTENCY_HASH_LEN, Idempotency,
+        Identity, Job, Message, Outbox, OwnKey, Revoked, Session, User,
     },
     vault::Vault,
 };
@@ -23,6 +23,8 @@ pub const GROUP_MAX: usize = 256;
 pub const WAITING_MAX: usize = 65_536;
 /// Most events [`Reader::events`] gives.
 pub const EVENTS_MAX: u32 = 128;
+/// Days a look-up of an idempotency row spans; further ones are not looked at.
+pub const DAYS_MAX: usize = 3;
 /// How long a read is tried before its error is told.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -38,6 +40,13 @@ pub enum Read {
     Inbound {
         peer: Route,
         key: Key,
+    },
+    /// The latest row with this hash made on one of the days from one time to the other, at most
+    /// [`DAYS_MAX`] days.
+    Idempotency {
+        hash: [u8; IDEMPOTENCY_HASH_LEN],
+        from_ms: i64,
+        to_ms: i64,
     },
 }
 
@@ -61,6 +70,7 @@ pub enum Found {
         identities: Vec<Identity>,
     },
     Inbound(bool),
+    Idempotency(Option<Idempotency>),
 }
 
 /// Answer to a [`ReadRequest`].
@@ -80,7 +90,10 @@ pub struct ShardLoad {
     /// 0 when the log is empty.
     pub max_event_seq: i64,
     pub event_floor: i64,
+    /// First number of the account's generation; 0 in the first one.
+    pub generation_start: i64,
     pub cursors: Vec<Cursor>,
+    pub blocked: Vec<Blocked>,
 }
 
 impl ShardLoad {
@@ -88,7 +101,7 @@ impl ShardLoad {
     #[must_use]
     pub fn next_seq(&self) -> i64 {
         let read_to = self.cursors.iter().map(|cursor| cursor.read_to).max().unwrap_or(0);
-        self.max_event_seq.max(self.event_floor).max(read_to) + 1
+        (self.max_event_seq.max(self.event_floor).max(read_to) + 1).max(self.generation_start)
     }
 }
 
@@ -162,6 +175,15 @@ impl Reader {
         }
     }
 
+    /// Whether a customer's message was stored.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn heard(&self, shard: ShardId, peer: Route, key: Key) -> Result<bool, StoreError> {
+        let found = self.one(shard, Read::Inbound { peer, key }).await?;
+        Ok(matches!(found, Some(Found::Inbound(true))))
+    }
+
     /// Events above `after_seq`, at most `limit` and [`EVENTS_MAX`].
     ///
     /// # Errors
@@ -182,6 +204,25 @@ impl Reader {
         Ok(events)
     }
 
+    /// Key and time (Unix milliseconds) of the latest messages of a customer, the newest first, at
+    /// most `limit` and [`EVENTS_MAX`].
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: u32,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        let limit = i64::from(limit.min(EVENTS_MAX));
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.latest_inbound(shard, peer, limit).await)
+        })
+        .await
+    }
+
     /// All key pairs of ours, by kind and id.
     ///
     /// # Errors
@@ -194,6 +235,18 @@ impl Reader {
         .await?;
         keys.iter_mut().try_for_each(|row| self.vault.open_own_key(row))?;
         Ok(keys)
+    }
+
+    /// Where each generation of the account begins, by generation and shard.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.generations().await)
+        })
+        .await
     }
 
     /// All users, by name.

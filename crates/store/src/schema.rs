@@ -44,6 +44,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    inbound (shard, peer_hash, key) {
+        shard -> SmallInt,
+        peer_hash -> BigInt,
+        key -> Binary,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    blocked (shard, route_hash) {
+        shard -> SmallInt,
+        route_hash -> BigInt,
+        number -> Binary,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
     event (shard, seq) {
         shard -> SmallInt,
         seq -> BigInt,
@@ -97,6 +115,15 @@ diesel::table! {
     revoked (rand) {
         rand -> Binary,
         expires -> BigInt,
+    }
+}
+
+diesel::table! {
+    generation (number, shard) {
+        #[sql_name = "generation"]
+        number -> BigInt,
+        shard -> SmallInt,
+        first_seq -> BigInt,
     }
 }
 

@@ -1,7 +1,10 @@
 //! The link: one stream to the network for all shards of the process.
 
 mod flights;
+pub(crate) mod greeting;
 mod link;
+mod renewal;
 
 pub(crate) use flights::Flights;
 pub(crate) use link::{Link, run};
+pub(crate) use renewal::Renewal;

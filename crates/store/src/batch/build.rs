@@ -7,6 +7,7 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, Entry, Item, ReplyTo, unstorable},
+    codec::{self, Dated},
     vault::Vault,
     write::{Op, WriteError},
 };
@@ -14,8 +15,22 @@ use crate::{
 /// How a shard is owned at the moment a batch is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owned {
-    pub(crate) epoch: i64,
+    pub(crate) epochs: Epochs,
     pub(crate) next_seq: i64,
+}
+
+/// From the one a shard was claimed under to the last it was raised to. The owner has not changed
+/// in between, so a write under any of them is its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epochs {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+impl Epochs {
+    pub(crate) fn hold(self, epoch: i64) -> bool {
+        (self.first..=self.last).contains(&epoch)
+    }
 }
 
 /// A batch and what did not go into it.
@@ -37,6 +52,7 @@ enum Fresh {
     Inbound(ShardId, Route, Key),
     Job(ShardId, i64),
     Outbox(ShardId, Key, i32),
+    Idempotency(ShardId, Dated),
 }
 
 /// Builds a batch of `items`, in order, as far as they may share a transaction: an insert of a row
@@ -58,7 +74,7 @@ pub(crate) fn build(
     let mut items = items.into_iter();
     while let Some(item) = items.next() {
         let Some(next_seq) = owned(item.shard)
-            .filter(|owned| owned.epoch == item.epoch)
+            .filter(|owned| owned.epochs.hold(item.epoch))
             .map(|owned| built.next_seqs.get(&item.shard).copied().unwrap_or(owned.next_seq))
         else {
             built.refused.push((item, WriteError::NotOwned));
@@ -120,7 +136,9 @@ fn unfit(item: &Item) -> Option<WriteError> {
     let mut fresh = HashSet::new();
     item.ops.iter().find_map(|op| match step(item.shard, op) {
         Step::Insert(row) if !fresh.insert(row) => Some(match row {
-            Fresh::Message(..) | Fresh::Inbound(..) => WriteError::Conflict,
+            Fresh::Message(..) | Fresh::Inbound(..) | Fresh::Idempotency(..) => {
+                WriteError::Conflict
+            }
             Fresh::Job(..) | Fresh::Outbox(..) => {
                 WriteError::Rejected("a row is inserted twice".to_owned())
             }
@@ -173,6 +191,10 @@ fn step(shard: ShardId, op: &Op) -> Step {
         Op::InsertInbound(row) => Step::Insert(Fresh::Inbound(shard, row.peer, row.key)),
         Op::InsertJob(row) => Step::Insert(Fresh::Job(shard, row.id)),
         Op::InsertOutbox(row) => Step::Insert(Fresh::Outbox(shard, row.key, row.device)),
+        Op::InsertIdempotency(row) => {
+            let dated = codec::dated(codec::day(row.created_ms), &row.hash);
+            Step::Insert(Fresh::Idempotency(shard, dated))
+        }
         Op::DeleteJob(id) => Step::Delete(Fresh::Job(shard, *id)),
         Op::DeleteOutbox { key, device } => Step::Delete(Fresh::Outbox(shard, *key, *device)),
         _ => Step::Other,

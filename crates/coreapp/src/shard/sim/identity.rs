@@ -23,15 +23,10 @@ impl World {
 
     /// Nothing is committed yet.
     fn accept(&mut self, to: Number) -> Key {
-        let client = self.clients.iter_mut().find(|client| {
-            let (reply, _) = oneshot::channel();
-            client.attempt == 0 && (client.frame)(1, ReplyTo::Once(reply), self.now).to == to
-        });
-        let client = client.expect("more clients write to this number");
-        client.attempt = 1;
-        let (reply, _) = oneshot::channel();
-        let frame = (client.frame)(1, ReplyTo::Once(reply), self.now);
-        let key = client.key;
+        let mut clients = self.clients.iter_mut();
+        let unnamed = clients.find(|c| (c.attempt, c.to, c.name) == (0, to, None));
+        let frame = unnamed.expect("more clients write to this number").ask(self.now);
+        let key = frame.key;
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
         key
     }
@@ -44,7 +39,7 @@ impl World {
 
 #[test]
 fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_after_a_day() {
-    let mut world = World::new(7, Sealing::EndToEnd);
+    let mut world = World::new(7, Sealing::EndToEnd, MESSAGES);
     world.refusals = false;
     let mut application = Application::default();
     application.show_security_notifications = true;
