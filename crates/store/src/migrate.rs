@@ -64,7 +64,8 @@ macro_rules! migrations {
             "020_own_key",
             "021_session_mark",
             "022_generation",
-            "023_blocked"
+            "023_blocked",
+            "025_idempotency"
         )
     };
     ($engine:literal, $($name:literal),+) => {

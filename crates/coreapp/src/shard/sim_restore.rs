@@ -76,7 +76,7 @@ impl World {
         if !told || self.dice.roll(3) == 0 {
             self.begin_generation(0);
         }
-        self.start_again();
+        self.lose();
         // Long enough, at times, for old sessions to be read before the network has told anything.
         self.network.away = self.dice.roll(2) * 20;
     }
@@ -117,10 +117,20 @@ impl World {
     }
 }
 
+/// Clients that neither name their requests nor want them back: what a restore forgets of such
+/// requests is done again.
+fn world(seed: u64) -> World {
+    let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
+    for client in &mut world.clients {
+        (client.name, client.regrets) = (None, false);
+    }
+    world
+}
+
 /// How often a copy was put back, how often that was noticed with old sessions in memory, and how
 /// many messages were new after the last time.
 fn run(seed: u64) -> (usize, usize, usize) {
-    let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
+    let mut world = world(seed);
     let mut first_fresh = 0;
     for _ in 0..1_500 {
         match world.dice.roll(250) {
@@ -138,7 +148,8 @@ fn run(seed: u64) -> (usize, usize, usize) {
         rest += 1;
         assert!(rest < 60_000, "seed {seed}: it does not come to rest: {}", world.unrest());
     }
-    let fresh: Vec<Key> = world.clients[first_fresh..].iter().map(|client| client.key).collect();
+    let fresh: Vec<Key> =
+        world.clients[first_fresh..].iter().filter_map(|client| client.key).collect();
     world.check_restored(seed, &fresh);
     (world.restored, world.in_memory, fresh.len())
 }
@@ -160,7 +171,7 @@ fn a_database_put_back_uses_no_message_key_twice_and_everything_after_it_is_unde
 #[should_panic(expected = "a message key was used twice")]
 fn without_a_new_generation_the_simulation_sees_keys_used_twice() {
     for seed in 0..SEEDS {
-        let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
+        let mut world = world(seed);
         for _ in 0..1_500 {
             match world.dice.roll(250) {
                 0 => world.backup = world.tables.clone(),
@@ -170,7 +181,7 @@ fn without_a_new_generation_the_simulation_sees_keys_used_twice() {
                     (world.network.our_seq, world.restored) = (0, 1);
                     world.network.epoch_seen = 0;
                     world.posted.clear();
-                    world.start_again();
+                    world.lose();
                 }
                 _ => world.step(true),
             }
