@@ -71,13 +71,17 @@ pub(super) struct Tables {
     sessions: HashMap<Number, Session>,
     identities: HashMap<Number, rows::Identity>,
     pub(super) events: Vec<NewEvent>,
-    /// By day.
-    idempotency: HashMap<(i64, KeyHash), rows::Idempotency>,
     /// Number of the last event.
     pub(super) last_seq: i64,
     pub(super) generation: i64,
     pub(super) generation_start: i64,
     pub(super) epoch: i64,
+    /// By day.
+    idempotency: HashMap<(i64, KeyHash), rows::Idempotency>,
+}
+
+fn day(ms: i64) -> i64 {
+    ms.div_euclid(86_400_000)
 }
 
 impl Default for Tables {
@@ -91,17 +95,13 @@ impl Default for Tables {
             sessions: HashMap::new(),
             identities: HashMap::new(),
             events: Vec::new(),
-            idempotency: HashMap::new(),
             last_seq: 0,
             generation: 1,
             generation_start: 0,
             epoch: 1,
+            idempotency: HashMap::new(),
         }
     }
-}
-
-fn day(ms: i64) -> i64 {
-    ms.div_euclid(86_400_000)
 }
 
 impl Tables {
@@ -222,7 +222,7 @@ pub(super) struct Client {
     to: Number,
     /// Names its request, and mints a new key each time it asks; others are repeated by the edge,
     /// under one key.
-    pub(super) name: Option<KeyHash>,
+    name: Option<KeyHash>,
     attempt: u32,
     waiting: Vec<oneshot::Receiver<Accepted>>,
     /// Of the message it was accepted as.
@@ -299,6 +299,8 @@ pub(super) struct World {
     on_the_wire: VecDeque<Outgoing>,
     pub(super) network: Network,
     pub(super) clients: Vec<Client>,
+    /// They repeat their requests and take them back.
+    pub(super) insistent: bool,
     pub(super) next_client: usize,
 }
 
@@ -383,6 +385,7 @@ impl World {
             on_the_wire: VecDeque::new(),
             network: Network::default(),
             clients,
+            insistent: true,
             next_client: 0,
         }
     }
@@ -427,7 +430,8 @@ impl World {
     pub(super) fn step(&mut self, faults: bool) {
         match self.dice.roll(if faults { 110 } else { 100 }) {
             0..10 => self.client(),
-            10..15 => self.client_asks_again(),
+            10..15 if self.insistent => self.client_asks_again(),
+            10..15 => self.client(),
             15..40 => self.commit(),
             40..55 => self.answer_read(),
             55..60 => self.answer_sync(),
@@ -473,9 +477,7 @@ impl World {
             return self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
         }
         let Some(regrets) = self.clients.iter().position(|client| {
-            client.regrets
-                && client.key.is_some()
-                && (!client.cancelled || usize::from(client.n) == at)
+            client.regrets && client.key.is_some() && (!client.cancelled || client.n == at as u8)
         }) else {
             return;
         };
@@ -703,11 +705,11 @@ impl World {
                 let _lost = self.write(write.ops);
             }
         }
-        self.lose();
+        self.start_again();
     }
 
-    /// The same, with nothing committed at the last moment.
-    pub(super) fn lose(&mut self) {
+    /// A new process on what the tables hold.
+    pub(super) fn start_again(&mut self) {
         self.uncommitted.clear();
         self.reads.clear();
         self.syncs.clear();

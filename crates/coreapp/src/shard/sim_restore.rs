@@ -15,6 +15,17 @@ const SEEDS: u64 = 200;
 const MESSAGES: usize = 200;
 
 impl World {
+    /// Clients ask until they are answered, and no more: what a copy has forgotten is not asked for
+    /// again.
+    fn plain(seed: u64) -> Self {
+        let mut world = Self::new(seed, Sealing::EndToEnd, MESSAGES);
+        world.insistent = false;
+        for client in &mut world.clients {
+            client.regrets = false;
+        }
+        world
+    }
+
     /// The network attaches the shard, or says what it has seen.
     pub(super) fn greet(&mut self) {
         let shard = self.machine.shard;
@@ -76,7 +87,7 @@ impl World {
         if !told || self.dice.roll(3) == 0 {
             self.begin_generation(0);
         }
-        self.lose();
+        self.start_again();
         // Long enough, at times, for old sessions to be read before the network has told anything.
         self.network.away = self.dice.roll(2) * 20;
     }
@@ -117,20 +128,10 @@ impl World {
     }
 }
 
-/// Clients that neither name their requests nor want them back: what a restore forgets of such
-/// requests is done again.
-fn world(seed: u64) -> World {
-    let mut world = World::new(seed, Sealing::EndToEnd, MESSAGES);
-    for client in &mut world.clients {
-        (client.name, client.regrets) = (None, false);
-    }
-    world
-}
-
 /// How often a copy was put back, how often that was noticed with old sessions in memory, and how
 /// many messages were new after the last time.
 fn run(seed: u64) -> (usize, usize, usize) {
-    let mut world = world(seed);
+    let mut world = World::plain(seed);
     let mut first_fresh = 0;
     for _ in 0..1_500 {
         match world.dice.roll(250) {
@@ -171,7 +172,7 @@ fn a_database_put_back_uses_no_message_key_twice_and_everything_after_it_is_unde
 #[should_panic(expected = "a message key was used twice")]
 fn without_a_new_generation_the_simulation_sees_keys_used_twice() {
     for seed in 0..SEEDS {
-        let mut world = world(seed);
+        let mut world = World::plain(seed);
         for _ in 0..1_500 {
             match world.dice.roll(250) {
                 0 => world.backup = world.tables.clone(),
@@ -181,7 +182,7 @@ fn without_a_new_generation_the_simulation_sees_keys_used_twice() {
                     (world.network.our_seq, world.restored) = (0, 1);
                     world.network.epoch_seen = 0;
                     world.posted.clear();
-                    world.lose();
+                    world.start_again();
                 }
                 _ => world.step(true),
             }

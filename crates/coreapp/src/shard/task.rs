@@ -119,16 +119,16 @@ enum Control {
         standing: Standing,
     },
     SetUp(SetUp),
+    Cancel {
+        shard: ShardId,
+        key: Key,
+        reply: CancelReply,
+    },
     /// A generation of the account begins.
     Renew {
         generation: i64,
         shards: Vec<Renewed>,
         done: oneshot::Sender<()>,
-    },
-    Cancel {
-        shard: ShardId,
-        key: Key,
-        reply: CancelReply,
     },
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
