@@ -1,6 +1,12 @@
 //! The two queues that close intake, with small limits: who closes them, what goes on, when they
 //! open.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on has failed; counts are small"
+)]
+
 mod support;
 
 use http::StatusCode;
