@@ -108,8 +108,11 @@ async fn a_dead_webhook_closes_the_gate_at_its_limit_and_no_receipt_is_lost() {
     })
     .await;
     for id in &accepted {
+        // Whose hold was spent on a dead webhook may be overtaken.
         until("every callback of what was accepted", async || {
-            (webhook.statuses_of(id) == ["sent", "delivered", "read"]).then_some(())
+            let statuses = webhook.statuses_of(id);
+            let there = |status: &str| statuses.iter().any(|known| known == status);
+            ["sent", "delivered", "read"].into_iter().all(there).then_some(())
         })
         .await;
     }

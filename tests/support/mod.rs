@@ -81,7 +81,15 @@ impl Gateway {
 
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
-        let mut command = up(&directory, https, http, sandbox, receiver);
+        // A network elsewhere, or an own one.
+        let elsewhere = options.contains(&"--upstream");
+        let ports = [
+            ("--https", https),
+            ("--http", http),
+            ("--receiver", receiver),
+            ("--sandbox", sandbox),
+        ];
+        let mut command = up_on(&directory, &ports[..if elsewhere { 3 } else { 4 }]);
         let mut child = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -203,10 +211,14 @@ pub fn up(
     sandbox: u16,
     receiver: u16,
 ) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
-    command.arg("up").arg("--data-dir").arg(directory.path());
     let ports =
         [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
+    up_on(directory, &ports)
+}
+
+fn up_on(directory: &tempfile::TempDir, ports: &[(&str, u16)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command.arg("up").arg("--data-dir").arg(directory.path());
     for (option, port) in ports {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
