@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use contract::{Key, Number, Rng};
 use session::{
-    Bundle, Identity, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record, Session,
-    SignedPreKey,
+    Bundle, Identity, IdentityKey, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record,
+    Session, SignedPreKey,
 };
 use upstream::{Envelope, EnvelopeKind, Retry};
 
@@ -73,6 +73,16 @@ impl Phones {
         let phone = self.phone(number);
         let bundle = phone.me.bundle(&phone.signed, None);
         Session::initiate(ring.me(), &bundle, now_s, &*rng).unwrap()
+    }
+
+    /// The phone is set up anew; gives the identity it shows from now on.
+    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
+        let rng = self.rng.clone();
+        let phone = self.phone(number);
+        phone.me = Identity::generate(&*rng);
+        phone.signed = SignedPreKey::generate(&phone.me, PreKeyId::new(1).unwrap(), &*rng);
+        phone.record = Record::default();
+        *phone.me.key()
     }
 
     /// Bytes came over the network, wherever they go.
