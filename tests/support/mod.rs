@@ -183,6 +183,21 @@ impl Gateway {
     }
 }
 
+/// A network apart from any gateway; ends with the value.
+pub async fn sandbox(grpc: u16, http: u16) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command
+        .arg("sandbox")
+        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
+    child
+}
+
 /// The command, not yet started.
 pub fn up(
     directory: &tempfile::TempDir,

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -27,7 +27,7 @@ use crate::{
     Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
-    contacts::Sync,
+    contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
     database,
     delivery::{self, Link},
@@ -281,10 +281,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let contacts_waiting = Arc::<AtomicUsize>::default();
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, asked, metrics.clone()));
+        let waiting = contacts_waiting.clone();
+        background.spawn(batcher::run(call, batch, asked, metrics.clone(), waiting));
     }
+    let desk = Arc::new(Desk::new(drivers.clone(), contacts_waiting));
+    let complaints =
+        Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: opened.ring.me().clone(),
@@ -294,7 +299,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone()));
+        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
         let upkeep = Upkeep {
             upstream: upstream.clone(),
             lanes: lanes.clone(),
@@ -324,11 +329,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         };
         lost_tx.send_replace(Some(reason.to_string()));
     });
-    let gauges = Arc::new(Gauges { registry, metrics, gate, window });
+    let gauges = Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone() });
     let services = Services {
         intake,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
+            desk,
+            complaints,
             quota: contacts_quota,
             beat: beat.clone(),
             settings: view_rx,

@@ -108,6 +108,14 @@ pub enum Fault {
     Other { server: String, cause: String },
 }
 
+/// A certificate that is another user's is refused in the words for a wrong password.
+fn certificate_remedy(shown: bool) -> String {
+    match shown {
+        true => format!(", and that {} is for this user", named("database.ssl_cert")),
+        false => String::new(),
+    }
+}
+
 fn rule_remedy(tls: bool, certificate: bool) -> String {
     match (tls, certificate) {
         (false, _) => format!(

@@ -52,7 +52,8 @@ macro_rules! migrations {
             "018_session",
             "019_identity",
             "020_own_key",
-            "021_session_mark"
+            "021_session_mark",
+            "023_blocked"
         )
     };
     ($engine:literal, $($name:literal),+) => {

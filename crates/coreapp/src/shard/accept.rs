@@ -123,6 +123,11 @@ impl Machine {
         if self.own_number == frame.to {
             return Err(ApiError::new(Code::BAD_USER, "'to' is the number of this account itself"));
         }
+        if self.is_blocked(frame.route) {
+            let details =
+                "'to' is blocked by this business; POST /v1/contacts/{number}/unblock first";
+            return Err(ApiError::new(Code::RECIPIENT_BLOCKED, details));
+        }
         if self
             .recipients
             .get(&frame.route)

@@ -70,7 +70,7 @@ pub(crate) struct Check {
     pub numbers: Vec<Number>,
     /// Skip the cache.
     pub force: bool,
-    /// Answer only what is known now; what is not is looked up all the same.
+    /// Answer what memory and rows know; what they do not is looked up all the same.
     pub no_wait: bool,
     pub reply: mpsc::UnboundedSender<Checked>,
 }
@@ -89,6 +89,8 @@ pub(crate) enum CheckState {
     Invalid,
     Processing,
     Failed,
+    /// Too many numbers wait for the network.
+    Overloaded,
 }
 
 /// Collected over one turn, carried out together.

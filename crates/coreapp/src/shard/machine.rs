@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use upstream::{Envelope, EnvelopeKind};
 
 use super::{
+    block::StandingReply,
     effects::{Ctx, Effects, Frame, IdentityReply},
     identity::not_acknowledged,
     incoming::{Down, Place},
@@ -29,6 +30,7 @@ use super::{
     queue::{Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
     retry::COUNTED,
+    undelivered::Watched,
 };
 
 /// Contacts remembered in memory, a shard; the least recently used one is read again.
@@ -62,6 +64,9 @@ pub(crate) struct Machine {
     /// wa_ids whose pre-keys are on their way, and who waits.
     pub(super) fetching: HashMap<Number, Vec<Route>>,
     pub(super) no_keys: LruCache<Number, Until>,
+    pub(super) blocked: HashSet<Route>,
+    /// Messages without a receipt that are asked about.
+    pub(super) watched: HashMap<Key, Watched>,
     /// Recipients whose messages wait for an acknowledgement of their identity.
     pub(super) held: HashSet<Route>,
     /// Customers' messages that were stored lately, and those being stored.
@@ -108,6 +113,12 @@ pub(super) enum Written {
     Changed(Place, Number),
     /// An acknowledgement, and who waits for it.
     Acknowledged(Number, IdentityReply),
+    /// A block, or its end, and who waits for it.
+    Standing {
+        route: Route,
+        blocked: bool,
+        reply: StandingReply,
+    },
 }
 
 /// What a read is for.
@@ -138,6 +149,7 @@ pub(super) enum Timer {
     AskAgain(Number),
     LoadAgain(Number),
     FetchAgain(Number),
+    Undelivered(Key),
     Resend(Place, Box<(upstream::Receipt, upstream::Retry)>),
 }
 
@@ -168,6 +180,8 @@ impl Machine {
             loading: HashMap::new(),
             fetching: HashMap::new(),
             no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            blocked: load.blocked.iter().map(|row| Route::of(&row.number)).collect(),
+            watched: HashMap::new(),
             held: HashSet::new(),
             heard: LruCache::new(HEARD_MAX),
             hearing: HashMap::new(),
@@ -296,6 +310,9 @@ impl Machine {
             Written::Acknowledged(wa_id, reply) => {
                 self.acknowledged(wa_id, reply, answer.result);
             }
+            Written::Standing { route, blocked, reply } => {
+                self.standing_written(route, blocked, reply, answer.result);
+            }
             Written::Changed(place, wa_id) => {
                 self.unpin(&wa_id);
                 self.down_written(place, answer.result);
@@ -360,6 +377,7 @@ impl Machine {
                 Timer::AskAgain(number) => self.ask_again(number, fx),
                 Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
                 Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::Undelivered(key) => self.undelivered(key, ctx, fx),
                 Timer::Resend(place, asked) => {
                     let (receipt, retry) = *asked;
                     self.resend_when_settled(place, receipt, retry, ctx, fx);

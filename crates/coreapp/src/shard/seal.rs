@@ -488,6 +488,10 @@ impl Machine {
         // A message sealed again for one device was reported before.
         let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
         let wanted = ctx.settings.sent && !again;
+        if let Some(job) = self.jobs.get(&key).filter(|job| matches!(job.stage, Stage::Transmitted))
+        {
+            self.watch(key, job.meta.clone(), job.route, ctx);
+        }
         self.settle(key, ctx, fx, |machine, meta, route| {
             wanted.then(|| {
                 machine.status_event(

@@ -109,6 +109,7 @@ impl Tables {
             max_event_seq: i64::try_from(self.events.len()).unwrap(),
             event_floor: 0,
             cursors: Vec::new(),
+            blocked: Vec::new(),
         }
     }
 }

@@ -79,6 +79,12 @@ const RARE: &[Part] = &[
      SET kind = excluded.kind, payload = excluded.payload",
     "DELETE FROM contact t USING unnest(?, ?) AS d(shard, number) \
      WHERE t.shard = d.shard AND t.number = d.number AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO blocked (shard, route_hash, number, created_ms) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, route_hash) DO UPDATE \
+     SET number = excluded.number, created_ms = excluded.created_ms",
+    "DELETE FROM blocked t USING unnest(?, ?) AS d(shard, route_hash) \
+     WHERE t.shard = d.shard AND t.route_hash = d.route_hash AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM session t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
@@ -310,6 +316,15 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     let gone = || changes.contacts.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
     binds.push(ids(gone().map(|(shard, _)| shard)));
     binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
+
+    let rows: Vec<_> = changes.blocked.iter().filter_map(|(k, row)| Some((k, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|((shard, _), _)| shard)));
+    binds.push(Bigs(rows.iter().map(|((_, route), _)| route.to_i64()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.number.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    let gone = || changes.blocked.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    binds.push(ids(gone().map(|(shard, _)| shard)));
+    binds.push(Bigs(gone().map(|(_, route)| route.to_i64()).collect()));
 
     let sessions = gone_devices(&changes.sessions);
     let identities = gone_devices(&changes.identities);

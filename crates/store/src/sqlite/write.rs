@@ -284,6 +284,22 @@ fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<us
             )?,
         };
     }
+    for ((shard, route), row) in &changes.blocked {
+        let [of, route] = [Small(shard.get()), Big(route.to_i64())];
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO blocked (shard, route_hash, number, created_ms) \
+                 VALUES (?, ?, ?, ?)",
+                &[of, route, Bytes(row.number.as_bytes()), Big(row.created_ms)],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM blocked WHERE shard = ? AND route_hash = ?",
+                &[of, route],
+            )?,
+        };
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,
