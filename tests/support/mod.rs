@@ -26,6 +26,7 @@ use tokio::{
 };
 
 pub mod device;
+pub mod network;
 pub mod postgres;
 pub mod roles;
 pub mod webhook;
@@ -79,10 +80,28 @@ impl Gateway {
         Self::spawn(directory, &[]).await
     }
 
+    /// One on the data in a directory, old or new, and on a network of its own.
+    pub async fn start_on(directory: Arc<tempfile::TempDir>, network: &network::Network) -> Self {
+        let [https, http, receiver, _] = free_ports().await;
+        let mut command = up_at(&directory, https, http, receiver);
+        command.arg("--upstream").arg(network.url());
+        Self::run(command, directory, http, network.http).await
+    }
+
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
         let mut command = up(&directory, https, http, sandbox, receiver);
-        let mut child = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        command.args(options);
+        Self::run(command, directory, http, sandbox).await
+    }
+
+    async fn run(
+        mut command: Command,
+        directory: Arc<tempfile::TempDir>,
+        http: u16,
+        sandbox: u16,
+    ) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
         let shared = log.clone();
@@ -203,11 +222,16 @@ pub fn up(
     sandbox: u16,
     receiver: u16,
 ) -> Command {
+    let mut command = up_at(directory, https, http, receiver);
+    command.arg("--sandbox").arg(format!("127.0.0.1:{sandbox}"));
+    command
+}
+
+/// The same without a network.
+fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
     command.arg("up").arg("--data-dir").arg(directory.path());
-    let ports =
-        [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
-    for (option, port) in ports {
+    for (option, port) in [("--https", https), ("--http", http), ("--receiver", receiver)] {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command

@@ -144,7 +144,6 @@ impl Fields {
     ///
     /// # Errors
     /// 1009 when it is no array.
-    #[expect(clippy::type_complexity, reason = "each item is one or a refusal")]
     pub fn optional_items(
         &mut self,
         name: &str,

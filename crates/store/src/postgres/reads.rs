@@ -16,7 +16,7 @@ use crate::{
     },
     reader::{Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
 };
 
 /// All kinds of one group in one round trip. A row says which of the keys it answers, and which
@@ -101,13 +101,13 @@ fn add(
             identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
         }
         (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-        (Read::Idempotency { hash, .. }, Found::Idempotency(row)) => {
-            // One a day: the latest counts.
-            if row.is_none_or(|row| row.created_ms < a) {
-                *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
-            }
+        // One a day: the latest counts.
+        (Read::Idempotency { hash, .. }, Found::Idempotency(row))
+            if row.is_none_or(|row| row.created_ms < a) =>
+        {
+            *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
         }
-        // `nothing` made it of the key's kind.
+        // An earlier day's; else `nothing` made it of the key's kind.
         _ => {}
     }
     Ok(())
@@ -201,6 +201,11 @@ pub(crate) async fn load_shard(
             .collect::<Result<_, _>>()?,
         max_event_seq: reads::last_event(id).get_result(conn).await.optional()?.unwrap_or(0),
         event_floor: reads::event_floor(id).get_result(conn).await?,
+        generation_start: reads::generation_start(id)
+            .get_result(conn)
+            .await
+            .optional()?
+            .unwrap_or(0),
         cursors: cursors.into_iter().map(codec::cursor).collect(),
     })
 }
@@ -230,6 +235,13 @@ pub(crate) async fn latest_inbound(
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn).await?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) async fn generations(
+    conn: &mut AsyncPgConnection,
+) -> Result<Vec<Generation>, StoreError> {
+    let rows: Vec<codec::GenerationColumns> = reads::generations().load(conn).await?;
+    rows.into_iter().map(codec::generation).collect()
 }
 
 pub(crate) async fn own_keys(conn: &mut AsyncPgConnection) -> Result<Vec<OwnKey>, StoreError> {

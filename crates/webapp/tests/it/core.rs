@@ -207,14 +207,11 @@ impl Messages for Peer {
         tokio::spawn(async move {
             let mut together = std::collections::VecDeque::new();
             loop {
-                let frame = match together.pop_front() {
-                    Some(frame) => frame,
-                    None => {
-                        let Some(Ok(next)) = frames.next().await else { return };
-                        shared.together.lock().unwrap().push(next.frames.len());
-                        together.extend(next.frames);
-                        continue;
-                    }
+                let Some(frame): Option<SendFrame> = together.pop_front() else {
+                    let Some(Ok(next)) = frames.next().await else { return };
+                    shared.together.lock().unwrap().push(next.frames.len());
+                    together.extend(next.frames);
+                    continue;
                 };
                 let reaction = {
                     let mut seen = shared.frames.lock().unwrap();

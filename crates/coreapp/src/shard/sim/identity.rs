@@ -39,7 +39,7 @@ impl World {
 
 #[test]
 fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_after_a_day() {
-    let mut world = World::new(7, Sealing::EndToEnd);
+    let mut world = World::new(7, Sealing::EndToEnd, MESSAGES);
     world.refusals = false;
     let mut application = Application::default();
     application.show_security_notifications = true;
