@@ -66,6 +66,12 @@ impl Phones {
         })
     }
 
+    /// The phone is set up anew.
+    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
+        self.phones.remove(&number);
+        *self.phone(number).me.key()
+    }
+
     /// A session of the business with the phone.
     pub(super) fn session(&mut self, ring: &Ring, number: Number, now_ms: i64) -> Session {
         let now_s = now_ms.unsigned_abs() / 1_000;
