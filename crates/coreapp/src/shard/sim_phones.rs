@@ -81,16 +81,6 @@ impl Phones {
         Session::initiate(ring.me(), &bundle, now_s, &*rng).unwrap()
     }
 
-    /// The phone is set up anew; gives the identity it shows from now on.
-    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
-        let rng = self.rng.clone();
-        let phone = self.phone(number);
-        phone.me = Identity::generate(&*rng);
-        phone.signed = SignedPreKey::generate(&phone.me, PreKeyId::new(1).unwrap(), &*rng);
-        phone.record = Record::default();
-        *phone.me.key()
-    }
-
     /// Bytes came over the network, wherever they go.
     pub(super) fn saw(&mut self, envelope: &Envelope) {
         let bytes = &envelope.ciphertext;
