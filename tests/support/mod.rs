@@ -1,7 +1,12 @@
 //! A gateway as a process, a client and a webhook: what black-box tests speak with.
 
 #![expect(dead_code, reason = "each test binary uses its part")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::{
     process::Stdio,
@@ -90,7 +95,11 @@ impl Gateway {
 
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
-        let mut command = up(&directory, https, http, sandbox, receiver);
+        let mut command = if options.contains(&"--upstream") {
+            up_at(&directory, https, http, receiver)
+        } else {
+            up(&directory, https, http, sandbox, receiver)
+        };
         command.args(options);
         Self::run(command, directory, http, sandbox).await
     }
@@ -197,21 +206,6 @@ impl Gateway {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("did not stop").unwrap();
         (status, self.directory.clone())
     }
-}
-
-/// A network apart from any gateway; ends with the value.
-pub async fn sandbox(grpc: u16, http: u16) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
-    command
-        .arg("sandbox")
-        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let child = command.spawn().unwrap();
-    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
-    child
 }
 
 /// The command, not yet started.

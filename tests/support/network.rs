@@ -17,6 +17,11 @@ pub struct Network {
 impl Network {
     pub async fn start() -> Self {
         let [grpc, http, _, _] = free_ports().await;
+        Self::start_on(grpc, http).await
+    }
+
+    /// Where a gateway expects it already.
+    pub async fn start_on(grpc: u16, http: u16) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_heliograph"))
             .arg("sandbox")
             .args(["--listen", &format!("127.0.0.1:{grpc}")])

@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use contract::{Key, Number, Rng};
 use session::{
-    Bundle, Identity, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record, Session,
-    SignedPreKey,
+    Bundle, Identity, IdentityKey, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record,
+    Session, SignedPreKey,
 };
 use upstream::{Envelope, EnvelopeKind, Retry};
 
@@ -64,6 +64,12 @@ impl Phones {
             let signed = SignedPreKey::generate(&me, PreKeyId::new(1).unwrap(), &*rng);
             Phone { me, signed, record: Record::default() }
         })
+    }
+
+    /// The phone is set up anew.
+    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
+        self.phones.remove(&number);
+        *self.phone(number).me.key()
     }
 
     /// A session of the business with the phone.

@@ -50,7 +50,7 @@ fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_a
     assert_eq!(world.network.delivered, [before]);
 
     let waiting = world.accept(to);
-    let identity_key = *Identity::generate(&*world.rng).key();
+    let identity_key = world.phones.new_identity(to);
     world.network.keep(Item::IdentityChanged { wa_id: to, device: 0, identity_key });
     world.network_speaks();
     world.rest();
