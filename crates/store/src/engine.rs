@@ -10,8 +10,8 @@ use crate::{
     error::StoreError,
     lanes::LaneEngine,
     postgres::Postgres,
-    reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    reader::{DeadPage, Found, Read, ShardLoad},
+    rows::{Config, DeadEvent, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
 
@@ -31,6 +31,7 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn dead_events(&self, page: DeadPage) -> impl Future<Output = Answer<Vec<DeadEvent>>> + Send;
     fn own_keys(&self) -> impl Future<Output = Answer<Vec<OwnKey>>> + Send;
     fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
     fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;

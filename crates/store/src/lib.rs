@@ -27,5 +27,5 @@ pub use cluster::{Cluster, Tick};
 pub use error::{Closed, StoreError};
 pub use lanes::{Feed, Lanes};
 pub use open::{Facts, Store};
-pub use reader::{Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
+pub use reader::{DeadPage, Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
 pub use settings::{DatabaseUrl, Settings};

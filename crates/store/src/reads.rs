@@ -2,7 +2,9 @@
 
 use diesel::{dsl::auto_type, prelude::*};
 
-use crate::schema::{config, cursor, event, job, outbox, own_key, revoked, shard, user};
+use crate::schema::{
+    config, cursor, dead_event, event, job, outbox, own_key, revoked, shard, user,
+};
 
 #[auto_type(no_type_alias)]
 pub(crate) fn jobs(of: i16) -> _ {
@@ -54,6 +56,28 @@ pub(crate) fn cursors(of: i16) -> _ {
         cursor::read_to,
         cursor::holes,
     ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: i64) -> _ {
+    dead_event::table
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(dead_event::shard.eq(of))
+        .filter(dead_event::seq.gt(after))
+        .filter(dead_event::state.eq(state))
+        .order(dead_event::seq.asc())
+        .limit(most)
+        .select((
+            dead_event::seq,
+            dead_event::kind,
+            dead_event::route_hash,
+            dead_event::msg_key,
+            dead_event::state,
+            dead_event::due_ms,
+            dead_event::tries,
+            dead_event::created_ms,
+            dead_event::body,
+        ))
 }
 
 #[auto_type(no_type_alias)]

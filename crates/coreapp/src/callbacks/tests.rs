@@ -3,7 +3,7 @@
 mod webhook;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -17,7 +17,8 @@ use futures_util::{FutureExt, future::BoxFuture};
 use rustls::pki_types::CertificateDer;
 use store::{
     Feed as _, ShardLoad,
-    rows::{Cursor, Event, NewEvent},
+    rows::{Cursor, DeadEvent, DeadState, Event, NewEvent},
+    write::Op,
 };
 use telemetry::metrics::Metrics;
 use tokio::time::{Instant, sleep};
@@ -52,6 +53,9 @@ impl Rng for Zeros {
 struct Memory {
     events: Mutex<HashMap<ShardId, Vec<Event>>>,
     cursors: Mutex<HashMap<ShardId, Cursor>>,
+    dead: Mutex<BTreeMap<(ShardId, i64), DeadEvent>>,
+    /// What was written to the log by the dispatcher itself.
+    notices: Mutex<Vec<NewEvent>>,
 }
 
 impl Log for Memory {
@@ -71,10 +75,36 @@ impl Log for Memory {
         &self,
         shard: ShardId,
         _epoch: i64,
-        cursor: Cursor,
+        ops: Vec<Op>,
     ) -> BoxFuture<'static, Result<(), LogError>> {
-        self.cursors.lock().unwrap().insert(shard, cursor);
+        for op in ops {
+            match op {
+                Op::PutCursor(cursor) => drop(self.cursors.lock().unwrap().insert(shard, cursor)),
+                Op::PutDeadEvent(row) => {
+                    drop(self.dead.lock().unwrap().insert((shard, row.seq), row));
+                }
+                Op::DeleteDeadEvent { seq, .. } => {
+                    drop(self.dead.lock().unwrap().remove(&(shard, seq)));
+                }
+                Op::InsertEvent(event) => self.notices.lock().unwrap().push(event),
+                other => panic!("{other:?}"),
+            }
+        }
         async { Ok(()) }.boxed()
+    }
+
+    fn parked(
+        &self,
+        _endpoint: i16,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<DeadEvent>, LogError>> {
+        let dead = self.dead.lock().unwrap();
+        let rows = dead.range((shard, after + 1)..=(shard, i64::MAX)).map(|(_, row)| row.clone());
+        let parked = rows.filter(|row| row.state == DeadState::Parked);
+        let page = parked.take(limit as usize).collect();
+        async { Ok(page) }.boxed()
     }
 }
 

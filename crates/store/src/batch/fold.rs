@@ -10,8 +10,8 @@ use contract::{Key, Number, Route, ShardId};
 use crate::{
     batch::Batch,
     rows::{
-        Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
-        Revoked, Session, User,
+        Config, Contact, Cursor, DeadEvent, Identity, Inbound, Job, Message, NewEvent, Outbox,
+        OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -27,6 +27,8 @@ pub(crate) struct Changes<'a> {
     /// `None`: deleted.
     pub(crate) contacts: BTreeMap<(ShardId, Number), Option<&'a Contact>>,
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
+    /// `None`: deleted.
+    pub(crate) dead_events: BTreeMap<(i16, ShardId, i64), Option<&'a DeadEvent>>,
     /// `None`: deleted.
     pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
     pub(crate) identities: BTreeMap<(ShardId, Number, i32), &'a Identity>,
@@ -47,6 +49,8 @@ pub(crate) struct Trim {
     pub(crate) messages: BTreeMap<ShardId, (Key, u32)>,
     /// before_ms, limit
     pub(crate) inbound: BTreeMap<(ShardId, Route), (i64, u32)>,
+    /// before_ms, limit
+    pub(crate) dead_events: BTreeMap<(i16, ShardId), (i64, u32)>,
     pub(crate) revoked: Option<i64>,
 }
 
@@ -99,6 +103,12 @@ impl<'a> Changes<'a> {
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row);
             }
+            Op::PutDeadEvent(row) => {
+                self.dead_events.insert((row.endpoint, shard, row.seq), Some(row));
+            }
+            Op::DeleteDeadEvent { endpoint, seq } => {
+                self.dead_events.insert((*endpoint, shard, *seq), None);
+            }
             Op::PutSession(row) => {
                 self.sessions.insert((shard, row.wa_id, row.device), Some(row));
             }
@@ -135,6 +145,9 @@ impl<'a> Changes<'a> {
             Op::TrimInbound { from, before_ms, limit } => {
                 self.trim.inbound.insert((shard, *from), (*before_ms, *limit));
             }
+            Op::TrimDeadEvents { endpoint, before_ms, limit } => {
+                self.trim.dead_events.insert((*endpoint, shard), (*before_ms, *limit));
+            }
             Op::TrimRevoked { before_s } => self.trim.revoked = Some(*before_s),
         }
     }
@@ -146,6 +159,7 @@ impl<'a> Changes<'a> {
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
             || self.sessions.values().any(Option::is_none)
+            || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()
@@ -153,6 +167,7 @@ impl<'a> Changes<'a> {
             || !self.trim.events.is_empty()
             || !self.trim.messages.is_empty()
             || !self.trim.inbound.is_empty()
+            || !self.trim.dead_events.is_empty()
             || self.trim.revoked.is_some()
     }
 }

@@ -14,9 +14,9 @@ use crate::{
         Bind::{self, Bigs, ManyBytes, Smalls},
         Stmt,
     },
-    reader::{Found, Read, ShardLoad},
+    reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, Event, OwnKey, Revoked, Shard, User},
 };
 
 /// All kinds of one group in one round trip. A row says which of the keys it answers, and which
@@ -180,6 +180,18 @@ pub(crate) async fn events(
     let rows: Vec<codec::EventColumns> =
         reads::events(shard.get(), after_seq, limit).load(conn).await?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) async fn dead_events(
+    conn: &mut AsyncPgConnection,
+    page: DeadPage,
+) -> Result<Vec<DeadEvent>, StoreError> {
+    let DeadPage { endpoint, shard, state, after_seq, limit } = page;
+    let rows: Vec<codec::DeadEventColumns> =
+        reads::dead_events(endpoint, shard.get(), state as i16, after_seq, limit.into())
+            .load(conn)
+            .await?;
+    rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
 }
 
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {
