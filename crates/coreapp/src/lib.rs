@@ -4,13 +4,13 @@
 //! than its neighbours.
 
 mod batcher;
-mod callbacks;
+pub mod callbacks;
 mod cluster;
 mod config;
 mod contacts;
 mod control;
 mod delivery;
-mod egress;
+pub mod egress;
 mod gauges;
 mod intake;
 mod log;

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -27,10 +28,11 @@ use crate::{
     Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
+    config,
     contacts::Sync,
     control::{self, Control, ControlError, Fixed},
     delivery::{self, Link},
-    egress::{Allow, Egress, EgressError},
+    egress::{Allow, Egress, EgressError, Policy},
     gauges::Gauges,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
@@ -171,7 +173,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let upstream = Sandbox::new(&config.upstream.url, number)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
-    let egress = Egress::new(Allow::parse(&config.egress.allow)?, Vec::new())?;
+    let policy = policy(&config.egress)?;
+    let egress = Egress::new(&policy, Vec::new())?;
 
     // Who owns what.
     let store = Store::open(store_settings(&config)?, env.rng.clone()).await?;
@@ -280,6 +283,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         fixed,
         apply: Box::new(move |application| apply.apply(application)),
+        policy,
+        trust: {
+            let callbacks = callbacks.clone();
+            Box::new(move |egress| callbacks.egress(Arc::new(egress)))
+        },
     };
     let control = Control::open(deps, &reader, &env.rng, initial).await?;
     let control = Arc::new(control);
@@ -289,6 +297,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let oldest = registry.gauge(
+        "callback_oldest_age_seconds",
+        "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
+    )?;
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
         background.spawn(batcher::run(call, batch, asked, metrics.clone()));
@@ -322,6 +334,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         callbacks: callbacks.clone(),
         gate: gate.clone(),
+        settings: view_rx.clone(),
+        disk: disk(&config)?,
+        oldest,
     }));
     let mut fenced = lanes.fenced();
     let tick = cluster::tick(store.cluster(), joined.inc, beat.clone());
@@ -394,6 +409,29 @@ impl Apply {
     }
 }
 
+/// How webhooks are called, as the configuration says.
+fn policy(config: &config::Egress) -> Result<Policy, StartError> {
+    let mut policy = Policy::new(Allow::parse(&config.allow)?);
+    if let Some(proxy) = &config.proxy {
+        policy = policy.through(proxy.expose(), &config.no_proxy)?;
+    }
+    let read = |setting: &'static str, path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            ConfigError::invalid(setting, format!("failed to read {}: {error}", path.display()))
+        })
+    };
+    match (&config.client_cert, &config.client_key) {
+        (None, None) => {}
+        (Some(chain), Some(key)) => {
+            let chain = read("egress.client_cert", chain)?;
+            policy = policy.showing(&chain, &read("egress.client_key", key)?)?;
+        }
+        (Some(_), None) => return Err(ConfigError::missing("egress.client_key").into()),
+        (None, Some(_)) => return Err(ConfigError::missing("egress.client_cert").into()),
+    }
+    Ok(policy)
+}
+
 fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
     let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
     let mut settings = store::Settings::new(url);
@@ -405,6 +443,14 @@ fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
         settings.batch_max = batch_max;
     }
     Ok(settings)
+}
+
+/// The folder whose disk the database fills, when it is one of this machine.
+fn disk(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    match config.database.to_url()?.expose().parse()? {
+        DatabaseUrl::Sqlite(path) => Ok(path.parent().map(Path::to_path_buf)),
+        DatabaseUrl::Postgres(_) => Ok(None),
+    }
 }
 
 /// Our name and address, as others know them.

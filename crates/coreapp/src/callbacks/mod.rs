@@ -53,7 +53,7 @@ use task::{Command, Settings};
 /// POSTs in flight at most, whatever the settings say.
 const MAX_CONCURRENT: u16 = 256;
 /// The endpoint's number in cursor rows: `webhooks.url`.
-const ENDPOINT: i16 = 0;
+pub const ENDPOINT: i16 = 0;
 const PLACES: usize = 65;
 
 /// What the dispatcher lives on.

@@ -1,5 +1,7 @@
 //! The dispatcher over real sockets, against webhooks that behave in one way each.
 
+mod outcomes;
+mod signing;
 mod webhook;
 
 use std::{
@@ -24,7 +26,7 @@ use telemetry::metrics::Metrics;
 use tokio::time::{Instant, sleep};
 
 use super::{Callbacks, Deps, Feed, Log, LogError, start, worker::POST_TIMEOUT};
-use crate::egress::{Allow, Egress};
+use crate::egress::{Allow, Egress, Policy};
 use webhook::{Answer, Webhook};
 
 /// A wait that a passing test never spends.
@@ -110,6 +112,7 @@ impl Log for Memory {
 
 /// One coreapp with one shard.
 struct Node {
+    clock: Arc<dyn Clock>,
     log: Arc<Memory>,
     feed: Arc<Feed>,
     may_post: Arc<AtomicBool>,
@@ -123,6 +126,10 @@ fn shard() -> ShardId {
 
 impl Node {
     fn start(log: Arc<Memory>, roots: Vec<CertificateDer<'static>>) -> Self {
+        Self::at(Arc::new(Wall), log, roots)
+    }
+
+    fn at(clock: Arc<dyn Clock>, log: Arc<Memory>, roots: Vec<CertificateDer<'static>>) -> Self {
         let feed = Arc::new(Feed::new());
         let may_post = Arc::new(AtomicBool::new(true));
         let metrics = Metrics::new();
@@ -131,14 +138,15 @@ impl Node {
         let callbacks = start(Deps {
             log: log.clone(),
             feed: feed.clone(),
-            egress: Arc::new(Egress::new(allow, roots).unwrap()),
-            clock: Arc::new(Wall),
+            egress: Arc::new(Egress::new(&Policy::new(allow), roots).unwrap()),
+            clock: clock.clone(),
             rng: Arc::new(Zeros),
             metrics: metrics.clone(),
             generation: 3,
             may_post: Box::new(move || asked.load(Ordering::Relaxed)),
         });
-        let node = Self { log, feed, may_post, metrics, callbacks: callbacks.unwrap() };
+        let callbacks = callbacks.unwrap();
+        let node = Self { clock, log, feed, may_post, metrics, callbacks };
         let load = ShardLoad {
             max_event_seq: node.head(),
             cursors: node.log.cursors.lock().unwrap().get(&shard()).cloned().into_iter().collect(),
@@ -155,12 +163,16 @@ impl Node {
     }
 
     fn settings(&self, url: &str, backoff_ms: u32, concurrency: u32) {
+        self.callbacks.settings(&Self::application(url, backoff_ms, concurrency));
+    }
+
+    fn application(url: &str, backoff_ms: u32, concurrency: u32) -> Application {
         let mut application = Application::default();
         application.callback_backoff_delay_ms = backoff_ms;
         application.max_callback_backoff_delay_ms = backoff_ms * 4;
         application.webhooks.url = url.to_owned();
         application.webhooks.max_concurrent_requests = concurrency;
-        self.callbacks.settings(&application);
+        application
     }
 
     fn commit(&self, conversation: i64, body: &str) {
@@ -171,7 +183,7 @@ impl Node {
             route: Route::from_i64(conversation),
             key: None,
             held: false,
-            created_ms: Wall.unix_ms(),
+            created_ms: self.clock.unix_ms(),
             body: Bytes::from(body.to_owned()),
         };
         let seq = i64::try_from(log.len()).unwrap() + 1;

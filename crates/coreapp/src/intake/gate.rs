@@ -17,6 +17,8 @@ pub(crate) struct Gate {
     jobs: Level,
     /// 0: the callback queue closes nothing.
     callbacks: Level,
+    /// The database's disk is nearly full.
+    disk_full: AtomicBool,
     peak: AtomicUsize,
 }
 
@@ -33,6 +35,7 @@ impl Gate {
         Self {
             jobs: Level::new(jobs_max),
             callbacks: Level::new(callbacks_max),
+            disk_full: AtomicBool::new(false),
             peak: AtomicUsize::new(0),
         }
     }
@@ -50,6 +53,11 @@ impl Gate {
     pub(crate) fn enter(&self) -> Result<(), ApiError> {
         if self.callbacks.closed() {
             return Err(overloaded("the callback queue is full: the webhook is too slow or down"));
+        }
+        if self.disk_full.load(Relaxed) {
+            return Err(overloaded(
+                "the database's disk has less free than callbacks.min_free_mb: callbacks wait for the webhook",
+            ));
         }
         if self.jobs.closed() {
             return Err(overloaded("the job queue is full"));
@@ -72,6 +80,16 @@ impl Gate {
     /// The callback queue's length, as its dispatcher last said.
     pub(crate) fn callbacks(&self, unsettled: u64) {
         self.callbacks.count.store(unsettled, Relaxed);
+    }
+
+    /// Bytes free on the database's disk, and how many are to stay so: below, new messages are
+    /// refused until there is a tenth more.
+    pub(crate) fn disk(&self, free: u64, least: u64) {
+        let was = self.disk_full.load(Relaxed);
+        let full = free < if was { least.saturating_add(least / 10) } else { least };
+        if self.disk_full.swap(full, Relaxed) != full {
+            tracing::warn!(free_bytes = free, full, "the gate of the database's disk has changed");
+        }
     }
 
     /// Jobs not settled yet.
@@ -123,6 +141,23 @@ mod tests {
         gate.leave();
         gate.enter().unwrap();
         assert_eq!((gate.jobs(), gate.peak()), (6, 10));
+    }
+
+    #[test]
+    fn a_disk_that_fills_refuses_until_there_is_a_tenth_more_than_asked_for() {
+        let gate = Gate::new(10, 0);
+        gate.disk(1_000, 1_000);
+        gate.enter().unwrap();
+        gate.disk(999, 1_000);
+        let refused = gate.enter().unwrap_err();
+        assert_eq!(refused.code, Code::OVERLOADED);
+        assert!(refused.details.contains("callbacks.min_free_mb"), "{}", refused.details);
+        gate.disk(1_099, 1_000);
+        gate.enter().unwrap_err();
+        gate.disk(1_100, 1_000);
+        gate.enter().unwrap();
+        gate.disk(0, 0);
+        gate.enter().unwrap();
     }
 
     #[test]
