@@ -274,6 +274,11 @@ impl Machine {
         self.shared.now = now;
         out.append(&mut self.waiting);
         self.timers();
+        let lonely = !self.breaker.is_up() && self.known == 0 && self.open;
+        if lonely {
+            self.stir_all();
+        }
+        self.shared.lonely = lonely;
         let mut wake = self.look_after_windows(out);
         let early = self.dispatch(out);
         self.watch_idleness();

@@ -51,10 +51,11 @@ impl Window {
                 self.come_back(&row, shared);
             }
         }
-        while shared.up
+        while (shared.up || shared.lonely)
             && self.unsettled.len() < room
             && let Some(row) = self.lot.next_due(shared.now.unix_ms)
         {
+            shared.lonely = false;
             self.come_back(&row, shared);
         }
     }
@@ -81,7 +82,7 @@ impl Window {
 
     /// When a parked event is due, milliseconds of the dispatcher's clock.
     pub(super) fn parked_due(&self, shared: &Shared) -> Option<u64> {
-        let due_ms = self.lot.due_ms().filter(|_| shared.up && shared.open)?;
+        let due_ms = self.lot.due_ms().filter(|_| (shared.up || shared.lonely) && shared.open)?;
         let wait = u64::try_from(due_ms.saturating_sub(shared.now.unix_ms)).unwrap_or(0);
         Some(shared.now.ms.saturating_add(wait))
     }

@@ -47,6 +47,8 @@ pub(super) struct Shared {
     /// The endpoint is up; there is an endpoint.
     pub(super) up: bool,
     pub(super) open: bool,
+    /// The endpoint is down and nothing is left to probe it with: one parked event may.
+    pub(super) lonely: bool,
     /// Since when the endpoint could take more than there is.
     pub(super) idle_since: Option<u64>,
     /// Given up for their age since the last look.
@@ -71,6 +73,7 @@ impl Shared {
             window_bytes: 0,
             up: true,
             open: true,
+            lonely: false,
             idle_since: None,
             dead: 0,
             parked: 0,

@@ -234,7 +234,12 @@ impl Window {
             shared.check_at(at, spot);
         }
         let pause = outcome.pause_ms();
-        if breaker.is_up() && (entry.returned || entry.hold.is_parking()) {
+        // One that was sent back before is not kept to probe the endpoint with again and again:
+        // others, that it would take, may be waiting in the lot.
+        let answered = matches!(outcome, Outcome::Refused { .. });
+        let parks =
+            if entry.returned { breaker.is_up() || answered } else { entry.hold.is_parking() };
+        if parks && (breaker.is_up() || entry.returned) {
             self.park(seq, shared.pace.parked_ms(random).max(pause), shared);
             return;
         }

@@ -4,7 +4,6 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::{HeaderMap, HeaderValue};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use standardwebhooks::Webhook as Verifier;
-use telemetry::system::SystemClock;
 
 use super::*;
 use webhook::Received;
