@@ -140,7 +140,7 @@ async fn the_authorities_of_webhooks_come_back_as_they_were_uploaded_until_they_
     let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     assert_eq!(edge.call(Method::POST, path, &admin, pem).await.status, 200);
     let shown = edge.get(path, &admin).await;
-    assert_eq!((shown.status, shown.text().as_str()), (200, pem));
+    assert_eq!((shown.status.as_u16(), &shown.body[..]), (200, pem.as_bytes()));
     assert_eq!(shown.header("content-type"), "text/plain;charset=UTF-8");
     assert_eq!(edge.call(Method::POST, path, &admin, "").await.refusal(), (400, 1008));
     assert_eq!(edge.call(Method::DELETE, path, &admin, "").await.status, 200);
