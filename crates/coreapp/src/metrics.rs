@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
+
+use crate::shard::effects::Counts;
 
 /// Handles of the metrics that are counted as things happen; the gauges are set when asked for.
 #[derive(Clone)]
@@ -14,6 +16,9 @@ struct Inner {
     upstream_calls: HistogramVec,
     upstream_batch: HistogramVec,
     transmitted: IntCounterVec,
+    bundles_refused: IntCounter,
+    retries_followed: IntCounter,
+    retries_refused: IntCounter,
     pending_messages: metrics::IntGauge,
     peak: metrics::IntGauge,
     window: metrics::IntGauge,
@@ -21,6 +26,11 @@ struct Inner {
 
 impl Metrics {
     pub(crate) fn new(registry: &metrics::Metrics) -> Result<Self, MetricError> {
+        let retries = registry.counters(
+            "retry_receipts",
+            "Requests of devices to seal a message again, by whether that was done",
+            &["result"],
+        )?;
         Ok(Self(Arc::new(Inner {
             upstream_calls: registry.histograms(
                 "internal_server_requests_duration_ms",
@@ -39,6 +49,12 @@ impl Metrics {
                 "Messages handed to the network, repeats included",
                 &["type"],
             )?,
+            bundles_refused: registry.counter(
+                "prekey_bundles_refused",
+                "Pre-key bundles of recipients' devices that were not valid",
+            )?,
+            retries_followed: retries.with_label_values(&["followed"]),
+            retries_refused: retries.with_label_values(&["refused"]),
             pending_messages: registry
                 .gauge("pending_messages", "Messages accepted and not settled yet")?,
             peak: registry.gauge("pending_messages_peak", "Most there were since the start")?,
@@ -67,6 +83,13 @@ impl Metrics {
                 self.0.transmitted.with_label_values(&[item.category]).inc();
             }
         }
+    }
+
+    /// Adds what happened in one turn.
+    pub(crate) fn count(&self, counts: Counts) {
+        self.0.bundles_refused.inc_by(counts.bundles_refused);
+        self.0.retries_followed.inc_by(counts.retries_followed);
+        self.0.retries_refused.inc_by(counts.retries_refused);
     }
 
     /// Sets the gauges, before they are read.

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::Duration,
 };
@@ -12,7 +12,7 @@ use contract::{
     Clock, Rng, ShardId,
     settings::{Application, WhenFull},
 };
-use store::{DatabaseUrl, Lanes, Store, StoreError};
+use store::{Lanes, Store, StoreError};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
@@ -31,6 +31,7 @@ use crate::{
     config,
     contacts::Sync,
     control::{self, Control, ControlError, Fixed},
+    database,
     delivery::{self, Link},
     egress::{Allow, Egress, EgressError, Policy},
     gauges::Gauges,
@@ -44,7 +45,7 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
-    upkeep, vault,
+    upkeep,
 };
 
 /// Items that may wait for the link.
@@ -177,17 +178,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let egress = Egress::new(&policy, Vec::new())?;
 
     // Who owns what.
-    let store = Store::open(store_settings(&config)?, env.rng.clone()).await?;
+    let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
-    tracing::info!(
-        database.engine = facts.engine,
-        database.version = facts.version,
-        database.lanes = facts.lanes,
-        database.commit_ms = facts.commit_ms,
-        database.durability = facts.durability,
-        database.connections = facts.connections,
-        "the database is open"
-    );
     let me = me(&config, addresses[0]);
     let joined = cluster::join(&store.cluster(), &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
@@ -335,7 +327,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         callbacks: callbacks.clone(),
         gate: gate.clone(),
         settings: view_rx.clone(),
-        disk: disk(&config)?,
+        disk: database::disk(&config)?,
         oldest,
     }));
     let mut fenced = lanes.fenced();
@@ -430,27 +422,6 @@ fn policy(config: &config::Egress) -> Result<Policy, StartError> {
         (None, Some(_)) => return Err(ConfigError::missing("egress.client_cert").into()),
     }
     Ok(policy)
-}
-
-fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
-    let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
-    let mut settings = store::Settings::new(url);
-    settings.lanes = config.database.lanes.map(usize::from);
-    settings.unsafe_durability = config.database.unsafe_durability;
-    settings.vault = vault::master_keys(&config.coreapp)?;
-    settings.account = config.account.number;
-    if let Some(batch_max) = config.database.batch_max {
-        settings.batch_max = batch_max;
-    }
-    Ok(settings)
-}
-
-/// The folder whose disk the database fills, when it is one of this machine.
-fn disk(config: &Config) -> Result<Option<PathBuf>, StartError> {
-    match config.database.to_url()?.expose().parse()? {
-        DatabaseUrl::Sqlite(path) => Ok(path.parent().map(Path::to_path_buf)),
-        DatabaseUrl::Postgres(_) => Ok(None),
-    }
 }
 
 /// Our name and address, as others know them.

@@ -90,6 +90,15 @@ pub(crate) fn pending(
     Ok((1..).zip(all.iter().copied()).filter(move |(number, _)| *number > done))
 }
 
+/// The tables they create.
+pub(crate) fn tables(all: &'static [Migration]) -> Vec<&'static str> {
+    let created = |(_, statement): &(&str, &'static str)| {
+        let (_, rest) = statement.split_once("CREATE TABLE IF NOT EXISTS ")?;
+        rest.split([' ', '(', '\n']).next().map(|name| name.trim_matches(['"', '`']))
+    };
+    all.iter().filter_map(created).collect()
+}
+
 /// # Errors
 /// [`StoreError::ShardCount`].
 pub(crate) fn check_shards(found: i64) -> Result<(), StoreError> {

@@ -49,6 +49,10 @@ pub enum Op {
         device: i32,
     },
     PutIdentity(Identity),
+    DeleteIdentity {
+        wa_id: Number,
+        device: i32,
+    },
     // Of the account, yet from any shard: a one-time key goes with the message that used it.
     PutOwnKey(OwnKey),
     DeleteOwnKey {

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use contract::{Code, Key, Number, ShardId};
-use session::{Bundle, IdentityKey, OneTimePublic, SignedPublic};
+use session::{Bundle, IdentityKey, KeyError, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
 
 /// What a network is like.
@@ -98,6 +98,8 @@ pub struct SendItem {
     /// text, template, …: in the clear.
     pub category: &'static str,
     pub envelopes: Vec<Envelope>,
+    /// Devices the recipient has, for which nothing can be sealed.
+    pub left_out: Vec<u32>,
 }
 
 /// Bytes for, or from, one device.
@@ -251,8 +253,8 @@ pub struct UserBundles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceBundle {
     pub device: u32,
-    /// For one set-up. Its signature is not verified yet.
-    pub bundle: Bundle,
+    /// For one set-up. Its signature is not verified yet; a key that is none says so.
+    pub bundle: Result<Bundle, KeyError>,
 }
 
 /// What we publish of our own keys.

@@ -109,6 +109,7 @@ impl Machine {
                 wa_id: None,
                 envelopes: Vec::new(),
                 durable: 0,
+                stale: 0,
                 only: None,
                 stage: Stage::Accepting(vec![frame.reply]),
                 not_before: None,
@@ -151,7 +152,10 @@ impl Machine {
     /// As far as memory knows; a message that slips through waits before it is sealed.
     fn changed_identity(&mut self, to: &contract::Number, ctx: &Ctx<'_>) -> bool {
         let wa_id = self.cached(to, ctx).and_then(|known| known.wa_id);
-        wa_id.and_then(|wa_id| self.peers.peek(&wa_id)).is_some_and(Peer::unacknowledged)
+        wa_id
+            .and_then(|wa_id| self.peers.peek(&wa_id))
+            .and_then(Peer::unacknowledged_since)
+            .is_some()
     }
 
     pub(super) fn accept_written(

@@ -104,6 +104,17 @@ pub(crate) struct Effects {
     pub bundles: Vec<Number>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
+    pub counts: Counts,
+}
+
+/// What happens seldom and is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Pre-key bundles that were not valid.
+    pub bundles_refused: u64,
+    /// Retry receipts that were followed, and those that were not: too many.
+    pub retries_followed: u64,
+    pub retries_refused: u64,
 }
 
 /// What a machine may know of the world during one turn.

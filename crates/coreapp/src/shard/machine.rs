@@ -22,6 +22,7 @@ use upstream::{Envelope, EnvelopeKind};
 
 use super::{
     effects::{Ctx, Effects, Frame, IdentityReply},
+    identity::not_acknowledged,
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
     peers::{Loading, NO_KEYS_MAX, Peer, Until},
@@ -61,6 +62,8 @@ pub(crate) struct Machine {
     /// wa_ids whose pre-keys are on their way, and who waits.
     pub(super) fetching: HashMap<Number, Vec<Route>>,
     pub(super) no_keys: LruCache<Number, Until>,
+    /// Recipients whose messages wait for an acknowledgement of their identity.
+    pub(super) held: HashSet<Route>,
     /// Customers' messages that were stored lately, and those being stored.
     pub(super) heard: LruCache<(Number, Key), ()>,
     pub(super) hearing: HashMap<(Number, Key), Vec<Place>>,
@@ -165,6 +168,7 @@ impl Machine {
             loading: HashMap::new(),
             fetching: HashMap::new(),
             no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            held: HashSet::new(),
             heard: LruCache::new(HEARD_MAX),
             hearing: HashMap::new(),
             retries: LruCache::new(RETRIES_KEPT),
@@ -237,6 +241,7 @@ impl Machine {
                     wa_id: None,
                     durable: envelopes.len(),
                     envelopes,
+                    stale: 0,
                     only: None,
                     stage,
                     not_before: None,
@@ -364,6 +369,12 @@ impl Machine {
         if self.untransmitted > 0 && self.timers.is_empty() {
             self.transmit_all(ctx, fx);
         }
+        if !ctx.settings.security_notifications {
+            // Nobody need acknowledge any more.
+            for route in std::mem::take(&mut self.held) {
+                self.list(route);
+            }
+        }
         self.expire(ctx, fx);
     }
 
@@ -374,16 +385,20 @@ impl Machine {
             let job = self.jobs.get(key)?;
             (job.created_ms < too_old).then_some((key, job))
         });
-        let keys: Vec<Key> = old
+        let keys: Vec<(Key, Route)> = old
             .filter(|(_, job)| matches!(job.stage, Stage::Waiting | Stage::Sealed))
-            .map(|(key, _)| *key)
+            .map(|(key, job)| (*key, job.route))
             .take(EXPIRE_BATCH)
             .collect();
-        for key in keys {
-            let error = contract::ApiError::new(
-                contract::Code::NOT_VALID,
-                "the message could not be sent for more than a day",
-            );
+        for (key, route) in keys {
+            let error = if self.held.contains(&route) {
+                not_acknowledged()
+            } else {
+                contract::ApiError::new(
+                    contract::Code::NOT_VALID,
+                    "the message could not be sent for more than a day",
+                )
+            };
             self.fail(key, &error, ctx, fx);
         }
     }

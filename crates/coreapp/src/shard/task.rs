@@ -425,6 +425,7 @@ impl Driver {
             let _ended = self.shared.setups.send(setup);
         }
         self.shared.metrics.transmitted(&fx.sends);
+        self.shared.metrics.count(fx.counts);
         self.unsent.extend(fx.sends);
         while let Some(next) = self.unsent.pop_front() {
             if let Err(mpsc::error::TrySendError::Full(next)) = self.shared.link.try_send(next) {

@@ -205,6 +205,7 @@ impl Network {
             read: patch.read.or(patch.receipts).or(set.read),
             devices: patch.devices.or(set.devices),
         };
+        self.record_phone(phone);
         if patch.new_identity == Some(true) {
             self.new_identity(phone);
         }
@@ -269,6 +270,7 @@ impl Network {
             return Err(ControlError::Unacked);
         }
         self.phones.phone(phone).ok_or(ControlError::Phones)?.wrote_ms = Some(now.unix_ms);
+        self.record_phone(phone);
         let letter = Letter {
             key: self.mint(now),
             from: phone,
@@ -276,6 +278,7 @@ impl Network {
             content: written.content,
             unix_ms: now.unix_ms,
         };
+        self.record_letter((account, phone), &letter);
         Ok(self.write(account, letter, now))
     }
 

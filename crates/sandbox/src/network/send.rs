@@ -222,8 +222,12 @@ impl Network {
             return later(Class::Recipient, FULL_PAUSE_MS, "too many wait for this phone");
         }
         let devices = self.devices(&phone);
-        let is_for = |device| send.envelopes.iter().any(|envelope| envelope.device == device);
-        if send.envelopes.len() != devices.len() || !devices.iter().copied().all(is_for) {
+        let is_for = |device: &u32| {
+            send.left_out.contains(device)
+                || send.envelopes.iter().any(|envelope| envelope.device == *device)
+        };
+        let named = send.envelopes.len() + send.left_out.len();
+        if named != devices.len() || !devices.iter().all(is_for) {
             return Verdict::Stale { devices };
         }
         Verdict::Sent { unix_ms: now.unix_ms }

@@ -31,7 +31,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) dead_events: BTreeMap<(i16, ShardId, i64), Option<&'a DeadEvent>>,
     /// `None`: deleted.
     pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
-    pub(crate) identities: BTreeMap<(ShardId, Number, i32), &'a Identity>,
+    pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
     /// `None`: deleted.
     pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
@@ -116,7 +116,10 @@ impl<'a> Changes<'a> {
                 self.sessions.insert((shard, *wa_id, *device), None);
             }
             Op::PutIdentity(row) => {
-                self.identities.insert((shard, row.wa_id, row.device), row);
+                self.identities.insert((shard, row.wa_id, row.device), Some(row));
+            }
+            Op::DeleteIdentity { wa_id, device } => {
+                self.identities.insert((shard, *wa_id, *device), None);
             }
             Op::PutOwnKey(row) => {
                 self.own_keys.insert((row.kind, row.id), Some(row));
@@ -159,6 +162,7 @@ impl<'a> Changes<'a> {
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
             || self.sessions.values().any(Option::is_none)
+            || self.identities.values().any(Option::is_none)
             || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
             || !self.configs.is_empty()

@@ -2,9 +2,9 @@
 //! arrays and only if the fence moved. One statement is one round trip and one transaction, and no
 //! part of it can overtake another.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use contract::{Key, ShardId};
+use contract::{Key, Number, ShardId};
 use diesel::{
     result::{DatabaseErrorKind, Error},
     sql_types::{BigInt, SmallInt},
@@ -83,6 +83,9 @@ const RARE: &[Part] = &[
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM session_mark t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
+     WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM identity t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO dead_event (endpoint, shard, seq, kind, route_hash, msg_key, state, due_ms, \
@@ -298,13 +301,21 @@ fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
     binds.push(Marks(rows.iter().map(|(_, row)| codec::mark(&row.record)).collect()));
 
-    let rows = &changes.identities;
-    binds.push(ids(rows.keys().map(|(shard, ..)| shard)));
-    binds.push(ManyBytes(rows.values().map(|row| row.wa_id.as_bytes()).collect()));
-    binds.push(Bigs(rows.values().map(|row| row.device.into()).collect()));
-    binds.push(ManyBytes(rows.values().map(|row| &*row.key).collect()));
-    binds.push(Bigs(rows.values().map(|row| row.created_ms).collect()));
-    binds.push(Smalls(rows.values().map(|row| row.acknowledged.into()).collect()));
+    let rows: Vec<_> =
+        changes.identities.iter().filter_map(|((shard, ..), row)| Some((shard, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.key).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    binds.push(Smalls(rows.iter().map(|(_, row)| row.acknowledged.into()).collect()));
+}
+
+/// Which devices' rows are to be deleted.
+fn gone_devices<'a, R>(
+    rows: &'a BTreeMap<(ShardId, Number, i32), Option<R>>,
+) -> Vec<&'a (ShardId, Number, i32)> {
+    rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect()
 }
 
 fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
@@ -315,11 +326,12 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(ids(gone().map(|(shard, _)| shard)));
     binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
 
-    let gone = || changes.sessions.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-    for _table in ["session", "session_mark"] {
-        binds.push(ids(gone().map(|(shard, ..)| shard)));
-        binds.push(ManyBytes(gone().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
-        binds.push(Bigs(gone().map(|(.., device)| (*device).into()).collect()));
+    let sessions = gone_devices(&changes.sessions);
+    let identities = gone_devices(&changes.identities);
+    for gone in [&sessions, &sessions, &identities] {
+        binds.push(ids(gone.iter().map(|(shard, ..)| shard)));
+        binds.push(ManyBytes(gone.iter().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
+        binds.push(Bigs(gone.iter().map(|(.., device)| (*device).into()).collect()));
     }
 
     dead_event_binds(changes, binds);

@@ -3,9 +3,13 @@
 mod batch;
 mod cluster;
 mod connect;
+mod fault;
 mod open;
+mod pool;
+mod privileges;
 mod reads;
 mod stmt;
+mod tls;
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
 //! Databases that exist for one test.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -11,7 +11,7 @@ use std::{
 
 use contract::Rng;
 use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
-use store::{DatabaseUrl, Settings, Store, StoreError};
+use store::{Settings, Store, StoreError};
 
 /// A database of its own.
 pub(crate) enum Database {
@@ -29,7 +29,8 @@ impl Database {
         let (admin, server) = match std::env::var("HELIOGRAPH_TEST_POSTGRES") {
             Ok(url) => (url, None),
             Err(_) => {
-                let server = tokio::task::spawn_blocking(Server::start).await.unwrap();
+                let start = || Server::start(None);
+                let server = tokio::task::spawn_blocking(start).await.unwrap();
                 (server.url.clone(), Some(server))
             }
         };
@@ -50,8 +51,7 @@ impl Database {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let url: DatabaseUrl = self.url().parse().unwrap();
-        Settings { lanes: Some(2), ..Settings::new(url) }
+        Settings { lanes: Some(2), ..Settings::parse(&self.url()).unwrap() }
     }
 
     pub(crate) async fn open(&self) -> Store {
@@ -106,7 +106,7 @@ impl Database {
     }
 }
 
-async fn client(url: &str) -> tokio_postgres::Client {
+pub(crate) async fn client(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -115,16 +115,18 @@ async fn client(url: &str) -> tokio_postgres::Client {
 /// A server for one test, when nobody has started one for all of them.
 pub(crate) struct Server {
     folder: tempfile::TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    fn start() -> Self {
+    /// `with`: what `scripts/pg` is to give it besides.
+    pub(crate) fn start(with: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let output = script("start", &folder).output().expect("scripts/pg cannot be run");
+        let mut start = script("start", &folder);
+        let output = start.args(with).output().expect("scripts/pg cannot be run");
         assert!(
             output.status.success(),
-            "HELIOGRAPH_TEST_POSTGRES is not set and scripts/pg cannot start a server: {}",
+            "scripts/pg cannot start a server: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         let url = String::from_utf8(output.stdout).unwrap().trim().to_owned();

@@ -150,6 +150,7 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
         Op::PutSession(session(2, 0, "of another")),
         Op::PutIdentity(identity(1, 0)),
         Op::PutIdentity(identity(1, 3)),
+        Op::PutIdentity(identity(1, 4)),
         Op::PutOwnKey(own_key(1, 0)),
         Op::PutOwnKey(own_key(3, 2)),
         Op::PutOwnKey(own_key(3, 1)),
@@ -157,7 +158,7 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
     ];
     member.write(of.id, of.epoch, ops).await.unwrap();
     let sessions = vec![session(1, 0, "one"), session(1, i32::MAX, "two")];
-    let identities = vec![identity(1, 0), identity(1, 3)];
+    let identities = vec![identity(1, 0), identity(1, 3), identity(1, 4)];
     assert_eq!(peer(&store, of.id, 1).await, (sessions, identities));
     assert_eq!(peer(&store, shard(25), 1).await, (vec![], vec![]));
     let own = [own_key(1, 0), own_key(2, i64::from(u32::MAX)), own_key(3, 1), own_key(3, 2)];
@@ -173,6 +174,8 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
         Op::DeleteSession { wa_id: number(1), device: i32::MAX },
         Op::DeleteSession { wa_id: number(9), device: 0 },
         Op::PutIdentity(known.clone()),
+        Op::DeleteIdentity { wa_id: number(1), device: 4 },
+        Op::DeleteIdentity { wa_id: number(9), device: 0 },
         Op::PutOwnKey(retired.clone()),
         Op::DeleteOwnKey { kind: 3, id: 2 },
         Op::DeleteOwnKey { kind: 2, id: i64::from(u32::MAX) },
