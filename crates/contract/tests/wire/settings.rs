@@ -268,7 +268,7 @@ fn signing_secrets_go_in_and_never_come_out() {
     assert!(signed.patch(shown.as_bytes()).is_ok_and(|same| same == signed));
     assert!(Application::from_json(&signed.to_json()).is_ok_and(|same| same == signed));
     let off = signed.patch(br#"{"heliograph":{"webhooks":{"secrets":[]}}}"#).ok().unwrap();
-    assert_eq!(off, Application::default());
+    assert!(off == Application::default());
     assert!(Application::from_json(&off.to_json()).is_ok_and(|same| same == off));
 
     let typo = secret.replace("whsec_", "whsec-");

@@ -67,7 +67,7 @@ fn ops(n: u64, body: &'static [u8]) -> Vec<Op> {
         Op::PutOwnKey(OwnKey { body: body.clone(), ..own_key(3, i64::try_from(n).unwrap()) }),
         Op::PutDeadEvent(DeadEvent {
             event: event(body.clone()),
-            ..dead_event(i64::try_from(n).unwrap())
+            ..dead_event(i64::try_from(n).unwrap() + 1)
         }),
         Op::PutConfig(Config { name: format!("document {n}"), version: 1, document: body }),
     ]
@@ -84,7 +84,8 @@ async fn assert_plain(store: &Store, of: ShardId, n: u64, body: &'static [u8]) {
     let events: Vec<NewEvent> = log(store, of).await.into_iter().map(|row| row.event).collect();
     assert!(events.contains(&event(body.clone())));
     assert_eq!(peer(store, of, n).await.0, [session(n, 0, body.clone())]);
-    let dead = DeadEvent { event: event(body.clone()), ..dead_event(i64::try_from(n).unwrap()) };
+    let dead =
+        DeadEvent { event: event(body.clone()), ..dead_event(i64::try_from(n).unwrap() + 1) };
     assert!(dead_events(store, of, DeadState::Parked).await.contains(&dead));
     let config = reader.config(&format!("document {n}")).await.unwrap().unwrap();
     assert_eq!(config.document, body);
