@@ -27,6 +27,7 @@ use tokio::{
 
 pub mod device;
 pub mod postgres;
+pub mod roles;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";
@@ -161,11 +162,7 @@ impl Gateway {
 
     /// What a phone has got, as the texts of its messages.
     pub async fn texts_at(&self, phone: &str) -> Vec<String> {
-        let answer = self.network("GET", &format!("/phones/{phone}/messages"), &Value::Null).await;
-        let messages = answer["messages"].as_array().unwrap().clone();
-        let text =
-            |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
-        messages.iter().filter_map(text).collect()
+        texts_at(self.sandbox, phone).await
     }
 
     /// The customer writes.
@@ -181,6 +178,21 @@ impl Gateway {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("did not stop").unwrap();
         (status, self.directory.clone())
     }
+}
+
+/// A network apart from any gateway; ends with the value.
+pub async fn sandbox(grpc: u16, http: u16) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command
+        .arg("sandbox")
+        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
+    child
 }
 
 /// The command, not yet started.
@@ -221,8 +233,34 @@ pub async fn free_ports() -> [u16; 4] {
     ports.try_into().unwrap()
 }
 
+/// The same of a sandbox by its port; nothing while it is away.
+pub async fn texts_at(sandbox: u16, phone: &str) -> Vec<String> {
+    if TcpStream::connect(("127.0.0.1", sandbox)).await.is_err() {
+        return Vec::new();
+    }
+    let path = format!("/phones/{phone}/messages");
+    let answer = call(sandbox, "GET", &path, "", "").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let messages = answer.body["messages"].as_array().unwrap().clone();
+    let text = |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
+    messages.iter().filter_map(text).collect()
+}
+
 /// One call on a connection of its own.
 pub async fn call(port: u16, method: &str, path: &str, authorization: &str, body: &str) -> Answer {
+    let headers: &[_] =
+        if authorization.is_empty() { &[] } else { &[("authorization", authorization)] };
+    call_with(port, method, path, headers, body).await
+}
+
+/// The same with any headers.
+pub async fn call_with(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &str,
+) -> Answer {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -232,8 +270,8 @@ pub async fn call(port: u16, method: &str, path: &str, authorization: &str, body
         .uri(path)
         .header("host", "gateway")
         .header("content-type", "application/json");
-    if !authorization.is_empty() {
-        request = request.header("authorization", authorization);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
     let response =

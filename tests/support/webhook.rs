@@ -60,6 +60,11 @@ impl Webhook {
         self.inner.lock().unwrap().answers.extend(std::iter::repeat_n(status, times));
     }
 
+    /// From now on every POST is answered 200.
+    pub fn recover(&self) {
+        self.inner.lock().unwrap().answers.clear();
+    }
+
     /// How many POSTs were not answered 200.
     pub fn refused(&self) -> usize {
         self.inner.lock().unwrap().refused

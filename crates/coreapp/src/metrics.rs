@@ -2,11 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
 
-use crate::shard::effects::Counts;
+use crate::{intake::Standing, shard::effects::Counts};
+
+/// Labels of the metrics of queues: `jobs`, `callbacks`.
+const QUEUE: &[&str] = &["queue"];
 
 /// Handles of the metrics that are counted as things happen; the gauges are set when asked for.
 #[derive(Clone)]
@@ -22,6 +25,12 @@ struct Inner {
     pending_messages: metrics::IntGauge,
     peak: metrics::IntGauge,
     window: metrics::IntGauge,
+    contacts_waiting: metrics::IntGauge,
+    contacts_asked: metrics::IntGauge,
+    queue_size: IntGaugeVec,
+    queue_limit: IntGaugeVec,
+    queue_closed: IntGaugeVec,
+    queue_refusals: IntCounterVec,
 }
 
 impl Metrics {
@@ -62,6 +71,32 @@ impl Metrics {
                 "unanswered_messages",
                 "Messages sealed or on the link and not answered yet",
             )?,
+            contacts_waiting: registry
+                .gauge("contacts_waiting", "Numbers that wait for a contact sync")?,
+            contacts_asked: registry.gauge(
+                "contacts_asked",
+                "Numbers that callers of the contacts listener wait for",
+            )?,
+            queue_size: registry.gauges(
+                "gate_queue_size",
+                "Length of a queue that can refuse messages",
+                QUEUE,
+            )?,
+            queue_limit: registry.gauges(
+                "gate_queue_limit",
+                "Length at which it refuses until half is left; 0: never",
+                QUEUE,
+            )?,
+            queue_closed: registry.gauges(
+                "gate_closed",
+                "1 while new messages are refused for the queue",
+                QUEUE,
+            )?,
+            queue_refusals: registry.counters(
+                "gate_refusals",
+                "Messages refused (503/1016) for the queue",
+                QUEUE,
+            )?,
         })))
     }
 
@@ -83,6 +118,21 @@ impl Metrics {
                 self.0.transmitted.with_label_values(&[item.category]).inc();
             }
         }
+    }
+
+    /// The same for the contacts listener: numbers that wait for the network, and for an answer.
+    pub(crate) fn contacts(&self, waiting: usize, asked: usize) {
+        self.0.contacts_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.0.contacts_asked.set(i64::try_from(asked).unwrap_or(i64::MAX));
+    }
+
+    /// The same for a queue that can refuse messages; `refused` since the last time.
+    pub(crate) fn gate(&self, standing: Standing, refused: u64) {
+        let queue = &[standing.name];
+        self.0.queue_size.with_label_values(queue).set(standing.size.cast_signed());
+        self.0.queue_limit.with_label_values(queue).set(standing.limit.cast_signed());
+        self.0.queue_closed.with_label_values(queue).set(standing.closed.into());
+        self.0.queue_refusals.with_label_values(queue).inc_by(refused);
     }
 
     /// Adds what happened in one turn.

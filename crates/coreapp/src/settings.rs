@@ -1,6 +1,6 @@
 //! What the engine reads of the settings document, in the form it reads it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use contract::settings::{Application, WhenFull};
 
@@ -17,6 +17,8 @@ pub(crate) struct View {
     pub always_valid: bool,
     /// Report changed identities, send nothing until they are acknowledged.
     pub security_notifications: bool,
+    /// A message undelivered for so long is asked about; `None`: never.
+    pub undelivered_after: Option<Duration>,
     /// How long the network's answer for a number is good.
     pub contact_ttl_ms: i64,
     /// Dead letters are kept for so long.
@@ -31,6 +33,7 @@ impl View {
         let filter = application.webhooks.message;
         let contacts = application.heliograph.contacts;
         let callbacks = application.heliograph.callbacks;
+        let messages = application.heliograph.messages;
         Arc::new(Self {
             sent: filter.sent,
             delivered: filter.delivered,
@@ -41,6 +44,9 @@ impl View {
             min_free_bytes: (callbacks.when_full == WhenFull::KeepSending)
                 .then(|| u64::from(callbacks.min_free_mb) << 20),
             contact_ttl_ms: i64::from(contacts.cache_days) * DAY_MS,
+            undelivered_after: messages
+                .undelivered_notice
+                .then(|| Duration::from_secs(messages.undelivered_after_s.into())),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -29,7 +29,7 @@ use crate::{
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
     config,
-    contacts::Sync,
+    contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
     database,
     delivery::{self, Link},
@@ -257,7 +257,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let intake = Arc::new(Intake {
         drivers: drivers.clone(),
         clock: env.clock.clone(),
-        messages: Quota::default(),
+        messages: Arc::default(),
         beat: beat.clone(),
     });
     let apply = Apply {
@@ -293,10 +293,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
     )?;
+    let contacts_waiting = Arc::<AtomicUsize>::default();
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, asked, metrics.clone()));
+        let waiting = contacts_waiting.clone();
+        background.spawn(batcher::run(call, batch, asked, metrics.clone(), waiting));
     }
+    let desk = Arc::new(Desk::new(drivers.clone(), contacts_waiting));
+    let complaints =
+        Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: opened.ring.me().clone(),
@@ -306,7 +311,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone()));
+        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
         let upkeep = Upkeep {
             upstream: upstream.clone(),
             lanes: lanes.clone(),
@@ -339,11 +344,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         };
         lost_tx.send_replace(Some(reason.to_string()));
     });
-    let gauges = Arc::new(Gauges { registry, metrics, gate, window });
+    let gauges = Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone() });
     let services = Services {
         intake,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
+            desk,
+            complaints,
             quota: contacts_quota,
             beat: beat.clone(),
             settings: view_rx,

@@ -88,11 +88,12 @@ pub enum Fault {
     Setting { setting: &'static str, cause: String },
 
     #[error(
-        "{server} does not accept the password of the user {user} ({cause}): check {} and {}",
+        "{server} does not accept the password of the user {user} ({cause}): check {} and {}{}",
         named("database.username"),
-        named("database.password")
+        named("database.password"),
+        certificate_remedy(*.certificate)
     )]
-    Password { server: String, user: String, cause: String },
+    Password { server: String, user: String, cause: String, certificate: bool },
     #[error(
         "{server} has no rule that lets the user {user} in ({cause}): {}",
         rule_remedy(*.tls, *.certificate)
@@ -106,6 +107,14 @@ pub enum Fault {
     /// Anything else the server says, in its words.
     #[error("{server} refuses: {cause}")]
     Other { server: String, cause: String },
+}
+
+/// A certificate that is another user's is refused in the words for a wrong password.
+fn certificate_remedy(shown: bool) -> String {
+    match shown {
+        true => format!(", and that {} is for this user", named("database.ssl_cert")),
+        false => String::new(),
+    }
 }
 
 fn rule_remedy(tls: bool, certificate: bool) -> String {

@@ -52,7 +52,9 @@ macro_rules! migrations {
             "018_session",
             "019_identity",
             "020_own_key",
-            "021_session_mark"
+            "021_session_mark",
+            "023_blocked",
+            "025_idempotency"
         )
     };
     ($engine:literal, $($name:literal),+) => {

@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Config, Contact, Cursor, DeadEvent, DeadState, Event, Identity, Job, Message, Outbox,
-        OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, IDEMPOTENCY_HASH_LEN,
+        Idempotency, Identity, Job, Message, Outbox, OwnKey, Revoked, Session, User,
     },
     vault::Vault,
 };
@@ -23,6 +23,8 @@ pub const GROUP_MAX: usize = 256;
 pub const WAITING_MAX: usize = 65_536;
 /// Most events [`Reader::events`] gives.
 pub const EVENTS_MAX: u32 = 128;
+/// Days a look-up of an idempotency row spans; further ones are not looked at.
+pub const DAYS_MAX: usize = 3;
 /// How long a read is tried before its error is told.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -38,6 +40,13 @@ pub enum Read {
     Inbound {
         peer: Route,
         key: Key,
+    },
+    /// The latest row with this hash made on one of the days from one time to the other, at most
+    /// [`DAYS_MAX`] days.
+    Idempotency {
+        hash: [u8; IDEMPOTENCY_HASH_LEN],
+        from_ms: i64,
+        to_ms: i64,
     },
 }
 
@@ -61,6 +70,7 @@ pub enum Found {
         identities: Vec<Identity>,
     },
     Inbound(bool),
+    Idempotency(Option<Idempotency>),
 }
 
 /// Answer to a [`ReadRequest`].
@@ -92,6 +102,7 @@ pub struct ShardLoad {
     pub max_event_seq: i64,
     pub event_floor: i64,
     pub cursors: Vec<Cursor>,
+    pub blocked: Vec<Blocked>,
 }
 
 impl ShardLoad {
@@ -173,6 +184,15 @@ impl Reader {
         }
     }
 
+    /// Whether a customer's message was stored.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn heard(&self, shard: ShardId, peer: Route, key: Key) -> Result<bool, StoreError> {
+        let found = self.one(shard, Read::Inbound { peer, key }).await?;
+        Ok(matches!(found, Some(Found::Inbound(true))))
+    }
+
     /// Events above `after_seq`, at most `limit` and [`EVENTS_MAX`].
     ///
     /// # Errors
@@ -206,6 +226,25 @@ impl Reader {
         .await?;
         events.iter_mut().try_for_each(|row| self.vault.open_dead_event(page.shard, row))?;
         Ok(events)
+    }
+
+    /// Key and time (Unix milliseconds) of the latest messages of a customer, the newest first, at
+    /// most `limit` and [`EVENTS_MAX`].
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: u32,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        let limit = i64::from(limit.min(EVENTS_MAX));
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.latest_inbound(shard, peer, limit).await)
+        })
+        .await
     }
 
     /// All key pairs of ours, by kind and id.

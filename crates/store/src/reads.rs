@@ -3,7 +3,7 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    config, cursor, dead_event, event, job, outbox, own_key, revoked, shard, user,
+    blocked, config, cursor, dead_event, event, inbound, job, outbox, own_key, revoked, shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -78,6 +78,26 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
             dead_event::created_ms,
             dead_event::body,
         ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn blocked_numbers(of: i16) -> _ {
+    blocked::table
+        .filter(blocked::shard.eq(of))
+        .order(blocked::route_hash.asc())
+        .select((blocked::number, blocked::created_ms))
+}
+
+/// The latest messages of a customer. All of theirs are read (the key holds no time), but this is
+/// asked only when the business blocks or reports somebody.
+#[auto_type(no_type_alias)]
+pub(crate) fn latest_inbound(of: i16, peer: i64, most: i64) -> _ {
+    inbound::table
+        .filter(inbound::shard.eq(of))
+        .filter(inbound::peer_hash.eq(peer))
+        .order((inbound::created_ms.desc(), inbound::key.desc()))
+        .limit(most)
+        .select((inbound::key, inbound::created_ms))
 }
 
 #[auto_type(no_type_alias)]

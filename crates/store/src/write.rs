@@ -4,8 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Config, Contact, Cursor, DeadEvent, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
-    Revoked, Session, User,
+    Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
+    NewEvent, Outbox, OwnKey, Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -37,6 +37,10 @@ pub enum Op {
     DeleteContact(Number),
     /// A taken (peer, key) is [`WriteError::Conflict`].
     InsertInbound(Inbound),
+    PutBlocked(Blocked),
+    DeleteBlocked(Route),
+    /// A hash taken on the same day is [`WriteError::Conflict`].
+    InsertIdempotency(Idempotency),
     PutCursor(Cursor),
     PutDeadEvent(DeadEvent),
     DeleteDeadEvent {
@@ -74,6 +78,11 @@ pub enum Op {
     /// Messages whose key sorts before `key`.
     TrimMessages {
         key: Key,
+        limit: u32,
+    },
+    /// Idempotency rows of the days before the one `before_ms` lies in.
+    TrimIdempotency {
+        before_ms: i64,
         limit: u32,
     },
     /// Of the first `limit` inbound rows from peer `from` on, those made before `before_ms`.

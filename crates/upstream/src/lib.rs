@@ -267,6 +267,16 @@ pub struct OwnKeys {
     pub one_time: Vec<OneTimePublic>,
 }
 
+/// A complaint about a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub wa_id: Number,
+    /// Of their messages.
+    pub keys: Vec<Key>,
+    /// In the words of the business; may be empty.
+    pub reason: String,
+}
+
 /// A control-rate call failed; it may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream call failed: {0}")]
@@ -290,6 +300,9 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Publishes our own keys; gives how many one-time keys the network holds now.
     fn publish_keys(&self, keys: OwnKeys) -> impl Future<Output = Result<u32, CallError>> + Send;
+
+    /// Complains about messages of a customer.
+    fn report(&self, report: Report) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

@@ -14,14 +14,17 @@ use contract::{Key, Number, Route, ShardId};
 use lru::LruCache;
 use store::{
     Found, Read, ReadAnswer, ReadRequest, ShardLoad, StoreError,
-    rows::Message,
+    rows::{Idempotency, Message},
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
 use tokio::time::Instant;
 use upstream::{Envelope, EnvelopeKind};
 
 use super::{
+    block::StandingReply,
+    cancel::CancelReply,
     effects::{Ctx, Effects, Frame, IdentityReply},
+    idempotent::{KeyHash, Keyed},
     identity::not_acknowledged,
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
@@ -29,6 +32,7 @@ use super::{
     queue::{Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
     retry::COUNTED,
+    undelivered::Watched,
 };
 
 /// Contacts remembered in memory, a shard; the least recently used one is read again.
@@ -62,6 +66,9 @@ pub(crate) struct Machine {
     /// wa_ids whose pre-keys are on their way, and who waits.
     pub(super) fetching: HashMap<Number, Vec<Route>>,
     pub(super) no_keys: LruCache<Number, Until>,
+    pub(super) blocked: HashSet<Route>,
+    /// Messages without a receipt that are asked about.
+    pub(super) watched: HashMap<Key, Watched>,
     /// Recipients whose messages wait for an acknowledgement of their identity.
     pub(super) held: HashSet<Route>,
     /// Customers' messages that were stored lately, and those being stored.
@@ -71,6 +78,10 @@ pub(crate) struct Machine {
     pub(super) retries: LruCache<(Number, Key), u32>,
     pub(super) resends: LruCache<(Key, u32), u32>,
     pub(super) requests: LruCache<Number, (Instant, u32)>,
+    /// Idempotency keys whose first request is not answered yet.
+    pub(super) keyed: HashMap<KeyHash, Keyed>,
+    /// Who waits for the cancellation of a message.
+    pub(super) cancels: HashMap<Key, Vec<CancelReply>>,
     writes: HashMap<u64, Written>,
     reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
@@ -93,7 +104,9 @@ pub(crate) struct Machine {
 /// What a write was for.
 #[derive(Debug)]
 pub(super) enum Written {
-    Accept(Key),
+    /// With what its idempotency key is stored as.
+    Accept(Key, Option<KeyHash>),
+    Cancel(Key),
     /// The messages, and the contacts whose sessions went with them.
     Seal(Vec<Key>, Vec<Number>),
     Settle(Key),
@@ -108,6 +121,12 @@ pub(super) enum Written {
     Changed(Place, Number),
     /// An acknowledgement, and who waits for it.
     Acknowledged(Number, IdentityReply),
+    /// A block, or its end, and who waits for it.
+    Standing {
+        route: Route,
+        blocked: bool,
+        reply: StandingReply,
+    },
 }
 
 /// What a read is for.
@@ -116,7 +135,15 @@ pub(super) enum Wanted {
     /// A repeated accept: is the message there already?
     Repeat(Frame),
     /// The accept's key was taken: by the same message?
-    Clash(Key),
+    Clash(Key, Option<KeyHash>),
+    /// Does an idempotency key stand for a message?
+    Keyed(KeyHash),
+    /// The message that it stands for.
+    Original(KeyHash, Key),
+    /// A message without a job: was it cancelled?
+    Cancelled(Key, CancelReply),
+    /// It was not: was it there at all?
+    Cancel(Key, CancelReply),
     Body(Key),
     Contact(Number),
     /// A receipt of a message that is no longer in memory.
@@ -138,6 +165,7 @@ pub(super) enum Timer {
     AskAgain(Number),
     LoadAgain(Number),
     FetchAgain(Number),
+    Undelivered(Key),
     Resend(Place, Box<(upstream::Receipt, upstream::Retry)>),
 }
 
@@ -168,12 +196,16 @@ impl Machine {
             loading: HashMap::new(),
             fetching: HashMap::new(),
             no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            blocked: load.blocked.iter().map(|row| Route::of(&row.number)).collect(),
+            watched: HashMap::new(),
             held: HashSet::new(),
             heard: LruCache::new(HEARD_MAX),
             hearing: HashMap::new(),
             retries: LruCache::new(RETRIES_KEPT),
             resends: LruCache::new(COUNTED),
             requests: LruCache::new(COUNTED),
+            keyed: HashMap::new(),
+            cancels: HashMap::new(),
             writes: HashMap::new(),
             reads: HashMap::new(),
             reading_bodies: HashSet::new(),
@@ -243,6 +275,7 @@ impl Machine {
                     envelopes,
                     stale: 0,
                     only: None,
+                    left: matches!(stage, Stage::Sealed),
                     stage,
                     not_before: None,
                 },
@@ -276,14 +309,17 @@ impl Machine {
             self.event_seq = self.event_seq.max(first_seq);
         }
         if let (Err(error @ (WriteError::Fenced | WriteError::NotOwned)), false) =
-            (&answer.result, matches!(written, Written::Accept(_)))
+            (&answer.result, matches!(written, Written::Accept(..)))
         {
             // The shard is somebody else's now; this machine will be dropped.
             tracing::debug!(shard = self.shard.get(), %error, "a write came too late");
             return;
         }
         match written {
-            Written::Accept(key) => self.accept_written(key, answer.result, ctx, fx),
+            Written::Accept(key, hash) => {
+                self.accept_written(key, hash, answer.result, ctx, fx);
+            }
+            Written::Cancel(key) => self.cancel_written(key, answer.result, ctx, fx),
             Written::Seal(keys, peers) => {
                 for wa_id in &peers {
                     self.unpin(wa_id);
@@ -295,6 +331,9 @@ impl Machine {
             Written::Inbound { id, pinned } => self.inbound_written(id, pinned, answer.result),
             Written::Acknowledged(wa_id, reply) => {
                 self.acknowledged(wa_id, reply, answer.result);
+            }
+            Written::Standing { route, blocked, reply } => {
+                self.standing_written(route, blocked, reply, answer.result);
             }
             Written::Changed(place, wa_id) => {
                 self.unpin(&wa_id);
@@ -308,7 +347,13 @@ impl Machine {
         let Some(wanted) = self.reads.remove(&answer.token) else { return };
         match wanted {
             Wanted::Repeat(frame) => self.repeat_read(frame, message(answer), ctx, fx),
-            Wanted::Clash(key) => self.clash_read(key, message(answer), ctx, fx),
+            Wanted::Clash(key, hash) => self.clash_read(key, hash, message(answer), ctx, fx),
+            Wanted::Keyed(hash) => self.keyed_read(hash, idempotency(answer), ctx, fx),
+            Wanted::Original(hash, key) => self.original_read(hash, key, message(answer), fx),
+            Wanted::Cancelled(key, reply) => {
+                self.cancelled_read(key, reply, idempotency(answer), ctx, fx);
+            }
+            Wanted::Cancel(key, reply) => self.cancel_read(key, reply, message(answer), ctx, fx),
             Wanted::Body(key) => self.body_read(key, message(answer), ctx, fx),
             Wanted::Contact(number) => {
                 let row = match answer.result {
@@ -360,6 +405,7 @@ impl Machine {
                 Timer::AskAgain(number) => self.ask_again(number, fx),
                 Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
                 Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::Undelivered(key) => self.undelivered(key, ctx, fx),
                 Timer::Resend(place, asked) => {
                     let (receipt, retry) = *asked;
                     self.resend_when_settled(place, receipt, retry, ctx, fx);
@@ -465,6 +511,15 @@ const OTHER_TABLE: &str = "the reader answered with a row of another table";
 fn message(answer: ReadAnswer) -> Result<Option<Message>, String> {
     match answer.result {
         Ok(Found::Message(row)) => Ok(row),
+        Ok(_) => Err(OTHER_TABLE.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The same of an idempotency key.
+fn idempotency(answer: ReadAnswer) -> Result<Option<Idempotency>, String> {
+    match answer.result {
+        Ok(Found::Idempotency(row)) => Ok(row),
         Ok(_) => Err(OTHER_TABLE.to_owned()),
         Err(error) => Err(error.to_string()),
     }

@@ -5,7 +5,10 @@
 //! locks.
 
 mod accept;
+pub(crate) mod block;
+pub(crate) mod cancel;
 pub(crate) mod effects;
+pub(crate) mod idempotent;
 mod identity;
 mod incoming;
 pub(crate) mod machine;
@@ -14,9 +17,12 @@ mod peers;
 pub(crate) mod queue;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod scenarios;
 mod seal;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod sim_phones;
 pub(crate) mod task;
+mod undelivered;

@@ -38,7 +38,7 @@ use rpc::upstream as wire;
 
 pub(crate) use bundles::{FetchId, FetchRefused, Gathering};
 pub(crate) use business::PUBLISH_MAX;
-pub(crate) use contacts::SyncRefused;
+pub(crate) use contacts::{REPORT_MAX, SyncRefused};
 pub(crate) use control::{ControlError, Page, PhonePatch, PhoneView, ReceivedView, Written};
 pub(crate) use dedup::Name;
 pub(crate) use outside::{Mail, OutsideReceipt};

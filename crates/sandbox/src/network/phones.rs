@@ -49,6 +49,7 @@ pub(super) struct Received {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Override {
     pub(super) registered: Option<bool>,
+    pub(super) deleted: Option<bool>,
     pub(super) offline: Option<bool>,
     pub(super) delivered: Option<bool>,
     pub(super) read: Option<bool>,
@@ -99,6 +100,7 @@ impl Phones {
         let Some(Phone { set, .. }) = self.phones.get(wa_id) else { return digits };
         Behaviour {
             registered: set.registered.unwrap_or(digits.registered),
+            deleted: set.deleted.unwrap_or(digits.deleted),
             offline: set.offline.unwrap_or(digits.offline),
             delivered: set.delivered.unwrap_or(digits.delivered),
             read: set.read.unwrap_or(digits.read),

@@ -201,6 +201,10 @@ impl Network {
                 false => never(Code::RE_ENGAGEMENT, "the recipient has no account"),
             };
         }
+        if behaviour.deleted {
+            // For as long as senders may still hold the account for valid: taken, and that is all.
+            return Verdict::Sent { unix_ms: now.unix_ms };
+        }
         match behaviour.refused {
             Some(Refusal::Rate) => {
                 return later(Class::Recipient, RATE_PAUSE_MS, "too many to this recipient");
@@ -269,7 +273,7 @@ impl Network {
             return self.phones.hold(phone, flight);
         }
         // An account deleted since it was judged: taken, never delivered, no word about it.
-        if !behaviour.registered {
+        if !behaviour.registered || behaviour.deleted {
             return self.record_landed(name);
         }
         // Became an outside phone on the way.

@@ -9,9 +9,10 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     batch::Batch,
+    codec::{self, Dated},
     rows::{
-        Config, Contact, Cursor, DeadEvent, Identity, Inbound, Job, Message, NewEvent, Outbox,
-        OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
+        NewEvent, Outbox, OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -22,10 +23,13 @@ pub(crate) struct Changes<'a> {
     pub(crate) messages: Vec<(ShardId, &'a Message)>,
     pub(crate) inbound: Vec<(ShardId, &'a Inbound)>,
     pub(crate) events: Vec<(ShardId, i64, &'a NewEvent)>,
+    pub(crate) idempotency: Vec<(ShardId, Dated, &'a Idempotency)>,
     pub(crate) jobs: Keyed<(ShardId, i64), &'a Job>,
     pub(crate) outbox: Keyed<(ShardId, Key, i32), &'a Outbox>,
     /// `None`: deleted.
     pub(crate) contacts: BTreeMap<(ShardId, Number), Option<&'a Contact>>,
+    /// `None`: deleted.
+    pub(crate) blocked: BTreeMap<(ShardId, Route), Option<&'a Blocked>>,
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
     /// `None`: deleted.
     pub(crate) dead_events: BTreeMap<(i16, ShardId, i64), Option<&'a DeadEvent>>,
@@ -51,6 +55,8 @@ pub(crate) struct Trim {
     pub(crate) inbound: BTreeMap<(ShardId, Route), (i64, u32)>,
     /// before_ms, limit
     pub(crate) dead_events: BTreeMap<(i16, ShardId), (i64, u32)>,
+    /// The first day that stays, limit.
+    pub(crate) idempotency: BTreeMap<ShardId, ([u8; 4], u32)>,
     pub(crate) revoked: Option<i64>,
 }
 
@@ -77,6 +83,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     }
     changes.messages.sort_unstable_by_key(|(shard, row)| (*shard, row.key));
     changes.inbound.sort_unstable_by_key(|(shard, row)| (*shard, row.peer, row.key));
+    changes.idempotency.sort_unstable_by_key(|(shard, dated, _)| (*shard, *dated));
     changes.events.sort_unstable_by_key(|(shard, seq, _)| (*shard, *seq));
     changes
 }
@@ -86,6 +93,10 @@ impl<'a> Changes<'a> {
         match op {
             Op::InsertMessage(row) => self.messages.push((shard, row)),
             Op::InsertInbound(row) => self.inbound.push((shard, row)),
+            Op::InsertIdempotency(row) => {
+                let dated = codec::dated(codec::day(row.created_ms), &row.hash);
+                self.idempotency.push((shard, dated, row));
+            }
             Op::InsertEvent(row) => {
                 self.events.push((shard, *seq, row));
                 *seq += 1;
@@ -99,6 +110,12 @@ impl<'a> Changes<'a> {
             }
             Op::DeleteContact(number) => {
                 self.contacts.insert((shard, *number), None);
+            }
+            Op::PutBlocked(row) => {
+                self.blocked.insert((shard, Route::of(&row.number)), Some(row));
+            }
+            Op::DeleteBlocked(route) => {
+                self.blocked.insert((shard, *route), None);
             }
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row);
@@ -151,6 +168,10 @@ impl<'a> Changes<'a> {
             Op::TrimDeadEvents { endpoint, before_ms, limit } => {
                 self.trim.dead_events.insert((*endpoint, shard), (*before_ms, *limit));
             }
+            Op::TrimIdempotency { before_ms, limit } => {
+                let first = codec::day(*before_ms).to_be_bytes();
+                self.trim.idempotency.insert(shard, (first, *limit));
+            }
             Op::TrimRevoked { before_s } => self.trim.revoked = Some(*before_s),
         }
     }
@@ -161,6 +182,7 @@ impl<'a> Changes<'a> {
         self.jobs.puts().next().is_some()
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
+            || !self.blocked.is_empty()
             || self.sessions.values().any(Option::is_none)
             || self.identities.values().any(Option::is_none)
             || !self.dead_events.is_empty()
@@ -172,6 +194,7 @@ impl<'a> Changes<'a> {
             || !self.trim.messages.is_empty()
             || !self.trim.inbound.is_empty()
             || !self.trim.dead_events.is_empty()
+            || !self.trim.idempotency.is_empty()
             || self.trim.revoked.is_some()
     }
 }

@@ -39,6 +39,11 @@ impl Target<'_> {
         self.config.get_user().unwrap_or_default().to_owned()
     }
 
+    /// Whether we have one to show.
+    fn certificate(&self) -> bool {
+        self.tls.is_some_and(Tls::has_identity)
+    }
+
     /// The driver's error, or `None` when it ran out of time.
     pub(super) async fn explain(&self, error: Option<&tokio_postgres::Error>) -> Fault {
         let server = self.server();
@@ -51,7 +56,12 @@ impl Target<'_> {
             }
             if self.config.get_password().is_none() && error.to_string().contains("configuration") {
                 let cause = "it asks for one, and none is set".to_owned();
-                return Fault::Password { server, user: self.user(), cause };
+                return Fault::Password {
+                    server,
+                    user: self.user(),
+                    cause,
+                    certificate: self.certificate(),
+                };
             }
         }
         let after = self.config.get_connect_timeout().copied().unwrap_or_default();
@@ -78,13 +88,15 @@ impl Target<'_> {
         let (server, user, cause) = (self.server(), self.user(), db.message().to_owned());
         let code = db.code();
         match code {
-            _ if *code == SqlState::INVALID_PASSWORD => Fault::Password { server, user, cause },
+            _ if *code == SqlState::INVALID_PASSWORD => {
+                Fault::Password { server, user, cause, certificate: self.certificate() }
+            }
             _ if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Fault::NoRule {
                 server,
                 user,
                 cause,
                 tls: self.tls.is_some(),
-                certificate: self.tls.is_some_and(Tls::has_identity),
+                certificate: self.certificate(),
             },
             _ if *code == SqlState::INVALID_CATALOG_NAME => {
                 Fault::NoDatabase { name: self.config.get_dbname().unwrap_or_default().to_owned() }

@@ -13,7 +13,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl,
     pooled_connection::deadpool::{Object, Pool},
@@ -95,6 +95,15 @@ impl Engine for Postgres {
 
     async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
         reads::dead_events(&mut *self.reads().await?, page).await
+    }
+
+    async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: i64,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        reads::latest_inbound(&mut *self.reads().await?, shard, peer, limit).await
     }
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {

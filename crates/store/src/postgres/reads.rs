@@ -1,6 +1,6 @@
 //! Reads, on pooled connections.
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use diesel::{
     OptionalExtension,
     sql_types::{BigInt, Binary, Nullable, SmallInt},
@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    codec,
+    codec::{self, Dated},
     error::StoreError,
     postgres::stmt::{
         Bind::{self, Bigs, ManyBytes, Smalls},
@@ -42,7 +42,11 @@ const LOOK_UP: &str = "\
     UNION ALL \
     SELECT k.n, 4::smallint, i.created_ms, 0, NULL, NULL, 0::smallint FROM \
     unnest($10, $11, $12, $13) AS k(n, shard, peer_hash, key) \
-    JOIN inbound i ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.key = k.key";
+    JOIN inbound i ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.key = k.key \
+    UNION ALL \
+    SELECT k.n, 5::smallint, i.created_ms, 0, i.key, NULL, 0::smallint FROM \
+    unnest($14, $15, $16) AS k(n, shard, hash) \
+    JOIN idempotency i ON i.shard = k.shard AND i.hash = k.hash";
 
 /// Which key, which table, and the columns as the parts of [`LOOK_UP`] name them.
 type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, i16);
@@ -52,7 +56,9 @@ pub(crate) async fn look_up(
     keys: &[(ShardId, Read)],
 ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     type Row = (BigInt, SmallInt, BigInt, BigInt, Nullable<Binary>, Nullable<Binary>, SmallInt);
-    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &look_up_binds(keys)).load(conn).await?;
+    let dated = dated(keys);
+    let binds = look_up_binds(keys, &dated);
+    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &binds).load(conn).await?;
 
     let mut found: Vec<_> = keys.iter().map(|(_, what)| Ok(nothing(*what))).collect();
     for row in rows {
@@ -95,7 +101,13 @@ fn add(
             identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
         }
         (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-        // `nothing` made it of the key's kind.
+        // One a day: the latest counts.
+        (Read::Idempotency { hash, .. }, Found::Idempotency(row))
+            if row.is_none_or(|row| row.created_ms < a) =>
+        {
+            *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
+        }
+        // An earlier day's; else `nothing` made it of the key's kind.
         _ => {}
     }
     Ok(())
@@ -105,7 +117,10 @@ fn add(
 const SESSION: i16 = 2;
 
 /// The arrays of [`LOOK_UP`], in its order.
-fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
+fn look_up_binds<'a>(
+    keys: &'a [(ShardId, Read)],
+    dated: &'a [(i64, i16, Dated)],
+) -> [Bind<'a>; 16] {
     let mut contacts = (Vec::new(), Vec::new(), Vec::new());
     let mut messages = (Vec::new(), Vec::new(), Vec::new());
     let mut peers = (Vec::new(), Vec::new(), Vec::new());
@@ -120,6 +135,7 @@ fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
                 routes.push(peer.to_i64());
                 (&mut inbound, key.as_bytes())
             }
+            Read::Idempotency { .. } => continue,
         };
         list.0.push(n);
         list.1.push(shard.get());
@@ -139,7 +155,22 @@ fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
         Smalls(inbound.1),
         Bigs(routes),
         ManyBytes(inbound.2),
+        Bigs(dated.iter().map(|(n, ..)| *n).collect()),
+        Smalls(dated.iter().map(|(_, shard, _)| *shard).collect()),
+        ManyBytes(dated.iter().map(|(.., hash)| hash.as_slice()).collect()),
     ]
+}
+
+/// Where the idempotency rows may be: number of the key, shard, hash.
+fn dated(keys: &[(ShardId, Read)]) -> Vec<(i64, i16, Dated)> {
+    let mut dated = Vec::new();
+    for (n, (shard, what)) in (0..).zip(keys) {
+        if let Read::Idempotency { hash, from_ms, to_ms } = *what {
+            let dates = codec::dates(hash, from_ms, to_ms);
+            dated.extend(dates.map(|hash| (n, shard.get(), hash)));
+        }
+    }
+    dated
 }
 
 fn nothing(what: Read) -> Found {
@@ -148,6 +179,7 @@ fn nothing(what: Read) -> Found {
         Read::Message(_) => Found::Message(None),
         Read::Peer(_) => Found::Peer { sessions: Vec::new(), identities: Vec::new() },
         Read::Inbound { .. } => Found::Inbound(false),
+        Read::Idempotency { .. } => Found::Idempotency(None),
     }
 }
 
@@ -159,7 +191,9 @@ pub(crate) async fn load_shard(
     let jobs: Vec<codec::JobColumns> = reads::jobs(id).load(conn).await?;
     let outbox: Vec<codec::OutboxColumns> = reads::outboxes(id).load(conn).await?;
     let cursors: Vec<codec::CursorColumns> = reads::cursors(id).load(conn).await?;
+    let blocked: Vec<codec::BlockedColumns> = reads::blocked_numbers(id).load(conn).await?;
     Ok(ShardLoad {
+        blocked: blocked.into_iter().map(codec::blocked).collect::<Result<_, _>>()?,
         jobs: jobs.into_iter().map(codec::job).collect::<Result<_, _>>()?,
         outbox: outbox
             .into_iter()
@@ -192,6 +226,17 @@ pub(crate) async fn dead_events(
             .load(conn)
             .await?;
     rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
+}
+
+pub(crate) async fn latest_inbound(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    peer: Route,
+    limit: i64,
+) -> Result<Vec<(Key, i64)>, StoreError> {
+    let rows: Vec<codec::HeardColumns> =
+        reads::latest_inbound(shard.get(), peer.to_i64(), limit).load(conn).await?;
+    rows.into_iter().map(codec::heard).collect()
 }
 
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {

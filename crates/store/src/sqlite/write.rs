@@ -195,6 +195,12 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             ],
         )?;
     }
+    for (shard, dated, row) in &changes.idempotency {
+        run(
+            "INSERT INTO idempotency (shard, hash, created_ms, key) VALUES (?, ?, ?, ?)",
+            &[Small(shard.get()), Bytes(dated), Big(row.created_ms), Bytes(row.key.as_bytes())],
+        )?;
+    }
     for ((shard, number), row) in &changes.contacts {
         match row {
             Some(row) => run(
@@ -318,6 +324,22 @@ fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<us
             )?,
         };
     }
+    for ((shard, route), row) in &changes.blocked {
+        let [of, route] = [Small(shard.get()), Big(route.to_i64())];
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO blocked (shard, route_hash, number, created_ms) \
+                 VALUES (?, ?, ?, ?)",
+                &[of, route, Bytes(row.number.as_bytes()), Big(row.created_ms)],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM blocked WHERE shard = ? AND route_hash = ?",
+                &[of, route],
+            )?,
+        };
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,
@@ -412,6 +434,14 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
                 Big(*before_ms),
                 Big((*limit).into()),
             ],
+        )?;
+    }
+    for (shard, (first, limit)) in &changes.trim.idempotency {
+        rows += execute(
+            conn,
+            "DELETE FROM idempotency WHERE shard = ? AND hash IN \
+             (SELECT hash FROM idempotency WHERE shard = ? AND hash < ? ORDER BY hash LIMIT ?)",
+            &[Small(shard.get()), Small(shard.get()), Bytes(first), Big((*limit).into())],
         )?;
     }
     if let Some(before_s) = changes.trim.revoked {

@@ -12,7 +12,7 @@ use std::{
 use contract::{ApiError, Code, Direction, Key, MessageId, Number};
 use futures_util::{Stream, StreamExt as _};
 use rpc::coreapp::{
-    self as proto, SendFrame, SendReplies, SendReply, Snapshot,
+    self as proto, SendFrame, SendFrames, SendReplies, SendReply, Snapshot,
     admin_server::{Admin, AdminServer},
     contacts_server::{Contacts, ContactsServer},
     directory_server::{Directory, DirectoryServer},
@@ -33,6 +33,8 @@ pub(crate) const TOKEN_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// What to do with a frame.
 pub(crate) enum Reaction {
     Accept,
+    /// As another request with this idempotency key was.
+    Replay(MessageId),
     Refuse(ApiError),
     /// Never answer.
     Hold,
@@ -40,11 +42,16 @@ pub(crate) enum Reaction {
     Break,
 }
 
+type CancelScript = Box<dyn Fn(&str) -> Result<(), ApiError> + Send>;
 type Script = Box<dyn Fn(usize, &SendFrame) -> Reaction + Send>;
 
 /// What outlives a kill.
 pub(crate) struct Shared {
     frames: Mutex<Vec<SendFrame>>,
+    /// How many came together.
+    pub(crate) together: Mutex<Vec<usize>>,
+    pub(crate) quota: Mutex<Option<proto::Quota>>,
+    pub(crate) cancel: Mutex<CancelScript>,
     script: Mutex<Script>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     /// Password hashes by name.
@@ -52,6 +59,8 @@ pub(crate) struct Shared {
     pub(crate) actors: Mutex<Vec<String>>,
     /// Identities by wa_id.
     pub(crate) identities: Mutex<HashMap<String, proto::Identity>>,
+    /// Blocks and reports, as they were asked for.
+    pub(crate) standing: Mutex<Vec<String>>,
     /// Put into the directory's answers; else nothing of a change comes back.
     pub(crate) settings: Mutex<Vec<u8>>,
     authorities: Mutex<bytes::Bytes>,
@@ -68,11 +77,15 @@ impl Core {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared {
             frames: Mutex::default(),
+            together: Mutex::default(),
+            quota: Mutex::default(),
+            cancel: Mutex::new(Box::new(|_| Ok(()))),
             script: Mutex::new(Box::new(|_, _| Reaction::Accept)),
             snapshot: watch::Sender::new(Snapshot::default()),
             hashes: Mutex::default(),
             actors: Mutex::default(),
             identities: Mutex::default(),
+            standing: Mutex::default(),
             settings: Mutex::new(br#"{"sent_status":false}"#.to_vec()),
             authorities: Mutex::default(),
         });
@@ -164,6 +177,15 @@ impl Drop for Core {
 struct Peer(Arc<Shared>);
 
 impl Peer {
+    /// Takes note of what is asked for a number; one ending in 0000 is not engaged.
+    fn stands(&self, number: &str, what: &str) -> Result<(), Status> {
+        if number.ends_with("0000") {
+            return Err(rpc::error::to_status(ApiError::new(Code::NOT_ENGAGED, "not engaged")));
+        }
+        self.0.standing.lock().unwrap().push(format!("{number} {what}"));
+        Ok(())
+    }
+
     fn heard<T>(&self, request: &Request<T>) {
         let actor = request.metadata().get("hg-actor").and_then(|value| value.to_str().ok());
         let role = request.metadata().get("hg-role").and_then(|value| value.to_str().ok());
@@ -180,19 +202,31 @@ impl Messages for Peer {
 
     async fn pipe(
         &self,
-        request: Request<Streaming<SendFrame>>,
+        request: Request<Streaming<SendFrames>>,
     ) -> Result<Response<Self::PipeStream>, Status> {
         let (replies, out) = mpsc::channel(2_048);
         let (mut frames, shared) = (request.into_inner(), Arc::clone(&self.0));
         tokio::spawn(async move {
-            while let Some(Ok(frame)) = frames.next().await {
+            let mut together = std::collections::VecDeque::new();
+            loop {
+                let Some(frame): Option<SendFrame> = together.pop_front() else {
+                    let Some(Ok(next)) = frames.next().await else { return };
+                    shared.together.lock().unwrap().push(next.frames.len());
+                    together.extend(next.frames);
+                    continue;
+                };
                 let reaction = {
                     let mut seen = shared.frames.lock().unwrap();
                     seen.push(frame.clone());
                     (shared.script.lock().unwrap())(seen.len(), &frame)
                 };
                 let result = match reaction {
+                    Reaction::Replay(id) => send_reply::Result::Accepted(proto::Accepted {
+                        id: id.to_string(),
+                        replayed: true,
+                    }),
                     Reaction::Accept => send_reply::Result::Accepted(proto::Accepted {
+                        replayed: false,
                         id: MessageId {
                             direction: Direction::Outbound,
                             number: frame.to.parse::<Number>().unwrap(),
@@ -205,7 +239,8 @@ impl Messages for Peer {
                     Reaction::Break => return,
                 };
                 let reply = SendReply { seq: frame.seq, result: Some(result) };
-                if replies.send(Ok(SendReplies { replies: vec![reply] })).await.is_err() {
+                let quota = *shared.quota.lock().unwrap();
+                if replies.send(Ok(SendReplies { replies: vec![reply], quota })).await.is_err() {
                     return;
                 }
             }
@@ -215,6 +250,25 @@ impl Messages for Peer {
 
     async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         Err(Status::unimplemented("the edge does not use it"))
+    }
+
+    type SendManyStream = BoxStream<SendReply>;
+
+    async fn send_many(
+        &self,
+        _: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::SendManyStream>, Status> {
+        Err(Status::unimplemented("the edge does not use it"))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<proto::CancelRequest>,
+    ) -> Result<Response<proto::CancelResponse>, Status> {
+        self.heard(&request);
+        let cancelled = (self.0.cancel.lock().unwrap())(&request.into_inner().id);
+        cancelled.map_err(rpc::error::to_status)?;
+        Ok(Response::new(proto::CancelResponse {}))
     }
 }
 
@@ -268,6 +322,34 @@ impl Contacts for Peer {
             Some(_) => Err(rpc::error::to_status(ApiError::new(Code::INVALID, "it is stale"))),
             None => Err(rpc::error::to_status(ApiError::new(Code::NOT_FOUND, "not known"))),
         }
+    }
+
+    async fn block(
+        &self,
+        request: Request<proto::BlockRequest>,
+    ) -> Result<Response<proto::BlockResponse>, Status> {
+        self.heard(&request);
+        self.stands(&request.get_ref().number, "block")?;
+        Ok(Response::new(proto::BlockResponse {}))
+    }
+
+    async fn unblock(
+        &self,
+        request: Request<proto::UnblockRequest>,
+    ) -> Result<Response<proto::UnblockResponse>, Status> {
+        self.heard(&request);
+        self.stands(&request.get_ref().number, "unblock")?;
+        Ok(Response::new(proto::UnblockResponse {}))
+    }
+
+    async fn report(
+        &self,
+        request: Request<proto::ReportRequest>,
+    ) -> Result<Response<proto::ReportResponse>, Status> {
+        self.heard(&request);
+        let proto::ReportRequest { number, reason, block, message_id } = request.get_ref();
+        self.stands(number, &format!("report {reason:?} {block} {message_id:?}"))?;
+        Ok(Response::new(proto::ReportResponse {}))
     }
 }
 

@@ -75,7 +75,7 @@ async fn a_server_is_trusted_for_the_authority_that_is_set_and_for_its_name_only
             certified(
                 "another user's client certificate",
                 &showing(ca.clone(), &ours.client("somebody")),
-                Some(("store_no_rule", &["database.ssl_cert", "database.username"])),
+                Some(("store_password", &["database.ssl_cert (WA_DB_SSL_CERT) is for this user"])),
             ),
             certified(
                 "its client certificate",
