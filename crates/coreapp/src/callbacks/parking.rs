@@ -38,7 +38,8 @@ pub(super) type Filings = BTreeMap<i64, Filing>;
 impl Window {
     /// Brings parked events back: queued ones whose conversation has room, tried ones that are due.
     pub(super) fn bring_back(&mut self, shared: &mut Shared) {
-        if !self.lot.is_loaded() || !shared.open {
+        // The holes of the cursor may be earlier ones of the same conversations.
+        if !self.lot.is_loaded() || self.unloaded > 0 || !shared.open {
             return;
         }
         let room = WINDOW - self.reserved();
@@ -77,7 +78,7 @@ impl Window {
 
     /// Whether parked events could come back just now.
     pub(super) fn has_room_for_parked(&self) -> bool {
-        self.unsettled.len() + self.reserved() < WINDOW
+        self.unloaded == 0 && self.unsettled.len() + self.reserved() < WINDOW
     }
 
     /// When a parked event is due, milliseconds of the dispatcher's clock.
@@ -153,12 +154,14 @@ impl Window {
     /// Whether an event that has just been read has to stand behind parked ones.
     pub(super) fn must_queue(&self, route: Route, seq: i64) -> bool {
         self.lot.stands_before(route, seq)
-            && self.unsettled.get(&seq).is_some_and(|entry| !entry.parked && entry.tries == 0)
+            && self.unsettled.get(&seq).is_some_and(|entry| !entry.parked)
     }
 
     /// Parks an untried event of the window behind the others of its conversation.
     pub(super) fn queue(&mut self, seq: i64, shared: &mut Shared) {
-        let Some(entry) = self.unsettled.get(&seq) else { return };
+        let Some(entry) = self.unsettled.get_mut(&seq) else { return };
+        // What makes it a queued one; its tries begin anew.
+        entry.tries = 0;
         let due_ms = shared.now.unix_ms;
         let (route, created_ms, parked) = (entry.route, entry.created_ms, entry.parked);
         if !parked {
@@ -171,11 +174,10 @@ impl Window {
     /// The endpoint has nothing to do although there is more in the log: makes room by parking what
     /// stands behind in conversations that take more than their share.
     pub(super) fn make_room(&mut self, shared: &mut Shared) {
-        let starved = shared.up
-            && !self.filling
-            && self.head > self.read_to
-            && !shared.is_short()
-            && shared.idle_since.is_some_and(|since| shared.now.ms >= since + IDLE_MS);
+        let full = shared.up && !self.filling && self.head > self.read_to && !shared.is_short();
+        self.full_since = full.then(|| self.full_since.unwrap_or(shared.now.ms));
+        let long = |since: Option<u64>| since.is_some_and(|ms| shared.now.ms >= ms + IDLE_MS);
+        let starved = long(self.full_since) && long(shared.idle_since);
         if !starved || self.filings.len() >= FILINGS {
             return;
         }

@@ -54,6 +54,8 @@ pub(super) struct Window {
     /// No reading before, after one that failed.
     pub(super) read_at: u64,
     pub(super) filling: bool,
+    /// Since when it is full although the log goes on.
+    pub(super) full_since: Option<u64>,
     pub(super) flying: usize,
     pub(super) save: Save,
     /// Being released; what still flies is waited for until then.
@@ -107,6 +109,7 @@ impl Window {
             reading: None,
             read_at: 0,
             filling: true,
+            full_since: None,
             flying: 0,
             save: Save::default(),
             closing: None,
