@@ -6,7 +6,6 @@
 //! time shown is the sender's.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::cast_precision_loss,
     reason = "a measurement ends by panicking"
 )]
@@ -18,7 +17,7 @@ use std::{
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -41,6 +40,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
+    time::Instant,
 };
 
 const CONCURRENCY: [u32; 3] = [6, 24, 256];
@@ -68,7 +68,7 @@ fn main() {
     for concurrency in CONCURRENCY {
         let (mut sink, address) = new_sink();
         show("floor", concurrency, 1, events, || {
-            runtime().block_on(floor(address, concurrency, events))
+            runtime().block_on(floor(address, concurrency, events));
         });
         for batch in BATCHES {
             // Without what only one of them does: making the events and the runtime.
@@ -151,7 +151,8 @@ async fn floor(address: SocketAddr, concurrency: u32, events: usize) {
     let request = Bytes::from(format!("{head}{BODY}"));
     let tasks = (0..concurrency).map(|n| {
         let request = request.clone();
-        let count = events / concurrency as usize + usize::from(n < events as u32 % concurrency);
+        let (n, all) = (n as usize, concurrency as usize);
+        let count = events / all + usize::from(n < events % all);
         tokio::spawn(async move {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.set_nodelay(true).unwrap();
@@ -175,7 +176,7 @@ async fn dispatcher(address: SocketAddr, concurrency: u32, batch: u32, log: Arc<
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::new(),
-        generation: 1,
+        generation: Box::new(|_, _| 1),
         may_post: Box::new(|| true),
     })
     .unwrap();

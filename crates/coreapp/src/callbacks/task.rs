@@ -74,7 +74,7 @@ pub(super) struct Driver {
     machine: Machine,
     log: Arc<dyn Log>,
     egress: Arc<Egress>,
-    generation: u64,
+    generation: Box<dyn Fn(ShardId, i64) -> i64 + Send + Sync>,
     /// `None` until they are known: nothing is sent and nothing discarded.
     settings: Option<Settings>,
     /// `None`: no URL, or one that is refused.
@@ -365,9 +365,11 @@ impl Driver {
         let more: Vec<_> = more.into_iter().map(|(spot, _)| spot).collect();
         // What cannot be joined is no failure of anybody: each of them goes alone.
         let outcome = if body.is_some() { Outcome::Unreachable } else { Outcome::Closed };
+        let generation = (self.generation)(spot.shard, spot.seq);
         let job = body.zip(self.endpoint.clone()).map(|(body, endpoint)| Job {
             spot,
             more: more.clone(),
+            generation,
             kind,
             attempt,
             body,
@@ -422,9 +424,9 @@ impl Driver {
     fn endpoint_of(&self, settings: &Settings) -> Option<Arc<Endpoint>> {
         match self.egress.target(settings.url.as_deref()?) {
             Ok(target) => {
-                let (egress, generation) = (self.egress.clone(), self.generation);
+                let egress = self.egress.clone();
                 let signer = Signer::new(&settings.secrets);
-                Some(Arc::new(Endpoint { egress, target, generation, signer }))
+                Some(Arc::new(Endpoint { egress, target, signer }))
             }
             Err(error) => {
                 tracing::error!(%error, "webhooks.url cannot be called; callbacks are kept");

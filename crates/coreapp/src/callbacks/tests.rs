@@ -134,7 +134,7 @@ impl Node {
             clock: clock.clone(),
             rng: Arc::new(Zeros),
             metrics: metrics.clone(),
-            generation: 3,
+            generation: Box::new(|_, _| 3),
             may_post: Box::new(move || asked.load(Ordering::Relaxed)),
         });
         let callbacks = callbacks.unwrap();

@@ -50,7 +50,6 @@ const USER_AGENT: HeaderValue =
 pub(super) struct Endpoint {
     pub(super) egress: Arc<Egress>,
     pub(super) target: Target,
-    pub(super) generation: u64,
     /// `None`: POSTs are not signed.
     pub(super) signer: Option<Signer>,
 }
@@ -67,6 +66,7 @@ pub(super) struct Job {
     pub(super) spot: Spot,
     /// Further events in the body.
     pub(super) more: Vec<Spot>,
+    pub(super) generation: i64,
     pub(super) kind: i16,
     pub(super) attempt: u32,
     pub(super) body: Bytes,
@@ -222,7 +222,7 @@ impl Worker {
         }
         let Spot { shard, lease, seq } = job.spot;
         self.text.clear();
-        write!(self.text, "{}.{shard}.{seq}", job.endpoint.generation).ok()?;
+        write!(self.text, "{}.{shard}.{seq}", job.generation).ok()?;
         headers.insert(WEBHOOK_ID, HeaderValue::from_str(&self.text).ok()?);
         if let Some(signer) = &job.endpoint.signer {
             let timestamp_s = self.sender.clock.unix_s();

@@ -16,7 +16,7 @@ use crate::{
     },
     reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, DeadEvent, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
 };
 
 /// All kinds of one group in one round trip. A row says which of the keys it answers, and which
@@ -201,6 +201,11 @@ pub(crate) async fn load_shard(
             .collect::<Result<_, _>>()?,
         max_event_seq: reads::last_event(id).get_result(conn).await.optional()?.unwrap_or(0),
         event_floor: reads::event_floor(id).get_result(conn).await?,
+        generation_start: reads::generation_start(id)
+            .get_result(conn)
+            .await
+            .optional()?
+            .unwrap_or(0),
         cursors: cursors.into_iter().map(codec::cursor).collect(),
     })
 }
@@ -242,6 +247,13 @@ pub(crate) async fn latest_inbound(
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn).await?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) async fn generations(
+    conn: &mut AsyncPgConnection,
+) -> Result<Vec<Generation>, StoreError> {
+    let rows: Vec<codec::GenerationColumns> = reads::generations().load(conn).await?;
+    rows.into_iter().map(codec::generation).collect()
 }
 
 pub(crate) async fn own_keys(conn: &mut AsyncPgConnection) -> Result<Vec<OwnKey>, StoreError> {

@@ -18,12 +18,12 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
-    cluster::Tick,
+    cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{DeadPage, Found, Read, ShardLoad},
-    rows::{Config, DeadEvent, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use checkpoint::Checkpoints;
 use worker::Worker;
@@ -100,6 +100,10 @@ impl Engine for Sqlite {
         self.inner.reader.ask(move |conn| reads::dead_events(conn, page)).await
     }
 
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        self.inner.reader.ask(reads::generations).await
+    }
+
     async fn latest_inbound(
         &self,
         shard: ShardId,
@@ -148,9 +152,19 @@ impl Engine for Sqlite {
         self.control(move |conn| cluster::fence(conn, inc, seen_beat)).await
     }
 
-    async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
-        let seen = seen.to_vec();
-        self.control(move |conn| cluster::claim(conn, inc, &seen)).await
+    async fn claim(&self, inc: i64, claims: &[Claim]) -> Result<Vec<Shard>, StoreError> {
+        let claims = claims.to_vec();
+        self.control(move |conn| cluster::claim(conn, inc, &claims)).await
+    }
+
+    async fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> Result<(), StoreError> {
+        let above = above.to_vec();
+        self.control(move |conn| cluster::begin_generation(conn, inc, generation, &above)).await
     }
 
     async fn tick(&self, inc: i64) -> Result<Tick, StoreError> {
