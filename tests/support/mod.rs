@@ -1,7 +1,12 @@
 //! A gateway as a process, a client and a webhook: what black-box tests speak with.
 
 #![expect(dead_code, reason = "each test binary uses its part")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::{
     process::Stdio,

@@ -477,7 +477,9 @@ impl World {
             return self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
         }
         let Some(regrets) = self.clients.iter().position(|client| {
-            client.regrets && client.key.is_some() && (!client.cancelled || client.n == at as u8)
+            client.regrets
+                && client.key.is_some()
+                && (!client.cancelled || usize::from(client.n) == at)
         }) else {
             return;
         };
