@@ -1,7 +1,11 @@
 //! The two queues that close intake, with small limits: who closes them, what goes on, when they
 //! open.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on has failed; counts are small"
+)]
 
 mod support;
 
@@ -35,7 +39,6 @@ async fn until_refused(gateway: &Gateway) -> Vec<String> {
 }
 
 /// A metric of a queue, from `/v1/stats/app`.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a small count")]
 async fn of_queue(gateway: &Gateway, metric: &str, queue: &str) -> u64 {
     let stats = gateway.call("GET", "/v1/stats/app", "").await;
     let samples = stats.body["stats"]["app"][metric]["data"].as_array().unwrap().clone();

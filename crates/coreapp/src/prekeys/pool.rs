@@ -19,12 +19,11 @@ pub(crate) struct SetUp {
     pub wa_id: Number,
     /// All devices the user has; else only those a retry named.
     pub complete: bool,
-    /// Of each device; its bundle may not be what it should be.
-    pub sessions: Result<Vec<DeviceSession>, SetUpError>,
+    pub sessions: Result<Sessions, SetUpError>,
 }
 
-/// A device, and the session with it unless its bundle was bad.
-pub(crate) type DeviceSession = (u32, Result<Session, BundleError>);
+/// Of each device; its bundle may not be what it should be.
+pub(crate) type Sessions = Vec<(u32, Result<Session, BundleError>)>;
 
 /// See [`SetUp`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -93,7 +92,7 @@ fn work_on(queue: &Mutex<mpsc::Receiver<(UserBundles, bool)>>, deps: &Deps) {
     }
 }
 
-fn set_up(user: UserBundles, deps: &Deps) -> Result<Vec<DeviceSession>, SetUpError> {
+fn set_up(user: UserBundles, deps: &Deps) -> Result<Sessions, SetUpError> {
     if user.devices.is_empty() {
         return Err(SetUpError::NoKeys);
     }

@@ -66,6 +66,12 @@ impl Phones {
         })
     }
 
+    /// The phone is set up anew.
+    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
+        self.phones.remove(&number);
+        *self.phone(number).me.key()
+    }
+
     /// A session of the business with the phone.
     pub(super) fn session(&mut self, ring: &Ring, number: Number, now_ms: i64) -> Session {
         let now_s = now_ms.unsigned_abs() / 1_000;
@@ -73,16 +79,6 @@ impl Phones {
         let phone = self.phone(number);
         let bundle = phone.me.bundle(&phone.signed, None);
         Session::initiate(ring.me(), &bundle, now_s, &*rng).unwrap()
-    }
-
-    /// The phone is set up anew; gives the identity it shows from now on.
-    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
-        let rng = self.rng.clone();
-        let phone = self.phone(number);
-        phone.me = Identity::generate(&*rng);
-        phone.signed = SignedPreKey::generate(&phone.me, PreKeyId::new(1).unwrap(), &*rng);
-        phone.record = Record::default();
-        *phone.me.key()
     }
 
     /// Bytes came over the network, wherever they go.
