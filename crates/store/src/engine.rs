@@ -9,6 +9,7 @@ use crate::{
     cluster::Tick,
     error::StoreError,
     lanes::LaneEngine,
+    mysql::Mysql,
     postgres::Postgres,
     reader::{Found, Read, ShardLoad},
     rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -58,6 +59,7 @@ pub(crate) const PROBE_LANE: i16 = -1;
 /// The database in use.
 #[derive(Clone)]
 pub(crate) enum Backend {
+    Mysql(Mysql),
     Postgres(Postgres),
     Sqlite(Sqlite),
 }
@@ -66,6 +68,7 @@ pub(crate) enum Backend {
 macro_rules! with_engine {
     ($backend:expr, $engine:ident => $call:expr) => {
         match $backend {
+            $crate::engine::Backend::Mysql($engine) => $call,
             $crate::engine::Backend::Postgres($engine) => $call,
             $crate::engine::Backend::Sqlite($engine) => $call,
         }

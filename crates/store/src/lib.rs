@@ -12,6 +12,7 @@ mod engine;
 pub mod error;
 pub mod lanes;
 mod migrate;
+mod mysql;
 mod open;
 mod postgres;
 pub mod reader;
@@ -20,6 +21,7 @@ pub mod rows;
 mod schema;
 pub mod settings;
 mod sqlite;
+mod unions;
 mod vault;
 pub mod write;
 

@@ -58,6 +58,8 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// `postgres://user:password@host:port/name`
     Postgres(Box<tokio_postgres::Config>),
+    /// `mysql://user:password@host:port/name`, MariaDB too
+    Mysql(Box<mysql_async::Opts>),
 }
 
 impl DatabaseUrl {
@@ -71,16 +73,29 @@ impl DatabaseUrl {
         }
         Self::Postgres(Box::new(config))
     }
+
+    /// MySQL or MariaDB from its parts, none of them escaped.
+    #[must_use]
+    pub fn mysql(host: &str, port: u16, user: &str, password: &str, name: &str) -> Self {
+        let opts = mysql_async::OptsBuilder::default()
+            .ip_or_hostname(host)
+            .tcp_port(port)
+            .user(Some(user))
+            .pass((!password.is_empty()).then_some(password))
+            .db_name(Some(name));
+        Self::Mysql(Box::new(opts.into()))
+    }
 }
+
+/// What an address may begin with, for people.
+const SCHEMES: &str = "it starts with none of sqlite:, postgres: and mysql:";
 
 impl FromStr for DatabaseUrl {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
         let bad = |why: &str| StoreError::Address(why.to_owned());
-        let (scheme, rest) = text
-            .split_once(':')
-            .ok_or_else(|| bad("it starts with neither sqlite: nor postgres:"))?;
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| bad(SCHEMES))?;
         match scheme {
             "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
                 "" | ":memory:" => Err(bad("sqlite: needs the path of a file")),
@@ -96,8 +111,16 @@ impl FromStr for DatabaseUrl {
                 }
                 Ok(Self::Postgres(Box::new(config)))
             }
-            "mysql" | "mariadb" => Err(StoreError::Unsupported("MySQL")),
-            _ => Err(bad("it starts with neither sqlite: nor postgres:")),
+            "mysql" | "mariadb" => {
+                let opts = mysql_async::Opts::from_url(&format!("mysql:{rest}")).map_err(|_| {
+                    bad("it is not of the form mysql://user:password@host:port/name")
+                })?;
+                if opts.ip_or_hostname().is_empty() || opts.db_name().is_none_or(str::is_empty) {
+                    return Err(bad("mysql: needs a host and the name of a database"));
+                }
+                Ok(Self::Mysql(Box::new(opts)))
+            }
+            _ => Err(bad(SCHEMES)),
         }
     }
 }
@@ -106,6 +129,10 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Mysql(opts) => {
+                let (host, port) = (opts.ip_or_hostname(), opts.tcp_port());
+                write!(f, "mysql://{host}:{port}/{}", opts.db_name().unwrap_or_default())
+            }
             Self::Postgres(config) => {
                 f.write_str("postgres://")?;
                 for (n, host) in config.get_hosts().iter().enumerate() {
@@ -144,8 +171,25 @@ mod tests {
             assert!(text.contains("postgres://db.example:5433/gateway"), "{text}");
             assert!(!text.contains("s3cret"), "{text}");
         }
-        let error = "postgres://me:s3cret@[::1/x".parse::<DatabaseUrl>().unwrap_err();
-        assert!(!error.to_string().contains("s3cret"), "{error}");
+        let url: DatabaseUrl = "mysql://me:s3cret@db.example:3307/gateway".parse().unwrap();
+        for text in [format!("{url}"), format!("{url:?}"), format!("{:?}", Settings::new(url))] {
+            assert!(text.contains("mysql://db.example:3307/gateway"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+        for scheme in ["postgres", "mysql"] {
+            let error = format!("{scheme}://me:s3cret@[::1/x").parse::<DatabaseUrl>().unwrap_err();
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    /// As the separate settings make it (`database.password`, `WA_DB_PASSWORD`).
+    #[test]
+    fn a_password_of_any_characters_arrives_as_it_is() {
+        let url = "mariadb://w%40:p%40%2F%3A%25%23%3F%C3%A9@db/name".parse().unwrap();
+        let DatabaseUrl::Mysql(opts) = &url else { panic!("{url}") };
+        assert_eq!((opts.user(), opts.pass()), (Some("w@"), Some("p@/:%#?é")));
+        assert_eq!(opts.tcp_port(), 3306);
+        assert_eq!(url, DatabaseUrl::mysql("db", 3306, "w@", "p@/:%#?é", "name"));
     }
 
     #[test]
@@ -156,7 +200,8 @@ mod tests {
             ("sqlite:", "store_address"),
             ("sqlite::memory:", "store_address"),
             ("postgres://host", "store_address"),
-            ("mysql://root@host/name", "store_unsupported"),
+            ("mysql://root@host", "store_address"),
+            ("mysql:name", "store_address"),
             ("oracle:x", "store_address"),
         ] {
             assert_eq!(text.parse::<DatabaseUrl>().unwrap_err().code(), code, "{text}");
