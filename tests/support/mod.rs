@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-pub mod postgres;
+pub mod server;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";

@@ -23,8 +23,8 @@ use crate::{
 /// (a deadlock, a lock that was waited for too long). The same bytes, fence included.
 const REPEATS_MAX: u32 = 5;
 
-/// The statements before those of tables.
-const FENCE: [&str; 3] = ["", "", ""];
+/// The statements before those that may be refused: begin, fence, stop.
+const FENCE: [&str; 3] = ["", "lane", "lane"];
 
 /// Stops the text unless the fence has moved one row: a scalar query of two rows is an error.
 const STOP_UNLESS_MOVED: &str = ";SELECT IF(ROW_COUNT() = 1, 1, (SELECT 1 UNION ALL SELECT 2))";
@@ -52,7 +52,15 @@ pub(crate) async fn commit(
     }
     let mut repeats = 0;
     loop {
-        let Err((at, error)) = session.run(&script.text).await else { return Done::Committed };
+        let (at, error) = match session.run(&script.text).await {
+            // The last answer is the commit's.
+            Ok(answers) if answers == script.tables.len() + 1 => return Done::Committed,
+            Ok(answers) => {
+                let why = format!("{answers} answers to {} statements", script.tables.len() + 1);
+                return Done::Lost { answered: true, why };
+            }
+            Err(failed) => failed,
+        };
         let why = error::describe(&error);
         let kind = error::kind(&error);
         if let Kind::Connection = kind {

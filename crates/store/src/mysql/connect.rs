@@ -140,9 +140,9 @@ impl Session {
         &mut self.conn
     }
 
-    /// Runs all statements of a text, for their effects. Tells the place of the one that failed,
-    /// from 0.
-    pub(crate) async fn run(&mut self, text: &Text) -> Result<(), (usize, mysql_async::Error)> {
+    /// Runs all statements of a text, for their effects. Tells how many there were, or the place of
+    /// the one that failed, from 0.
+    pub(crate) async fn run(&mut self, text: &Text) -> Result<usize, (usize, mysql_async::Error)> {
         let answer = timeout(ANSWER_PATIENCE, run(&mut self.conn, text)).await;
         self.used = Instant::now();
         answer.unwrap_or_else(|_| {
@@ -162,16 +162,18 @@ impl Session {
     }
 }
 
-async fn run(conn: &mut Conn, text: &Text) -> Result<(), (usize, mysql_async::Error)> {
+/// The driver keeps the error of a later statement back until it is asked for that statement's
+/// result, and calls a result empty before an error as well as at the end.
+async fn run(conn: &mut Conn, text: &Text) -> Result<usize, (usize, mysql_async::Error)> {
     let mut result = conn.query_iter(text.as_bytes()).await.map_err(|error| (0, error))?;
     let mut at = 0;
     loop {
-        // At the end of a result the driver has read the head of the next one, or its error.
-        while result.next().await.map_err(|error| (at + 1, error))?.is_some() {}
-        if result.is_empty() {
-            return Ok(());
-        }
+        let last = result.is_empty();
+        while result.next().await.map_err(|error| (at, error))?.is_some() {}
         at += 1;
+        if last {
+            return Ok(at);
+        }
     }
 }
 

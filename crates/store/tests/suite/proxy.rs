@@ -31,17 +31,17 @@ struct Shared {
 
 impl Proxy {
     /// A request that contains `marker` can be cut off.
-    pub(crate) async fn start(server: SocketAddr, marker: &'static [u8]) -> Self {
+    pub(crate) async fn start(server: SocketAddr, marker: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared::default());
         let of_task = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let shared = Arc::clone(&of_task);
+                let (shared, marker) = (Arc::clone(&of_task), marker.clone());
                 tokio::spawn(async move {
                     let server = TcpStream::connect(server).await.unwrap();
-                    forward(client, server, marker, &shared).await;
+                    forward(client, server, &marker, &shared).await;
                 });
             }
         });
