@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     lanes::{Done, Fence, Refusal},
     mysql::{
-        connect::{Session, rows},
+        connect::Session,
         error::{self, Kind},
         text::{Row, Text},
     },
@@ -92,7 +92,7 @@ pub(crate) async fn ask(
 ) -> Result<Option<(bool, i64)>, StoreError> {
     let mut text = Text::of("SELECT live, batch FROM lane WHERE inc = ");
     text.int(fence.inc).sql(" AND lane = ").int(fence.lane).sql(" FOR UPDATE");
-    let rows: Vec<(i16, i64)> = rows(session.conn(), &text).await?;
+    let rows: Vec<(i16, i64)> = session.rows(&text).await?;
     Ok(rows.as_slice().first().map(|(live, batch)| (*live == 1, *batch)))
 }
 

@@ -4,6 +4,7 @@
 //! of the last. So a pooled connection that was not given back in order is closed.
 
 use std::{
+    future::Future,
     ops::{Deref, DerefMut},
     time::Duration,
 };
@@ -27,9 +28,10 @@ use crate::{
 const PACKET_MAX: usize = 1 << 30;
 /// A peer that is gone without a word.
 const KEEPALIVE: Duration = Duration::from_secs(5);
-/// For the answer to a text of a lane, from then on its outcome is asked for on another connection.
-/// Longer than a server waits for a lock.
-const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
+/// For the answer to a batch; then its outcome is asked for on another connection.
+const BATCH_PATIENCE: Duration = Duration::from_secs(30);
+/// For any other answer. A server waits less for a lock, see [`COMMON`].
+const PATIENCE: Duration = Duration::from_secs(12);
 /// A connection that was not used for so long is asked whether it still is one. Below what the
 /// server of a lane waits, see [`LANE`].
 const SILENT: Duration = Duration::from_secs(5);
@@ -143,12 +145,20 @@ impl Session {
     /// Runs all statements of a text, for their effects. Tells how many there were, or the place of
     /// the one that failed, from 0.
     pub(crate) async fn run(&mut self, text: &Text) -> Result<usize, (usize, mysql_async::Error)> {
-        let answer = timeout(ANSWER_PATIENCE, run(&mut self.conn, text)).await;
+        let answer = timeout(BATCH_PATIENCE, run(&mut self.conn, text)).await;
         self.used = Instant::now();
         answer.unwrap_or_else(|_| {
             let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
             Err((0, silent.into()))
         })
+    }
+
+    /// The rows of a text's only statement.
+    pub(crate) async fn rows<R>(&mut self, text: &Text) -> Result<Vec<R>, StoreError>
+    where
+        R: FromRow + Send + 'static,
+    {
+        in_time(rows(&mut self.conn, text)).await
     }
 
     /// Whether it can still be spoken through; asks when it has been silent for long.
@@ -160,6 +170,14 @@ impl Session {
         self.used = Instant::now();
         matches!(answer, Ok(Ok(())))
     }
+}
+
+/// An answer that does not come is an error.
+pub(crate) async fn in_time<T>(
+    answer: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let late = |_| Err(StoreError::Database("no answer in time".to_owned()));
+    timeout(PATIENCE, answer).await.unwrap_or_else(late)
 }
 
 /// The driver keeps the error of a later statement back until it is asked for that statement's

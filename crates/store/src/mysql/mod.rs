@@ -24,7 +24,7 @@ use crate::{
     reader::{Found, Read, ShardLoad},
     rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
-use connect::{Connector, Pool, Session};
+use connect::{Connector, Pool, Session, in_time};
 
 /// An open database.
 #[derive(Clone)]
@@ -72,7 +72,7 @@ impl LaneEngine for Mysql {
 macro_rules! on {
     ($pool:expr, $module:ident::$call:ident($($argument:expr),*)) => {{
         let mut conn = $pool.lend().await?;
-        let result = $module::$call(&mut conn $(, $argument)*).await;
+        let result = in_time($module::$call(&mut conn $(, $argument)*)).await;
         conn.back(result)
     }};
 }
