@@ -186,10 +186,9 @@ mod tests {
     #[test]
     fn a_password_of_any_characters_arrives_as_it_is() {
         let url = "mariadb://w%40:p%40%2F%3A%25%23%3F%C3%A9@db/name".parse().unwrap();
-        let DatabaseUrl::Mysql(opts) = &url else { panic!("{url}") };
+        let DatabaseUrl::Mysql(opts) = url else { panic!("{url}") };
         assert_eq!((opts.user(), opts.pass()), (Some("w@"), Some("p@/:%#?é")));
-        assert_eq!(opts.tcp_port(), 3306);
-        assert_eq!(url, DatabaseUrl::mysql("db", 3306, "w@", "p@/:%#?é", "name"));
+        assert_eq!((opts.ip_or_hostname(), opts.tcp_port()), ("db", 3306));
     }
 
     #[test]
