@@ -192,12 +192,11 @@ class Gateway:
         return answer
 
     def phone_messages(self):
-        """(key, recipient, copies) of every message that reached a phone, in order."""
+        """Every message that reached a phone, in order: key, to, copies, decrypted, …"""
         after = 0
         while True:
             page = self.sandbox(f"/messages?after={after}&limit=10000")
-            for message in page["messages"]:
-                yield message["key"], message["to"], message["copies"]
+            yield from page["messages"]
             if not page["messages"]:
                 return
             after = page["next"]

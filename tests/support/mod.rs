@@ -25,6 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod device;
 pub mod server;
 pub mod webhook;
 
@@ -39,6 +40,7 @@ pub struct Gateway {
     pub http: u16,
     pub sandbox: u16,
     pub output: Arc<Mutex<String>>,
+    pub log: Arc<Mutex<String>>,
     token: String,
 }
 
@@ -79,7 +81,18 @@ impl Gateway {
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
         let mut command = up(&directory, https, http, sandbox, receiver);
-        let mut child = command.args(options).spawn().unwrap();
+        let mut child = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        let log = Arc::<Mutex<String>>::default();
+        let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
+        let shared = log.clone();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = errors.next_line().await {
+                eprintln!("{line}");
+                let mut log = shared.lock().unwrap();
+                log.push_str(&line);
+                log.push('\n');
+            }
+        });
         let output = Arc::<Mutex<String>>::default();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (ready, is_ready) = tokio::sync::oneshot::channel();
@@ -97,7 +110,7 @@ impl Gateway {
             }
         });
         timeout(PATIENCE, is_ready).await.expect("not ready in time").expect("ended at start");
-        Self { child, directory, http, sandbox, output, token: String::new() }
+        Self { child, directory, http, sandbox, output, log, token: String::new() }
     }
 
     pub async fn login(&mut self, password: &str, body: &Value) -> Answer {
@@ -128,12 +141,28 @@ impl Gateway {
         answer.body.pointer("/messages/0/id").unwrap().as_str().unwrap().to_owned()
     }
 
+    /// A call to the sandbox's control API that is done.
+    pub async fn network(&self, method: &str, path: &str, body: &Value) -> Value {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let answer = call(self.sandbox, method, path, "", &body).await;
+        assert!(answer.status.is_success(), "{method} {path}: {}", answer.body);
+        answer.body
+    }
+
+    /// A metric of the coreapp, added up over those of its labels that have `label`.
+    pub async fn metric(&self, name: &str, label: &str) -> f64 {
+        let answer = self.call("GET", "/v1/stats/app", "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let data = answer.body["stats"]["app"][name]["data"].as_array().cloned();
+        let samples = data.unwrap_or_default();
+        let with = |sample: &&Value| sample["labels"].to_string().contains(label);
+        samples.iter().filter(with).filter_map(|sample| sample["value"].as_f64()).sum()
+    }
+
     /// What a phone has got, as the texts of its messages.
     pub async fn texts_at(&self, phone: &str) -> Vec<String> {
-        let path = format!("/phones/{phone}/messages");
-        let answer = call(self.sandbox, "GET", &path, "", "").await;
-        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        let messages = answer.body["messages"].as_array().unwrap().clone();
+        let answer = self.network("GET", &format!("/phones/{phone}/messages"), &Value::Null).await;
+        let messages = answer["messages"].as_array().unwrap().clone();
         let text =
             |message: &Value| message.pointer("/content/text/body")?.as_str().map(str::to_owned);
         messages.iter().filter_map(text).collect()
@@ -141,10 +170,8 @@ impl Gateway {
 
     /// The customer writes.
     pub async fn write_from(&self, phone: &str, text: &str) {
-        let body = json!({"type": "text", "text": {"body": text}}).to_string();
-        let path = format!("/phones/{phone}/messages");
-        let answer = call(self.sandbox, "POST", &path, "", &body).await;
-        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+        let body = json!({"type": "text", "text": {"body": text}});
+        self.network("POST", &format!("/phones/{phone}/messages"), &body).await;
     }
 
     /// SIGTERM; gives the exit status.
@@ -154,6 +181,21 @@ impl Gateway {
         let status = timeout(PATIENCE, self.child.wait()).await.expect("did not stop").unwrap();
         (status, self.directory.clone())
     }
+}
+
+/// A network apart from any gateway; ends with the value.
+pub async fn sandbox(grpc: u16, http: u16) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+    command
+        .arg("sandbox")
+        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    let child = command.spawn().unwrap();
+    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
+    child
 }
 
 /// The command, not yet started.

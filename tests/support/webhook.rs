@@ -60,6 +60,11 @@ impl Webhook {
         self.inner.lock().unwrap().answers.extend(std::iter::repeat_n(status, times));
     }
 
+    /// From now on every POST is answered 200.
+    pub fn recover(&self) {
+        self.inner.lock().unwrap().answers.clear();
+    }
+
     /// How many POSTs were not answered 200.
     pub fn refused(&self) -> usize {
         self.inner.lock().unwrap().refused
@@ -71,6 +76,26 @@ impl Webhook {
         let statuses = inner.taken.iter().filter_map(|callback| callback["statuses"].as_array());
         let mine = statuses.flatten().filter(|status| status["id"] == id);
         mine.map(|status| status["status"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Why a message failed, once that has been said.
+    pub fn failure_of(&self, id: &str) -> Option<u64> {
+        let inner = self.inner.lock().unwrap();
+        let statuses = inner.taken.iter().filter_map(|callback| callback["statuses"].as_array());
+        let failed =
+            statuses.flatten().find(|it| it["id"] == id && it["status"] == "failed")?.clone();
+        failed.pointer("/errors/0/code")?.as_u64()
+    }
+
+    /// Hashes of the identities that a customer has changed to, in the order they came.
+    pub fn identities_of(&self, wa_id: &str) -> Vec<String> {
+        let inner = self.inner.lock().unwrap();
+        let messages = inner.taken.iter().filter_map(|callback| callback["messages"].as_array());
+        let changes = messages.flatten().filter(|message| {
+            message["system"]["type"] == "user_identity_changed"
+                && message["system"]["user"] == wa_id
+        });
+        changes.map(|message| message["identity"]["hash"].as_str().unwrap().to_owned()).collect()
     }
 
     /// Texts that customers wrote, in the order they came.

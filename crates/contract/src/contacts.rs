@@ -1,4 +1,4 @@
-//! `POST /v1/contacts` and `/v1/contacts/{wa_id}/identity`: the requests and the answers.
+//! `POST /v1/contacts` and what is below `/v1/contacts/{number}`: the requests and the answers.
 
 use bytes::Bytes;
 use serde::Serialize;
@@ -11,6 +11,10 @@ use crate::{
     message::MAX_INPUT,
     number::Number,
 };
+
+mod standing;
+
+pub use standing::{MAX_REASON, ReportRequest, block, unblock};
 
 /// Most numbers in one call. More → 1009.
 pub const MAX_CONTACTS: usize = 10_000;
@@ -105,13 +109,13 @@ pub fn answer(entries: &[ContactEntry]) -> Bytes {
     answer::resource("contacts", &entries)
 }
 
-/// Reads the `{wa_id}` of a path, in any notation.
+/// Reads the number of a path, in any notation; `name` is what the path calls it.
 ///
 /// # Errors
 /// 1009 when it is no number or longer than [`MAX_INPUT`].
-pub fn wa_id(text: &str) -> Result<Number, ApiError> {
+pub fn of_path(name: &str, text: &str) -> Result<Number, ApiError> {
     let refused = |allowed: &dyn std::fmt::Display| {
-        fields::invalid("wa_id", fields::quoted(text), format_args!("a phone number {allowed}"))
+        fields::invalid(name, fields::quoted(text), format_args!("a phone number {allowed}"))
     };
     if text.chars().nth(MAX_INPUT).is_some() {
         return Err(refused(&format_args!("of at most {MAX_INPUT} characters")));
@@ -203,10 +207,10 @@ mod tests {
 
     #[test]
     fn a_wa_id_comes_in_any_notation_and_is_named_when_it_is_none() {
-        assert_eq!(wa_id("+1 (631) 555-1004").unwrap().as_str(), "16315551004");
+        assert_eq!(of_path("wa_id", "+1 (631) 555-1004").unwrap().as_str(), "16315551004");
         let long = " ".repeat(MAX_INPUT) + "16315551004";
         for (text, word) in [("customer", "'customer'"), ("12", "5 to 15"), (&long, "at most 64")] {
-            let error = wa_id(text).unwrap_err();
+            let error = of_path("wa_id", text).unwrap_err();
             assert_eq!((error.code.get(), error.status()), (1009, 400));
             assert!(error.details.contains("'wa_id'") && error.details.contains(word), "{error}");
         }

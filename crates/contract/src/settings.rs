@@ -38,6 +38,8 @@ pub const QUEUE_MAX: RangeInclusive<u32> = 1..=10_000_000;
 pub const MAX_AGE_S: RangeInclusive<u32> = 1..=2_592_000;
 /// Days a contact stays known.
 pub const CACHE_DAYS: RangeInclusive<u32> = 1..=30;
+/// Until an undelivered message is asked about, seconds: up to 7 days.
+pub const UNDELIVERED_AFTER_S: RangeInclusive<u32> = 1..=604_800;
 /// Longest webhook URL, bytes.
 pub const MAX_URL: usize = 2_048;
 /// Longest free text, characters.
@@ -221,6 +223,7 @@ pub struct Heliograph {
     pub quotas: Quotas,
     pub callbacks: Callbacks,
     pub contacts: Contacts,
+    pub messages: Messages,
     pub web: Web,
 }
 
@@ -297,6 +300,22 @@ pub struct Contacts {
 impl Default for Contacts {
     fn default() -> Self {
         Self { always_valid: false, cache_days: 7 }
+    }
+}
+
+/// `heliograph.messages`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Messages {
+    /// Tell (`failed`) of a message that the network took for an account that is gone.
+    pub undelivered_notice: bool,
+    /// A message that is not delivered after this long is asked about, seconds.
+    pub undelivered_after_s: u32,
+}
+
+impl Default for Messages {
+    fn default() -> Self {
+        Self { undelivered_notice: false, undelivered_after_s: 86_400 }
     }
 }
 

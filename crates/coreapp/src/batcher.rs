@@ -5,6 +5,10 @@
 use std::{
     collections::{HashSet, VecDeque},
     future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use contract::Number;
@@ -27,10 +31,16 @@ pub(crate) trait Call {
         numbers: Vec<Number>,
     ) -> impl Future<Output = Result<Vec<Self::Answer>, CallError>> + Send;
 
-    fn deliver(&self, answers: Vec<Self::Answer>);
+    /// May wait for whoever takes them; the next call waits with it.
+    fn deliver(&self, answers: Vec<Self::Answer>) -> impl Future<Output = ()> + Send;
 
     /// The call failed or timed out for these.
-    fn failed(&self, numbers: Vec<Number>);
+    fn failed(&self, numbers: Vec<Number>) -> impl Future<Output = ()> + Send;
+
+    /// These had no room to wait.
+    fn refused(&self, numbers: Vec<Number>) -> impl Future<Output = ()> + Send {
+        self.failed(numbers)
+    }
 }
 
 /// Runs until `asked` is closed.
@@ -39,15 +49,16 @@ pub(crate) async fn run<C: Call>(
     batch: Batch,
     mut asked: mpsc::UnboundedReceiver<Vec<Number>>,
     metrics: Metrics,
+    waiting: Arc<AtomicUsize>,
 ) {
-    let mut pending = Pending { max: C::PENDING_MAX, ..Pending::default() };
+    let mut pending = Pending { max: C::PENDING_MAX, waiting, ..Pending::default() };
     loop {
         if pending.order.is_empty() {
             let Some(numbers) = asked.recv().await else { return };
-            take_in(&call, &mut pending, numbers);
+            take_in(&call, &mut pending, numbers).await;
         }
         while let Ok(numbers) = asked.try_recv() {
-            take_in(&call, &mut pending, numbers);
+            take_in(&call, &mut pending, numbers).await;
         }
         let numbers = pending.take(batch.max);
         let started = Instant::now();
@@ -57,14 +68,14 @@ pub(crate) async fn run<C: Call>(
             loop {
                 tokio::select! {
                     answer = &mut answer => break answer,
-                    Some(more) = asked.recv() => take_in(&call, &mut pending, more),
+                    Some(more) = asked.recv() => take_in(&call, &mut pending, more).await,
                 }
             }
         };
         let reason = match answer {
             Ok(Ok(answers)) => {
                 metrics.upstream_call(C::OPERATION, true, numbers.len(), started.elapsed());
-                call.deliver(answers);
+                call.deliver(answers).await;
                 continue;
             }
             Ok(Err(error)) => error.to_string(),
@@ -77,11 +88,11 @@ pub(crate) async fn run<C: Call>(
             numbers = numbers.len(),
             "a call to the network failed; whoever waits will ask again"
         );
-        call.failed(numbers);
+        call.failed(numbers).await;
     }
 }
 
-fn take_in<C: Call>(call: &C, pending: &mut Pending, numbers: Vec<Number>) {
+async fn take_in<C: Call>(call: &C, pending: &mut Pending, numbers: Vec<Number>) {
     let refused = pending.extend(numbers);
     if !refused.is_empty() {
         tracing::warn!(
@@ -89,7 +100,7 @@ fn take_in<C: Call>(call: &C, pending: &mut Pending, numbers: Vec<Number>) {
             numbers = refused.len(),
             "too many wait for a call"
         );
-        call.failed(refused);
+        call.refused(refused).await;
     }
 }
 
@@ -99,6 +110,8 @@ struct Pending {
     order: VecDeque<Number>,
     known: HashSet<Number>,
     max: usize,
+    /// How many there are, for others to see.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Pending {
@@ -116,6 +129,7 @@ impl Pending {
             self.known.insert(number);
             self.order.push_back(number);
         }
+        self.waiting.store(self.order.len(), Ordering::Relaxed);
         refused
     }
 
@@ -124,6 +138,7 @@ impl Pending {
         for number in &batch {
             self.known.remove(number);
         }
+        self.waiting.store(self.order.len(), Ordering::Relaxed);
         batch
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use telemetry::metrics::Family;
 
-use crate::{intake::Gate, metrics::Metrics, shard::effects::Window};
+use crate::{contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window};
 
 /// What is read at the moment of asking.
 pub(crate) struct Gauges {
@@ -12,6 +12,7 @@ pub(crate) struct Gauges {
     pub metrics: Metrics,
     pub gate: Arc<Gate>,
     pub window: Arc<Window>,
+    pub desk: Arc<Desk>,
 }
 
 impl Gauges {
@@ -29,5 +30,9 @@ impl Gauges {
 
     fn refresh(&self) {
         self.metrics.levels(self.gate.jobs(), self.gate.peak(), self.window.taken());
+        self.metrics.contacts(self.desk.waiting(), self.desk.taken());
+        for (standing, refused) in self.gate.standings() {
+            self.metrics.gate(standing, refused);
+        }
     }
 }

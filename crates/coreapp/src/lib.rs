@@ -9,6 +9,7 @@ mod cluster;
 mod config;
 mod contacts;
 mod control;
+mod database;
 mod delivery;
 mod egress;
 mod gauges;

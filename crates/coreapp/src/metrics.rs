@@ -2,9 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::{HistogramVec, IntCounterVec};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
+
+use crate::{intake::Standing, shard::effects::Counts};
+
+/// Labels of the metrics of queues: `jobs`, `callbacks`.
+const QUEUE: &[&str] = &["queue"];
 
 /// Handles of the metrics that are counted as things happen; the gauges are set when asked for.
 #[derive(Clone)]
@@ -14,13 +19,27 @@ struct Inner {
     upstream_calls: HistogramVec,
     upstream_batch: HistogramVec,
     transmitted: IntCounterVec,
+    bundles_refused: IntCounter,
+    retries_followed: IntCounter,
+    retries_refused: IntCounter,
     pending_messages: metrics::IntGauge,
     peak: metrics::IntGauge,
     window: metrics::IntGauge,
+    contacts_waiting: metrics::IntGauge,
+    contacts_asked: metrics::IntGauge,
+    queue_size: IntGaugeVec,
+    queue_limit: IntGaugeVec,
+    queue_closed: IntGaugeVec,
+    queue_refusals: IntCounterVec,
 }
 
 impl Metrics {
     pub(crate) fn new(registry: &metrics::Metrics) -> Result<Self, MetricError> {
+        let retries = registry.counters(
+            "retry_receipts",
+            "Requests of devices to seal a message again, by whether that was done",
+            &["result"],
+        )?;
         Ok(Self(Arc::new(Inner {
             upstream_calls: registry.histograms(
                 "internal_server_requests_duration_ms",
@@ -39,12 +58,44 @@ impl Metrics {
                 "Messages handed to the network, repeats included",
                 &["type"],
             )?,
+            bundles_refused: registry.counter(
+                "prekey_bundles_refused",
+                "Pre-key bundles of recipients' devices that were not valid",
+            )?,
+            retries_followed: retries.with_label_values(&["followed"]),
+            retries_refused: retries.with_label_values(&["refused"]),
             pending_messages: registry
                 .gauge("pending_messages", "Messages accepted and not settled yet")?,
             peak: registry.gauge("pending_messages_peak", "Most there were since the start")?,
             window: registry.gauge(
                 "unanswered_messages",
                 "Messages sealed or on the link and not answered yet",
+            )?,
+            contacts_waiting: registry
+                .gauge("contacts_waiting", "Numbers that wait for a contact sync")?,
+            contacts_asked: registry.gauge(
+                "contacts_asked",
+                "Numbers that callers of the contacts listener wait for",
+            )?,
+            queue_size: registry.gauges(
+                "gate_queue_size",
+                "Length of a queue that can refuse messages",
+                QUEUE,
+            )?,
+            queue_limit: registry.gauges(
+                "gate_queue_limit",
+                "Length at which it refuses until half is left; 0: never",
+                QUEUE,
+            )?,
+            queue_closed: registry.gauges(
+                "gate_closed",
+                "1 while new messages are refused for the queue",
+                QUEUE,
+            )?,
+            queue_refusals: registry.counters(
+                "gate_refusals",
+                "Messages refused (503/1016) for the queue",
+                QUEUE,
             )?,
         })))
     }
@@ -67,6 +118,28 @@ impl Metrics {
                 self.0.transmitted.with_label_values(&[item.category]).inc();
             }
         }
+    }
+
+    /// The same for the contacts listener: numbers that wait for the network, and for an answer.
+    pub(crate) fn contacts(&self, waiting: usize, asked: usize) {
+        self.0.contacts_waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
+        self.0.contacts_asked.set(i64::try_from(asked).unwrap_or(i64::MAX));
+    }
+
+    /// The same for a queue that can refuse messages; `refused` since the last time.
+    pub(crate) fn gate(&self, standing: Standing, refused: u64) {
+        let queue = &[standing.name];
+        self.0.queue_size.with_label_values(queue).set(standing.size.cast_signed());
+        self.0.queue_limit.with_label_values(queue).set(standing.limit.cast_signed());
+        self.0.queue_closed.with_label_values(queue).set(standing.closed.into());
+        self.0.queue_refusals.with_label_values(queue).inc_by(refused);
+    }
+
+    /// Adds what happened in one turn.
+    pub(crate) fn count(&self, counts: Counts) {
+        self.0.bundles_refused.inc_by(counts.bundles_refused);
+        self.0.retries_followed.inc_by(counts.retries_followed);
+        self.0.retries_refused.inc_by(counts.retries_refused);
     }
 
     /// Sets the gauges, before they are read.

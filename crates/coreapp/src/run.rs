@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use telemetry::{
-    logs,
+    config, logs,
     metrics::Metrics,
     shutdown,
     system::{self, SystemClock, SystemRng},
 };
 
-use crate::{Args, Config, Env, start};
+use crate::{Args, Config, Env, database, start};
 
 /// Runs the coreapp until it is told to stop; for `main`.
 #[must_use]
@@ -24,8 +24,12 @@ pub fn main(args: &Args) -> ExitCode {
 }
 
 fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let config = Config::load(args, system::environment())?;
+    let environment = system::environment();
+    let config = Config::load(args, environment.clone())?;
     logs::init(&config.log)?;
+    for (variable, why) in config::without_effect(&environment) {
+        tracing::info!("{variable} is set and has no effect: {why}");
+    }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = shutdown::on_signals()?;
         let env = Env {
@@ -33,7 +37,17 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
             rng: std::sync::Arc::new(SystemRng::new()),
             metrics: Metrics::with_process()?,
         };
-        let mut running = start(config, env).await?;
+        if config.database.upgrade {
+            database::open(&config, &env).await?;
+            tracing::info!("the schema is up to date; ending, as database.upgrade is set");
+            return Ok(ExitCode::SUCCESS);
+        }
+        // A signal also ends the waiting for a database that does not come.
+        let started = tokio::select! {
+            started = start(config, env) => started,
+            () = stop.cancelled() => return Ok(ExitCode::SUCCESS),
+        };
+        let mut running = started?;
         let lost = tokio::select! {
             () = stop.cancelled() => false,
             reason = running.lost() => {

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -11,7 +11,7 @@ use contract::{
     Clock, Rng, ShardId,
     settings::{Application, WhenFull},
 };
-use store::{DatabaseUrl, Lanes, Store, StoreError};
+use store::{Lanes, Store, StoreError};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
@@ -27,8 +27,9 @@ use crate::{
     Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
-    contacts::Sync,
+    contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
+    database,
     delivery::{self, Link},
     egress::{Allow, Egress, EgressError},
     gauges::Gauges,
@@ -42,7 +43,7 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
-    upkeep, vault,
+    upkeep,
 };
 
 /// Items that may wait for the link.
@@ -174,17 +175,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let egress = Egress::new(Allow::parse(&config.egress.allow)?, Vec::new())?;
 
     // Who owns what.
-    let store = Store::open(store_settings(&config)?, env.rng.clone()).await?;
+    let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
-    tracing::info!(
-        database.engine = facts.engine,
-        database.version = facts.version,
-        database.lanes = facts.lanes,
-        database.commit_ms = facts.commit_ms,
-        database.durability = facts.durability,
-        database.connections = facts.connections,
-        "the database is open"
-    );
     let me = me(&config, addresses[0]);
     let joined = cluster::join(&store.cluster(), &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
@@ -289,10 +281,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let contacts_waiting = Arc::<AtomicUsize>::default();
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, asked, metrics.clone()));
+        let waiting = contacts_waiting.clone();
+        background.spawn(batcher::run(call, batch, asked, metrics.clone(), waiting));
     }
+    let desk = Arc::new(Desk::new(drivers.clone(), contacts_waiting));
+    let complaints =
+        Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: opened.ring.me().clone(),
@@ -302,7 +299,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone()));
+        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
         let upkeep = Upkeep {
             upstream: upstream.clone(),
             lanes: lanes.clone(),
@@ -332,11 +329,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         };
         lost_tx.send_replace(Some(reason.to_string()));
     });
-    let gauges = Arc::new(Gauges { registry, metrics, gate, window });
+    let gauges = Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone() });
     let services = Services {
         intake,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
+            desk,
+            complaints,
             quota: contacts_quota,
             beat: beat.clone(),
             settings: view_rx,
@@ -392,19 +391,6 @@ impl Apply {
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
     }
-}
-
-fn store_settings(config: &Config) -> Result<store::Settings, StartError> {
-    let url: DatabaseUrl = config.database.to_url()?.expose().parse()?;
-    let mut settings = store::Settings::new(url);
-    settings.lanes = config.database.lanes.map(usize::from);
-    settings.unsafe_durability = config.database.unsafe_durability;
-    settings.vault = vault::master_keys(&config.coreapp)?;
-    settings.account = config.account.number;
-    if let Some(batch_max) = config.database.batch_max {
-        settings.batch_max = batch_max;
-    }
-    Ok(settings)
 }
 
 /// Our name and address, as others know them.

@@ -26,8 +26,8 @@ pub struct Config {
     pub seed: u64,
     /// What phones do with contents.
     pub phones: Phones,
-    /// Where outside devices, undelivered envelopes and unacknowledged receipts are remembered
-    /// across restarts; `None`: nowhere.
+    /// Where phones' settings and sessions, outside devices, undelivered envelopes and letters,
+    /// unacknowledged receipts are remembered across restarts; `None`: nowhere.
     pub data_dir: Option<PathBuf>,
 }
 
@@ -74,8 +74,8 @@ pub struct Args {
     /// What phones do with contents.
     #[arg(long, value_enum, default_value_t = Phones::Keep)]
     pub phones: Phones,
-    /// Where outside devices, undelivered envelopes and unacknowledged receipts are remembered
-    /// across restarts.
+    /// Where phones' settings and sessions, outside devices, undelivered envelopes and letters,
+    /// unacknowledged receipts are remembered across restarts.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
 }

@@ -71,7 +71,9 @@ impl Shared {
                     shared.with(|network, now| network.done(done, now));
                 }
             };
-            let pool = Pool::start(&Arc::new(Seed::new(config.seed)), rng, done);
+            let sessions = network.sessions();
+            let seed = Arc::new(Seed::new(config.seed));
+            let pool = Pool::start(&seed, rng, sessions.as_deref(), done);
             let pool = pool.unwrap_or_else(|error| {
                 failed = Some(error);
                 Pool::default()

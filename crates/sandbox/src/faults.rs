@@ -25,6 +25,9 @@ pub struct Faults {
     pub refuse: Refuse,
     /// Only templates reach a phone that has not written within 24 hours (470).
     pub window_24h: bool,
+    /// Outside devices' keys are taken as they are, as the vendor's servers take them; else what is
+    /// no key, or not signed by its owner, is refused so that a mistake shows early.
+    pub unchecked_keys: bool,
 }
 
 /// See [`Faults::refuse`].
@@ -66,6 +69,7 @@ pub(crate) struct FaultsPatch {
     contacts_failed: Option<f64>,
     refuse: Option<Refuse>,
     window_24h: Option<bool>,
+    unchecked_keys: Option<bool>,
     /// Ends all streams now.
     pub(crate) disconnect_now: bool,
     /// Tells all streams to send nothing for so long.
@@ -92,6 +96,7 @@ impl Faults {
             contacts_failed: 0.0,
             refuse: Refuse { rate: 0.0, after_ms: one_second(), class: RefuseClass::Retry },
             window_24h: false,
+            unchecked_keys: false,
         }
     }
 
@@ -106,6 +111,7 @@ impl Faults {
             contacts_failed: patch.contacts_failed.unwrap_or(self.contacts_failed),
             refuse: patch.refuse.unwrap_or(self.refuse),
             window_24h: patch.window_24h.unwrap_or(self.window_24h),
+            unchecked_keys: patch.unchecked_keys.unwrap_or(self.unchecked_keys),
         };
         new.check()?;
         match patch.busy_ms {

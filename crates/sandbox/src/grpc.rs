@@ -6,7 +6,8 @@ use contract::Number;
 use futures_util::{Stream, StreamExt, stream};
 use rpc::upstream::{
     Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
-    SyncContactsRequest, SyncContactsResponse, Up, upstream_server::Upstream,
+    ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
+    upstream_server::Upstream,
 };
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -15,8 +16,8 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     driver::Shared,
     network::{
-        AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, StreamId,
-        SyncRefused,
+        AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, REPORT_MAX,
+        StreamId, SyncRefused,
     },
     sessions::wire::{self, Offered},
 };
@@ -134,6 +135,20 @@ impl Upstream for Service {
             left.ok_or_else(|| Status::resource_exhausted(FetchRefused::Accounts.to_string()))?;
         self.durable().await?;
         Ok(Response::new(PublishKeysResponse { one_time_left }))
+    }
+
+    async fn report(
+        &self,
+        request: Request<ReportRequest>,
+    ) -> Result<Response<ReportResponse>, Status> {
+        let report = request.into_inner();
+        if report.keys.is_empty() || report.keys.len() > REPORT_MAX {
+            let why = format!("a report names one to {REPORT_MAX} messages");
+            return Err(Status::invalid_argument(why));
+        }
+        let latency_ms = self.shared.with(|network, _| network.reported(&report));
+        sleep(Duration::from_millis(latency_ms)).await;
+        Ok(Response::new(ReportResponse {}))
     }
 }
 

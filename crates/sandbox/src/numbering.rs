@@ -11,6 +11,8 @@ const MIN_PHONE_DIGITS: usize = 7;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Behaviour {
     pub(crate) registered: bool,
+    /// Since lately: nobody has noticed.
+    pub(crate) deleted: bool,
     pub(crate) offline: bool,
     /// Confirms delivery.
     pub(crate) delivered: bool,
@@ -60,6 +62,7 @@ pub(crate) fn behaviour(wa_id: &Number) -> Behaviour {
     let digits = wa_id.as_bytes();
     let normal = Behaviour {
         registered: true,
+        deleted: false,
         offline: false,
         delivered: true,
         read: true,

@@ -9,8 +9,9 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use sandbox::{Config, Running};
 use serde_json::{Value, json};
 use session::{Bundle, IdentityKey, OneTimePublic, SignedPublic};
-use upstream::{Envelope, EnvelopeKind, Item, ReceiptKind, Refused, Upstream};
+use upstream::{EnvelopeKind, Item, ReceiptKind, Refused, Upstream};
 
+use support::device::{envelope_of, registration};
 use support::{Coreapp, Counting, Device, Fixed, OWN, call, client, config, key, number};
 
 const ADA: &str = "4915112341234";
@@ -18,28 +19,6 @@ const ADA: &str = "4915112341234";
 async fn start_in(dir: &Path, seed: u64) -> Running {
     let config = Config { data_dir: Some(dir.to_owned()), ..config() };
     sandbox::start(config, Arc::new(Fixed), Counting::from(seed)).await.unwrap()
-}
-
-fn registration(of: &Device, device: u32) -> String {
-    let keys = of.own_keys();
-    let one_time: Vec<_> = keys
-        .one_time
-        .iter()
-        .map(|key| json!({"id": key.id.get(), "public": STANDARD.encode(key.key.to_wire())}))
-        .collect();
-    json!({
-        "wa_id": ADA,
-        "device": device,
-        "registration_id": keys.registration_id,
-        "identity_key": STANDARD.encode(keys.identity.to_wire()),
-        "signed_pre_key": {
-            "id": keys.signed.id.get(),
-            "public": STANDARD.encode(keys.signed.key.to_wire()),
-            "signature": STANDARD.encode(keys.signed.signature.as_bytes()),
-        },
-        "one_time_pre_keys": one_time,
-    })
-    .to_string()
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -63,16 +42,6 @@ fn bundle_of(json: &Value) -> Bundle {
     }
 }
 
-fn envelope_of(json: &Value) -> Envelope {
-    let kind = match json["kind"].as_str() {
-        Some("prekey") => EnvelopeKind::PreKey,
-        Some("message") => EnvelopeKind::Message,
-        other => panic!("another kind: {other:?}"),
-    };
-    // One session a peer: the sender has device 0.
-    Envelope { device: 0, kind, ciphertext: bytes(&json["ciphertext"]).into() }
-}
-
 async fn mail(running: &Running, after: u64) -> Vec<Value> {
     let path = format!("/devices/{ADA}/envelopes?after={after}&wait_ms=10000");
     let (status, answer) = call(running, "GET", &path, "").await;
@@ -92,7 +61,8 @@ async fn an_outside_phone_reads_asks_again_and_writes() {
     let running = support::start().await;
     let sandbox = client(&running);
     let (mut phone, mut business) = (Device::new(5, 2), Device::new(2, 3));
-    let (status, _) = call(&running, "POST", "/devices", &registration(&phone, 0)).await;
+    let (status, _) =
+        call(&running, "POST", "/devices", &registration(ADA, &phone, 0).to_string()).await;
     assert_eq!(status, 201);
     sandbox.publish_keys(business.own_keys()).await.unwrap();
     let mut coreapp = Coreapp::attached(&sandbox, ADA).await;
@@ -153,11 +123,11 @@ async fn an_outside_phone_reads_asks_again_and_writes() {
 
     // A second device: sends must be for both, and both must confirm.
     let second = Device::new(6, 1);
-    call(&running, "POST", "/devices", &registration(&second, 4)).await;
+    call(&running, "POST", "/devices", &registration(ADA, &second, 4).to_string()).await;
     coreapp.send(ADA, key(3), vec![business.seal(ADA, 0, "four")]).await;
     assert_eq!(coreapp.answer().await, Err(Refused::StaleDevices(vec![0, 4])));
     let devices = sandbox.fetch_bundles(vec![number(ADA)]).await.unwrap().remove(0).devices;
-    business.begin(ADA, 4, &devices[1].bundle);
+    business.begin(ADA, 4, devices[1].bundle.as_ref().unwrap());
     let both = vec![business.seal(ADA, 0, "four"), business.seal(ADA, 4, "four")];
     coreapp.send(ADA, key(3), both).await;
     coreapp.answer().await.unwrap();
@@ -168,7 +138,7 @@ async fn an_outside_phone_reads_asks_again_and_writes() {
     }
     // Set up anew.
     let anew = Device::new(7, 1);
-    call(&running, "POST", "/devices", &registration(&anew, 4)).await;
+    call(&running, "POST", "/devices", &registration(ADA, &anew, 4).to_string()).await;
     assert_eq!(coreapp.receipt().await.kind, ReceiptKind::Delivered);
     let (_, Item::IdentityChanged { device: 4, identity_key, .. }) = coreapp.item().await else {
         panic!("no notice")
@@ -184,7 +154,7 @@ async fn an_outside_phone_loses_nothing_when_the_sandbox_starts_again() {
     let running = start_in(dir.path(), 1).await;
     let sandbox = client(&running);
     let (mut phone, mut business) = (Device::new(5, 2), Device::new(2, 60));
-    call(&running, "POST", "/devices", &registration(&phone, 0)).await;
+    call(&running, "POST", "/devices", &registration(ADA, &phone, 0).to_string()).await;
     sandbox.publish_keys(business.own_keys()).await.unwrap();
     let mut coreapp = Coreapp::attached(&sandbox, ADA).await;
     business.begin(ADA, 0, &support::bundle(&sandbox, ADA).await);
@@ -223,7 +193,7 @@ async fn an_outside_phone_loses_nothing_when_the_sandbox_starts_again() {
 #[tokio::test]
 async fn a_wrong_call_says_what_is_wrong() {
     let running = support::start().await;
-    let mut forged: Value = serde_json::from_str(&registration(&Device::new(5, 1), 0)).unwrap();
+    let mut forged = registration(ADA, &Device::new(5, 1), 0);
     forged["signed_pre_key"]["id"] = json!(7);
     forged["signed_pre_key"]["signature"] = json!(STANDARD.encode([7; 64]));
     let envelopes = format!("/devices/{ADA}/envelopes");

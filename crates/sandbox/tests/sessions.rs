@@ -168,7 +168,7 @@ async fn a_phone_ending_in_0007_has_three_devices_and_reads_when_all_have_decryp
     let mut business = Device::new(2, 0);
     let devices = sandbox.fetch_bundles(vec![number(to)]).await.unwrap().remove(0).devices;
     for device in &devices {
-        business.begin(to, device.device, &device.bundle);
+        business.begin(to, device.device, device.bundle.as_ref().unwrap());
     }
     let mut sealed: Vec<_> = (0..3).map(|device| business.seal(to, device, "{}")).collect();
     coreapp.send(to, key(1), sealed[..2].to_vec()).await;
@@ -250,8 +250,8 @@ async fn one_fetch_at_a_time_a_coreapp_and_bad_keys_are_refused() {
         tokio::join!(sandbox.fetch_bundles(asked.clone()), other.fetch_bundles(asked));
     assert!(first.is_ok() && second.is_ok());
     assert_ne!(
-        first.unwrap()[0].devices[0].bundle.one_time,
-        second.unwrap()[0].devices[0].bundle.one_time,
+        first.unwrap()[0].devices[0].bundle.as_ref().unwrap().one_time,
+        second.unwrap()[0].devices[0].bundle.as_ref().unwrap().one_time,
         "no one-time key is given twice"
     );
     let (_, stats) = call(&running, "GET", "/stats", "").await;

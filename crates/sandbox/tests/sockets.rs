@@ -21,7 +21,15 @@ fn message(to: Number, key: Key) -> Outgoing {
     let shard = Route::of(&to).shard();
     let ciphertext = Bytes::from_static(br#"{"type":"text","text":{"body":"Hello"}}"#);
     let envelopes = vec![Envelope { device: 0, kind: EnvelopeKind::Plain, ciphertext }];
-    Outgoing::Send(SendItem { shard, epoch: 1, key, to, category: "text", envelopes })
+    Outgoing::Send(SendItem {
+        shard,
+        epoch: 1,
+        key,
+        to,
+        category: "text",
+        envelopes,
+        left_out: vec![],
+    })
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use contract::{Key, Number, Route, ShardId};
 use crate::{
     error::StoreError,
     rows::{
-        Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState, Outbox,
-        OwnKey, Revoked, Session, Shard, User,
+        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState,
+        Outbox, OwnKey, Revoked, Session, Shard, User,
     },
 };
 
@@ -23,6 +23,8 @@ pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
+pub(crate) type BlockedColumns = (Vec<u8>, i64);
+pub(crate) type HeardColumns = (Vec<u8>, i64);
 pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
 pub(crate) type OwnKeyColumns = (i16, i64, i16, i64, Vec<u8>);
@@ -84,6 +86,17 @@ pub(crate) fn contact(number: Number, (wa_id, checked_ms): ContactColumns) -> Re
         .transpose()
         .map_err(|_| corrupt("contact", "wa_id", "one number"))?;
     Ok(Contact { number, wa_id, checked_ms })
+}
+
+pub(crate) fn blocked((number, created_ms): BlockedColumns) -> Read<Blocked> {
+    let number =
+        Number::from_digits(&number).map_err(|_| corrupt("blocked", "number", "one number"))?;
+    Ok(Blocked { number, created_ms })
+}
+
+/// Key and time of a received message.
+pub(crate) fn heard((key, created_ms): HeardColumns) -> Read<(Key, i64)> {
+    Ok((key_of(&key, "inbound", "one peer")?, created_ms))
 }
 
 /// What [`mark`] was written with a session is to be there still: a row that was put back by hand, or

@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 
 use crate::{
     cluster::Tick,
@@ -32,6 +32,12 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<(Key, i64)>>> + Send;
     fn own_keys(&self) -> impl Future<Output = Answer<Vec<OwnKey>>> + Send;
     fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
     fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;

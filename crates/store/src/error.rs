@@ -1,6 +1,8 @@
 //! Why the store cannot be opened or asked.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
+
+use crate::fault::Fault;
 
 /// What goes wrong outside of writes; those have [`crate::write::WriteError`].
 #[derive(Debug, thiserror::Error)]
@@ -11,11 +13,20 @@ pub enum StoreError {
     /// SQLite only: a second coreapp on one file.
     #[error("open {}: another coreapp uses it", .path.display())]
     InUse { path: PathBuf },
+    /// The server does not let us in, or not yet.
+    #[error("use the database: {0}")]
+    Server(#[from] Fault),
+    /// It did not for as long as is waited at start.
+    #[error("{last}; given up after {} s (database.start_wait_ms)", .after.as_secs())]
+    GaveUp { after: Duration, last: Box<StoreError> },
     /// The server or the file cannot be reached.
     #[error("connect to the database: {0}")]
     Connect(String),
     /// The database is missing and this user may not create it.
-    #[error("create the database {name}: {cause}")]
+    #[error(
+        "create the database {name}, which is missing: {cause}; create it for this user, or allow the \
+         user to create databases (PostgreSQL: ALTER ROLE … CREATEDB)"
+    )]
     Create { name: String, cause: String },
     /// The server is older than what the statements need.
     #[error("use {engine} {version}: at least {needed} is needed")]
@@ -61,6 +72,8 @@ impl StoreError {
         match self {
             Self::Address(_) => "store_address",
             Self::InUse { .. } => "store_in_use",
+            Self::Server(fault) => fault.code(),
+            Self::GaveUp { last, .. } => last.code(),
             Self::Connect(_) => "store_connect",
             Self::Create { .. } => "store_create",
             Self::TooOld { .. } => "store_too_old",
@@ -80,7 +93,11 @@ impl StoreError {
     /// Asking again may help.
     #[must_use]
     pub fn is_transient(&self) -> bool {
-        matches!(self, Self::Connect(_) | Self::Database(_) | Self::Busy)
+        match self {
+            Self::Server(fault) => fault.is_transient(),
+            Self::Connect(_) | Self::Database(_) | Self::Busy => true,
+            _ => false,
+        }
     }
 }
 

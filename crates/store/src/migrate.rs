@@ -52,7 +52,8 @@ macro_rules! migrations {
             "018_session",
             "019_identity",
             "020_own_key",
-            "021_session_mark"
+            "021_session_mark",
+            "023_blocked"
         )
     };
     ($engine:literal, $($name:literal),+) => {
@@ -88,6 +89,15 @@ pub(crate) fn pending(
         None => 0,
     };
     Ok((1..).zip(all.iter().copied()).filter(move |(number, _)| *number > done))
+}
+
+/// The tables they create.
+pub(crate) fn tables(all: &'static [Migration]) -> Vec<&'static str> {
+    let created = |(_, statement): &(&str, &'static str)| {
+        let (_, rest) = statement.split_once("CREATE TABLE IF NOT EXISTS ")?;
+        rest.split([' ', '(', '\n']).next().map(|name| name.trim_matches(['"', '`']))
+    };
+    all.iter().filter_map(created).collect()
 }
 
 /// # Errors

@@ -14,9 +14,10 @@ use crate::{
     mysql::Mysql,
     postgres::Postgres,
     reader::Reader,
-    settings::{BATCH_MAX, DatabaseUrl, LANES_MAX, Settings},
+    settings::{BATCH_MAX, DatabaseUrl, LANES_MAX, Pools, Settings},
     sqlite::Sqlite,
     vault::Vault,
+    wait::patiently,
 };
 
 /// Commits measured at start.
@@ -50,8 +51,14 @@ pub struct Facts {
     pub commit_ms: f64,
     /// The settings that decide whether what is acknowledged survives a power failure.
     pub durability: String,
-    /// Connections for reads and for control, lanes not counted.
-    pub connections: usize,
+    /// Where it is; `None` for a file.
+    pub server: Option<String>,
+    /// Version of TLS and how much of it is verified, or `no TLS`.
+    pub encryption: String,
+    /// Connections besides the lanes, at most.
+    pub pools: Pools,
+    /// After how long an unused one of those is closed.
+    pub idle_timeout: Option<Duration>,
 }
 
 impl Store {
@@ -64,11 +71,18 @@ impl Store {
     pub async fn open(settings: Settings, rng: Arc<dyn Rng>) -> Result<Self, StoreError> {
         let (backend, found) = match &settings.url {
             DatabaseUrl::Sqlite(path) => {
+                if !settings.tls.is_empty() {
+                    tracing::info!("the settings database.ssl_… mean nothing for SQLite");
+                }
                 let (engine, found) = Sqlite::open(path, &settings).await?;
                 (Backend::Sqlite(engine), found)
             }
             DatabaseUrl::Postgres(config) => {
-                let (engine, found) = Postgres::open(config, &settings).await?;
+                let (engine, found) =
+                    patiently(settings.start_wait, Arc::clone(&rng), async || {
+                        Postgres::open(config, &settings).await
+                    })
+                    .await?;
                 (Backend::Postgres(engine), found)
             }
             DatabaseUrl::Mysql(opts) => {
@@ -93,7 +107,10 @@ impl Store {
             batch_max,
             commit_ms: commit.as_secs_f64() * 1e3,
             durability: found.durability,
-            connections: found.connections,
+            server: found.server,
+            encryption: found.encryption,
+            pools: found.pools,
+            idle_timeout: found.idle_timeout,
         };
         let vault = Arc::new(Vault::new(settings.vault, settings.account, Arc::clone(&rng)));
         let reader = Reader::start(backend.clone(), Arc::clone(&rng), Arc::clone(&vault));
@@ -132,7 +149,11 @@ pub(crate) struct Found {
     pub(crate) engine: &'static str,
     pub(crate) version: String,
     pub(crate) durability: String,
-    pub(crate) connections: usize,
+    /// See [`Facts`] for this one and the next.
+    pub(crate) server: Option<String>,
+    pub(crate) encryption: String,
+    pub(crate) pools: Pools,
+    pub(crate) idle_timeout: Option<Duration>,
 }
 
 /// Median of [`PROBE_COMMITS`] commits that only move a fence.
@@ -158,11 +179,20 @@ async fn median_commit<E: Engine>(engine: &E, inc: i64) -> Result<Duration, Stor
 
 impl fmt::Display for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { engine, version, lanes, batch_max, commit_ms, durability, connections } = self;
+        let Self { engine, version, lanes, batch_max, commit_ms, durability, .. } = self;
+        write!(f, "{engine} {version}")?;
+        if let Some(server) = &self.server {
+            write!(f, " at {server}, {}", self.encryption)?;
+        }
+        let Pools { read, control } = self.pools;
         write!(
             f,
-            "{engine} {version}, {lanes} lanes of up to {batch_max} writes, {connections} other \
-             connections, commit {commit_ms:.2} ms, {durability}"
-        )
+            ", {lanes} lanes of up to {batch_max} writes, {read} + {control} connections to "
+        )?;
+        f.write_str("read and to control")?;
+        if let Some(idle) = self.idle_timeout {
+            write!(f, " (closed after {} s unused)", idle.as_secs_f64())?;
+        }
+        write!(f, ", commit {commit_ms:.2} ms, {durability}")
     }
 }

@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked, Session,
-        User,
+        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked,
+        Session, User,
     },
     vault::Vault,
 };
@@ -81,6 +81,7 @@ pub struct ShardLoad {
     pub max_event_seq: i64,
     pub event_floor: i64,
     pub cursors: Vec<Cursor>,
+    pub blocked: Vec<Blocked>,
 }
 
 impl ShardLoad {
@@ -162,6 +163,15 @@ impl Reader {
         }
     }
 
+    /// Whether a customer's message was stored.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn heard(&self, shard: ShardId, peer: Route, key: Key) -> Result<bool, StoreError> {
+        let found = self.one(shard, Read::Inbound { peer, key }).await?;
+        Ok(matches!(found, Some(Found::Inbound(true))))
+    }
+
     /// Events above `after_seq`, at most `limit` and [`EVENTS_MAX`].
     ///
     /// # Errors
@@ -180,6 +190,25 @@ impl Reader {
         .await?;
         events.iter_mut().try_for_each(|row| self.vault.open_event(row))?;
         Ok(events)
+    }
+
+    /// Key and time (Unix milliseconds) of the latest messages of a customer, the newest first, at
+    /// most `limit` and [`EVENTS_MAX`].
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: u32,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        let limit = i64::from(limit.min(EVENTS_MAX));
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.latest_inbound(shard, peer, limit).await)
+        })
+        .await
     }
 
     /// All key pairs of ours, by kind and id.

@@ -2,7 +2,9 @@
 
 use diesel::{dsl::auto_type, prelude::*};
 
-use crate::schema::{config, cursor, event, job, outbox, own_key, revoked, shard, user};
+use crate::schema::{
+    blocked, config, cursor, event, inbound, job, outbox, own_key, revoked, shard, user,
+};
 
 #[auto_type(no_type_alias)]
 pub(crate) fn jobs(of: i16) -> _ {
@@ -54,6 +56,26 @@ pub(crate) fn cursors(of: i16) -> _ {
         cursor::read_to,
         cursor::holes,
     ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn blocked_numbers(of: i16) -> _ {
+    blocked::table
+        .filter(blocked::shard.eq(of))
+        .order(blocked::route_hash.asc())
+        .select((blocked::number, blocked::created_ms))
+}
+
+/// The latest messages of a customer. All of theirs are read (the key holds no time), but this is
+/// asked only when the business blocks or reports somebody.
+#[auto_type(no_type_alias)]
+pub(crate) fn latest_inbound(of: i16, peer: i64, most: i64) -> _ {
+    inbound::table
+        .filter(inbound::shard.eq(of))
+        .filter(inbound::peer_hash.eq(peer))
+        .order((inbound::created_ms.desc(), inbound::key.desc()))
+        .limit(most)
+        .select((inbound::key, inbound::created_ms))
 }
 
 #[auto_type(no_type_alias)]

@@ -121,6 +121,14 @@ pub struct Inbound {
     pub created_ms: i64,
 }
 
+/// `blocked`: a number whose messages are not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocked {
+    /// As the business named it; its route is the row's key.
+    pub number: Number,
+    pub created_ms: i64,
+}
+
 /// `user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

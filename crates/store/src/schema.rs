@@ -44,6 +44,24 @@ diesel::table! {
 }
 
 diesel::table! {
+    inbound (shard, peer_hash, key) {
+        shard -> SmallInt,
+        peer_hash -> BigInt,
+        key -> Binary,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    blocked (shard, route_hash) {
+        shard -> SmallInt,
+        route_hash -> BigInt,
+        number -> Binary,
+        created_ms -> BigInt,
+    }
+}
+
+diesel::table! {
     event (shard, seq) {
         shard -> SmallInt,
         seq -> BigInt,

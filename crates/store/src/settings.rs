@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use contract::Number;
 use session::sealing::MasterKeys;
 
-use crate::error::StoreError;
+use crate::{error::StoreError, tls, tls::TlsSettings};
 
 /// Most writes a transaction takes; larger ones save nothing and delay whoever waits.
 pub const BATCH_MAX: usize = 256;
@@ -13,11 +13,43 @@ pub const BATCH_MAX: usize = 256;
 pub const LANES_MAX: usize = 16;
 /// Default of [`Settings::connect_timeout`].
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Default of [`Settings::start_wait`].
+pub const START_WAIT: Duration = Duration::from_secs(60);
+/// Default of [`Settings::idle_timeout`]: the original's 180,000 ms.
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// Default of [`Pools::read`]: one for the grouped look-ups, the others for pages and loads.
+pub const READ_CONNECTIONS: usize = 6;
+/// Default of [`Pools::control`].
+pub const CONTROL_CONNECTIONS: usize = 2;
+/// Most of a pool. Whoever finds all of them in use waits, at most for `connect_timeout`.
+pub const POOL_MAX: usize = 64;
+
+/// How many connections there may be besides the lanes. SQLite has its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pools {
+    /// For reads, 1 to [`POOL_MAX`].
+    pub read: usize,
+    /// For ticks, claims and fences: apart, so that no amount of reading delays a tick.
+    pub control: usize,
+}
+
+impl Default for Pools {
+    fn default() -> Self {
+        Self { read: READ_CONNECTIONS, control: CONTROL_CONNECTIONS }
+    }
+}
 
 /// How to open a [`crate::Store`].
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub url: DatabaseUrl,
+    /// For a server. SQLite has none.
+    pub tls: TlsSettings,
+    pub pools: Pools,
+    /// After how long an unused connection of a pool is closed; `None`: never. Lanes keep theirs.
+    pub idle_timeout: Option<Duration>,
+    /// How long a server that does not serve yet is asked again and again before opening fails.
+    pub start_wait: Duration,
     /// Parallel committers, at most [`LANES_MAX`]. `None`: measured at start. SQLite has one.
     pub lanes: Option<usize>,
     /// Writes a transaction, at most [`BATCH_MAX`]; 1 switches group commit off.
@@ -41,6 +73,10 @@ impl Settings {
     pub fn new(url: DatabaseUrl) -> Self {
         Self {
             url,
+            tls: TlsSettings::default(),
+            pools: Pools::default(),
+            idle_timeout: Some(IDLE_TIMEOUT),
+            start_wait: START_WAIT,
             lanes: None,
             batch_max: BATCH_MAX,
             unsafe_durability: false,
@@ -49,9 +85,36 @@ impl Settings {
             account: None,
         }
     }
+
+    /// The defaults for an address that may hold TLS parameters (`sslmode`, `sslrootcert`,
+    /// `sslcert`, `sslkey`).
+    ///
+    /// # Errors
+    /// [`StoreError::Address`].
+    pub fn parse(address: &str) -> Result<Self, StoreError> {
+        if address.starts_with("sqlite:") {
+            return Ok(Self::new(address.parse()?));
+        }
+        let (address, tls) = tls::split(address)?;
+        Ok(Self { tls, ..Self::new(address.parse()?) })
+    }
 }
 
-/// The address of a database. Neither `Debug` nor `Display` shows a password.
+/// What else an address may say about a PostgreSQL server; time-outs and TLS are settings.
+const PARAMETERS: &[&str] = &[
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "load_balance_hosts",
+    "options",
+    "password",
+    "port",
+    "target_session_attrs",
+    "user",
+];
+
+/// The address of a database, without TLS parameters: see [`Settings::parse`]. Neither `Debug` nor `Display` shows a password.
 #[derive(Clone, PartialEq, Eq)]
 pub enum DatabaseUrl {
     /// `sqlite:PATH`
@@ -102,6 +165,7 @@ impl FromStr for DatabaseUrl {
                 path => Ok(Self::Sqlite(path.into())),
             },
             "postgres" | "postgresql" => {
+                known_parameters(text)?;
                 // The parser's own message may repeat parts of the address, the password included.
                 let config: tokio_postgres::Config = text.parse().map_err(|_| {
                     bad("it is not of the form postgres://user:password@host:port/name")
@@ -123,6 +187,28 @@ impl FromStr for DatabaseUrl {
             _ => Err(bad(SCHEMES)),
         }
     }
+}
+
+/// Refuses what nobody reads, by its name.
+fn known_parameters(address: &str) -> Result<(), StoreError> {
+    let query = address.split_once('?').map_or("", |(_, query)| query);
+    for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
+        let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
+        if PARAMETERS.contains(&name) {
+            continue;
+        }
+        // What is no name may be the rest of a password.
+        let why = if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
+            format!(
+                "the parameter {name} is not known; known are sslmode, sslrootcert, sslcert, sslkey, {}",
+                PARAMETERS.join(", ")
+            )
+        } else {
+            "what follows the question mark is no parameter; percent-encode the password".to_owned()
+        };
+        return Err(StoreError::Address(why));
+    }
+    Ok(())
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -189,6 +275,20 @@ mod tests {
         let DatabaseUrl::Mysql(opts) = url else { panic!("{url}") };
         assert_eq!((opts.user(), opts.pass()), (Some("w@"), Some("p@/:%#?é")));
         assert_eq!((opts.ip_or_hostname(), opts.tcp_port()), ("db", 3306));
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_refused_by_its_name_and_a_password_is_not_taken_for_one() {
+        let error = |text: &str| Settings::parse(text).unwrap_err().to_string();
+        let unknown = error("postgres://me:s3cret@db/x?sslmode=require&sslrotcert=/ca.pem");
+        assert!(unknown.contains("sslrotcert") && unknown.contains("sslrootcert"), "{unknown}");
+        let unknown = error("postgres://me:s3cret@db/x?connect_timeout=3");
+        assert!(unknown.contains("connect_timeout"), "{unknown}");
+        let cut = error("postgres://me:hun?ter2@db/x");
+        assert!(cut.contains("percent-encode") && !cut.contains("ter2"), "{cut}");
+        let settings =
+            Settings::parse("postgres://me@db/x?sslmode=verify-full&sslrootcert=/ca.pem");
+        assert_eq!(settings.unwrap().tls.ca.as_deref(), Some("/ca.pem"));
     }
 
     #[test]

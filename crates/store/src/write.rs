@@ -4,8 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey, Revoked,
-    Session, User,
+    Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
+    Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -37,6 +37,8 @@ pub enum Op {
     DeleteContact(Number),
     /// A taken (peer, key) is [`WriteError::Conflict`].
     InsertInbound(Inbound),
+    PutBlocked(Blocked),
+    DeleteBlocked(Route),
     PutCursor(Cursor),
     PutSession(Session),
     DeleteSession {
@@ -44,6 +46,10 @@ pub enum Op {
         device: i32,
     },
     PutIdentity(Identity),
+    DeleteIdentity {
+        wa_id: Number,
+        device: i32,
+    },
     // Of the account, yet from any shard: a one-time key goes with the message that used it.
     PutOwnKey(OwnKey),
     DeleteOwnKey {

@@ -9,7 +9,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use contract::{Code, Key, Number, ShardId};
-use session::{Bundle, IdentityKey, OneTimePublic, SignedPublic};
+use session::{Bundle, IdentityKey, KeyError, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
 
 /// What a network is like.
@@ -98,6 +98,8 @@ pub struct SendItem {
     /// text, template, …: in the clear.
     pub category: &'static str,
     pub envelopes: Vec<Envelope>,
+    /// Devices the recipient has, for which nothing can be sealed.
+    pub left_out: Vec<u32>,
 }
 
 /// Bytes for, or from, one device.
@@ -251,8 +253,8 @@ pub struct UserBundles {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeviceBundle {
     pub device: u32,
-    /// For one set-up. Its signature is not verified yet.
-    pub bundle: Bundle,
+    /// For one set-up. Its signature is not verified yet; a key that is none says so.
+    pub bundle: Result<Bundle, KeyError>,
 }
 
 /// What we publish of our own keys.
@@ -263,6 +265,16 @@ pub struct OwnKeys {
     pub signed: SignedPublic,
     /// Those not published yet; one published before is left out by the network.
     pub one_time: Vec<OneTimePublic>,
+}
+
+/// A complaint about a customer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    pub wa_id: Number,
+    /// Of their messages.
+    pub keys: Vec<Key>,
+    /// In the words of the business; may be empty.
+    pub reason: String,
 }
 
 /// A control-rate call failed; it may be repeated.
@@ -288,6 +300,9 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Publishes our own keys; gives how many one-time keys the network holds now.
     fn publish_keys(&self, keys: OwnKeys) -> impl Future<Output = Result<u32, CallError>> + Send;
+
+    /// Complains about messages of a customer.
+    fn report(&self, report: Report) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

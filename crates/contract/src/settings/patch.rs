@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::{
     Application, BURST, CACHE_DAYS, CONCURRENT_REQUESTS, DELAY_MS, HEARTBEAT_S, Heliograph,
-    JOBS_MAX, MAX_AGE_S, MAX_NOTE, MAX_URL, MediaType, PER_SECOND, QUEUE_MAX, UNHEALTHY_S,
-    Webhooks,
+    JOBS_MAX, MAX_AGE_S, MAX_NOTE, MAX_URL, MediaType, PER_SECOND, QUEUE_MAX, UNDELIVERED_AFTER_S,
+    UNHEALTHY_S, Webhooks,
 };
 use crate::{
     error::ApiError,
@@ -110,6 +110,15 @@ fn apply_heliograph(to: &mut Heliograph, mut fields: Fields) -> Result<(), ApiEr
         set(&mut to.contacts.always_valid, contacts.optional_bool("always_valid")?);
         set(&mut to.contacts.cache_days, contacts.optional_int("cache_days", &CACHE_DAYS)?);
         contacts.finish()?;
+    }
+    if let Some(mut messages) = fields.optional_object("messages")? {
+        let to = &mut to.messages;
+        set(&mut to.undelivered_notice, messages.optional_bool("undelivered_notice")?);
+        set(
+            &mut to.undelivered_after_s,
+            messages.optional_int("undelivered_after_s", &UNDELIVERED_AFTER_S)?,
+        );
+        messages.finish()?;
     }
     if let Some(mut web) = fields.optional_object("web")? {
         let to = &mut to.web;

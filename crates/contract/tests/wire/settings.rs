@@ -54,6 +54,7 @@ fn patches() -> impl Strategy<Value = Value> {
                 "quotas": { "messages_per_second": quota },
                 "callbacks": { "when_full": when_full },
                 "contacts": { "always_valid": always_valid, "cache_days": days },
+                "messages": { "undelivered_notice": always_valid },
                 "web": { "per_user": quota },
             },
         })
@@ -147,6 +148,11 @@ fn a_bad_patch_is_refused_by_the_path_of_its_parameter() {
         (r#"{"surplus":1}"#, 1010, &["'surplus'"]),
         (r#"{"garbagecollector_enable":{"all":true}}"#, 1010, &["'garbagecollector_enable.all'"]),
         (r#"{"heliograph":{"jobs":{"max":0}}}"#, 1009, &["'heliograph.jobs.max'", "1 to 1000000"]),
+        (
+            r#"{"heliograph":{"messages":{"undelivered_after_s":604801}}}"#,
+            1009,
+            &["'heliograph.messages.undelivered_after_s'", "1 to 604800"],
+        ),
         (r#"{"heliograph":{"jobs":{"min":1}}}"#, 1010, &["'heliograph.jobs.min'"]),
         (
             r#"{"heliograph":{"callbacks":{"when_full":"drop"}}}"#,

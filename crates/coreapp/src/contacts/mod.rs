@@ -1,36 +1,17 @@
-//! Contact sync: which numbers have an account.
+//! Contacts: what the listener on 6251 works with.
+//!
+//! `desk` fans a check out over the shards that keep the answers, `sync` asks the network for all
+//! of them together (one call in flight a number of ours: the job of shard -1's owner), `standing`
+//! blocks and reports customers.
 
-use std::sync::Arc;
+mod desk;
+mod standing;
+mod sync;
 
-use contract::Number;
-use upstream::{CallError, ContactResult, ContactStatus, Upstream};
+pub(crate) use desk::{Asked, Desk};
+pub(crate) use standing::Complaints;
+pub(crate) use sync::Sync;
 
-use crate::{batcher::Call, shard::task::Drivers};
-
-/// The call and its audience.
-pub(crate) struct Sync<U> {
-    pub upstream: Arc<U>,
-    pub drivers: Drivers,
-}
-
-impl<U: Upstream> Call for Sync<U> {
-    type Answer = ContactResult;
-    const OPERATION: &str = "UnifiedSyncResult";
-    const PENDING_MAX: usize = 50_000;
-
-    fn call(
-        &self,
-        numbers: Vec<Number>,
-    ) -> impl Future<Output = Result<Vec<ContactResult>, CallError>> + Send {
-        self.upstream.check_contacts(numbers)
-    }
-
-    fn deliver(&self, answers: Vec<ContactResult>) {
-        self.drivers.contacts(answers);
-    }
-
-    fn failed(&self, numbers: Vec<Number>) {
-        let failed = |number| ContactResult { number, status: ContactStatus::Failed };
-        self.drivers.contacts(numbers.into_iter().map(failed).collect());
-    }
-}
+/// Numbers that may wait for the network, or for an answer to their callers; beyond, checks are
+/// refused with 503/1016, and messages wait.
+pub(crate) const PENDING_MAX: usize = 50_000;

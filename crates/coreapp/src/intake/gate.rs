@@ -15,7 +15,6 @@ const RETRY_MS: u64 = 1_000;
 #[derive(Debug)]
 pub(crate) struct Gate {
     jobs: Level,
-    /// 0: the callback queue closes nothing.
     callbacks: Level,
     peak: AtomicUsize,
 }
@@ -23,24 +22,40 @@ pub(crate) struct Gate {
 /// A count with two marks.
 #[derive(Debug)]
 struct Level {
-    count: AtomicU64,
-    max: AtomicU64,
+    name: &'static str,
+    size: AtomicU64,
+    /// 0: never closes.
+    limit: AtomicU64,
     closed: AtomicBool,
+    /// Since the metrics were last read.
+    refused: AtomicU64,
+}
+
+/// How a queue stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// `jobs` or `callbacks`.
+    pub name: &'static str,
+    pub size: u64,
+    /// 0: never closes.
+    pub limit: u64,
+    pub closed: bool,
 }
 
 impl Gate {
+    /// 0 for a queue that closes nothing.
     pub(crate) fn new(jobs_max: u64, callbacks_max: u64) -> Self {
         Self {
-            jobs: Level::new(jobs_max),
-            callbacks: Level::new(callbacks_max),
+            jobs: Level::new("jobs", jobs_max),
+            callbacks: Level::new("callbacks", callbacks_max),
             peak: AtomicUsize::new(0),
         }
     }
 
-    /// Sets the marks; in force at once. 0 never closes.
+    /// Sets the marks; in force at once.
     pub(crate) fn set(&self, jobs_max: u64, callbacks_max: u64) {
-        self.jobs.max.store(jobs_max, Relaxed);
-        self.callbacks.max.store(callbacks_max, Relaxed);
+        self.jobs.limit(jobs_max);
+        self.callbacks.limit(callbacks_max);
     }
 
     /// Counts a job in.
@@ -48,10 +63,10 @@ impl Gate {
     /// # Errors
     /// 1016 while a queue is full or has not yet drained to half.
     pub(crate) fn enter(&self) -> Result<(), ApiError> {
-        if self.callbacks.closed() {
+        if self.callbacks.refuses() {
             return Err(overloaded("the callback queue is full: the webhook is too slow or down"));
         }
-        if self.jobs.closed() {
+        if self.jobs.refuses() {
             return Err(overloaded("the job queue is full"));
         }
         self.restore();
@@ -60,44 +75,99 @@ impl Gate {
 
     /// Counts in a job that was accepted before a restart.
     pub(crate) fn restore(&self) {
-        let jobs = self.jobs.count.fetch_add(1, Relaxed) + 1;
+        let jobs = self.jobs.size.fetch_add(1, Relaxed) + 1;
+        self.jobs.settle();
         self.peak.fetch_max(usize::try_from(jobs).unwrap_or(usize::MAX), Relaxed);
     }
 
     /// Counts a job out.
     pub(crate) fn leave(&self) {
-        self.jobs.count.fetch_sub(1, Relaxed);
+        self.jobs.size.fetch_sub(1, Relaxed);
+        self.jobs.settle();
     }
 
     /// The callback queue's length, as its dispatcher last said.
     pub(crate) fn callbacks(&self, unsettled: u64) {
-        self.callbacks.count.store(unsettled, Relaxed);
+        self.callbacks.size.store(unsettled, Relaxed);
+        self.callbacks.settle();
     }
 
     /// Jobs not settled yet.
     pub(crate) fn jobs(&self) -> u64 {
-        self.jobs.count.load(Relaxed)
+        self.jobs.size.load(Relaxed)
     }
 
     /// Most jobs there ever were.
     pub(crate) fn peak(&self) -> usize {
         self.peak.load(Relaxed)
     }
+
+    /// How both queues stand, and what each has refused since this was last asked.
+    pub(crate) fn standings(&self) -> [(Standing, u64); 2] {
+        [&self.jobs, &self.callbacks]
+            .map(|level| (level.standing(), level.refused.swap(0, Relaxed)))
+    }
 }
 
+// === impl Level ===
+
 impl Level {
-    fn new(max: u64) -> Self {
-        Self { count: AtomicU64::new(0), max: AtomicU64::new(max), closed: AtomicBool::new(false) }
+    fn new(name: &'static str, limit: u64) -> Self {
+        Self {
+            name,
+            size: AtomicU64::new(0),
+            limit: AtomicU64::new(limit),
+            closed: AtomicBool::new(false),
+            refused: AtomicU64::new(0),
+        }
     }
 
-    fn closed(&self) -> bool {
-        let (count, max) = (self.count.load(Relaxed), self.max.load(Relaxed));
-        let closed =
-            max > 0 && if self.closed.load(Relaxed) { count > max / 2 } else { count >= max };
-        if self.closed.swap(closed, Relaxed) != closed {
-            tracing::warn!(count, max, closed, "a queue's gate has changed");
+    fn limit(&self, limit: u64) {
+        self.limit.store(limit, Relaxed);
+        self.settle();
+    }
+
+    fn refuses(&self) -> bool {
+        let closed = self.closed.load(Relaxed);
+        if closed {
+            self.refused.fetch_add(1, Relaxed);
         }
         closed
+    }
+
+    /// Closes at the limit, opens at half of it.
+    fn settle(&self) {
+        let (size, limit) = (self.size.load(Relaxed), self.limit.load(Relaxed));
+        let was = self.closed.load(Relaxed);
+        let closed = limit > 0 && if was { size > limit / 2 } else { size >= limit };
+        if was == closed || self.closed.swap(closed, Relaxed) == closed {
+            return;
+        }
+        let queue = self.name;
+        if closed {
+            tracing::warn!(
+                queue,
+                queue.size = size,
+                queue.limit = limit,
+                "a queue is full: new messages are refused until half of it is left"
+            );
+        } else {
+            tracing::info!(
+                queue,
+                queue.size = size,
+                queue.limit = limit,
+                "a queue has room again: new messages are accepted"
+            );
+        }
+    }
+
+    fn standing(&self) -> Standing {
+        Standing {
+            name: self.name,
+            size: self.size.load(Relaxed),
+            limit: self.limit.load(Relaxed),
+            closed: self.closed.load(Relaxed),
+        }
     }
 }
 
@@ -135,6 +205,30 @@ mod tests {
         gate.callbacks(51);
         gate.enter().unwrap_err();
         gate.callbacks(50);
+        gate.enter().unwrap();
+    }
+
+    #[test]
+    fn one_queue_does_not_close_for_the_other_and_both_tell_how_they_stand() {
+        let gate = Gate::new(2, 100);
+        gate.enter().unwrap();
+        gate.enter().unwrap();
+        gate.callbacks(99);
+        let refused = gate.enter().unwrap_err();
+        assert_eq!(refused.details, "the job queue is full");
+        assert_eq!(refused.retry_after_ms, Some(RETRY_MS));
+        let standing = |name, size, limit, closed| Standing { name, size, limit, closed };
+        let (jobs, callbacks) =
+            (standing("jobs", 2, 2, true), standing("callbacks", 99, 100, false));
+        assert_eq!(gate.standings(), [(jobs, 1), (callbacks, 0)]);
+        assert_eq!(gate.standings(), [(jobs, 0), (callbacks, 0)], "refusals are told once");
+        // A hot change counts at once: to where half is left, and to where the queue is full.
+        gate.set(4, 100);
+        gate.enter().unwrap();
+        gate.set(3, 100);
+        gate.enter().unwrap_err();
+        gate.set(0, 0);
+        gate.callbacks(1_000_000);
         gate.enter().unwrap();
     }
 }

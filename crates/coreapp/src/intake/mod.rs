@@ -6,5 +6,5 @@ pub(crate) mod pipe;
 mod quota;
 
 pub(crate) use frame::Intake;
-pub(crate) use gate::Gate;
+pub(crate) use gate::{Gate, Standing};
 pub(crate) use quota::Quota;

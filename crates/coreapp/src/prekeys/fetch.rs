@@ -27,13 +27,13 @@ impl<U: Upstream> Call for Fetch<U> {
         self.upstream.fetch_bundles(users)
     }
 
-    fn deliver(&self, answers: Vec<UserBundles>) {
+    async fn deliver(&self, answers: Vec<UserBundles>) {
         for user in answers {
             self.pool.submit(user, true);
         }
     }
 
-    fn failed(&self, numbers: Vec<Number>) {
+    async fn failed(&self, numbers: Vec<Number>) {
         for wa_id in numbers {
             self.drivers.set_up(SetUp { wa_id, complete: true, sessions: Err(SetUpError::Fetch) });
         }

@@ -13,13 +13,14 @@ use upstream::{DeviceBundle, UserBundles};
 
 use crate::shard::task::Drivers;
 
-/// Sessions with all devices of a user, or why there are none.
+/// Sessions with the devices of a user, or why there are none.
 #[derive(Debug)]
 pub(crate) struct SetUp {
     pub wa_id: Number,
     /// All devices the user has; else only those a retry named.
     pub complete: bool,
-    pub sessions: Result<Vec<(u32, Session)>, SetUpError>,
+    /// Of each device; its bundle may not be what it should be.
+    pub sessions: Result<Vec<(u32, Result<Session, BundleError>)>, SetUpError>,
 }
 
 /// See [`SetUp`].
@@ -31,9 +32,6 @@ pub(crate) enum SetUpError {
     /// No account, or none of its devices has keys.
     #[error("the recipient has no keys")]
     NoKeys,
-    /// Something in a bundle is not what it should be; nothing is sent.
-    #[error("a pre-key bundle of the recipient is not valid: {0}")]
-    Invalid(BundleError),
 }
 
 /// Hands work to the threads. What waits is bounded by one fetch (1,000 users) for each that is
@@ -92,14 +90,18 @@ fn work_on(queue: &Mutex<mpsc::Receiver<(UserBundles, bool)>>, deps: &Deps) {
     }
 }
 
-fn set_up(user: UserBundles, deps: &Deps) -> Result<Vec<(u32, Session)>, SetUpError> {
+fn set_up(
+    user: UserBundles,
+    deps: &Deps,
+) -> Result<Vec<(u32, Result<Session, BundleError>)>, SetUpError> {
     if user.devices.is_empty() {
         return Err(SetUpError::NoKeys);
     }
     let now_s = deps.clock.unix_s().unsigned_abs();
     let one = |DeviceBundle { device, bundle }| {
-        let session = Session::initiate(&deps.me, &bundle, now_s, &*deps.rng);
-        session.map(|session| (device, session)).map_err(SetUpError::Invalid)
+        let bundle = bundle.map_err(BundleError::from);
+        let session = bundle.and_then(|it| Session::initiate(&deps.me, &it, now_s, &*deps.rng));
+        (device, session)
     };
-    user.devices.into_iter().map(one).collect()
+    Ok(user.devices.into_iter().map(one).collect())
 }

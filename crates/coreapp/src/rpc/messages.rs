@@ -52,7 +52,11 @@ impl Messages for MessagesService {
 }
 
 /// Only dispatches, so that small frames never pile up unread.
-async fn read(intake: Arc<Intake>, frames: Streaming<SendFrame>, out: Arc<StreamOut>) {
+async fn read(
+    intake: Arc<Intake>,
+    frames: impl Stream<Item = Result<SendFrame, Status>> + Unpin,
+    out: Arc<StreamOut>,
+) {
     let mut chunks = frames.ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
         let (mut good, mut answered, mut refused) = (Vec::new(), Vec::new(), Vec::new());
@@ -88,5 +92,97 @@ async fn read(intake: Arc<Intake>, frames: Streaming<SendFrame>, out: Arc<Stream
         if out.closed() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use contract::Clock;
+    use tokio::{sync::mpsc, time::Instant};
+
+    use super::*;
+    use crate::{cluster::beat::Beat, intake::Quota, shard::task::Drivers};
+
+    const MINTED_S: u32 = 1_700_000_000;
+    /// Webapps, each with a pipe of its own, and how often each sends.
+    const PIPES: u64 = 10;
+    const EVERY: Duration = Duration::from_millis(25);
+
+    struct Still;
+
+    impl Clock for Still {
+        fn unix_ms(&self) -> i64 {
+            i64::from(MINTED_S) * 1_000
+        }
+    }
+
+    fn frame(seq: u64) -> SendFrame {
+        let key = [&MINTED_S.to_be_bytes()[..], &seq.to_be_bytes()[3..]].concat();
+        SendFrame {
+            seq,
+            key: key.into(),
+            to: "4915112345678".to_owned(),
+            message: br#"{"type":"text","text":{"body":"hi"}}"#.as_slice().into(),
+            ..SendFrame::default()
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_pipes_of_a_coreapp_together_get_its_quota_and_every_refusal_says_when() {
+        let (drivers, mut given) = Drivers::idle();
+        let beat = Arc::new(Beat::new());
+        let messages = Quota::default();
+        messages.set(80, 40);
+        let intake = Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone() };
+        let intake = Arc::new(intake);
+        let begin = Instant::now();
+        let mut refusals = Vec::new();
+        for pipe in 0..PIPES {
+            let (frames, stream) = mpsc::channel(1);
+            let (out, mut replies) = StreamOut::new();
+            tokio::spawn(read(intake.clone(), ReceiverStream::new(stream), Arc::new(out)));
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(pipe)).await;
+                for n in 0.. {
+                    if frames.send(Ok(frame(n * PIPES + pipe))).await.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(EVERY).await;
+                }
+            });
+            refusals.push(tokio::spawn(async move {
+                let mut refused = 0;
+                while begin.elapsed() < Duration::from_secs(65) {
+                    let Some(Ok(SendReplies { replies })) = replies.recv().await else { break };
+                    for reply in replies {
+                        let Some(::rpc::coreapp::send_reply::Result::Error(error)) = reply.result
+                        else {
+                            panic!("the driver answers nothing")
+                        };
+                        assert_eq!(error.code, 1015, "{}", error.details);
+                        assert!(error.retry_after_ms > 0);
+                        refused += 1;
+                    }
+                }
+                refused
+            }));
+        }
+        // What is let through, after the first five seconds.
+        let mut passed = 0;
+        while begin.elapsed() < Duration::from_secs(65) {
+            beat.good(Instant::now());
+            let frames = given.recv().await.unwrap().len();
+            if begin.elapsed() >= Duration::from_secs(5) {
+                passed += frames;
+            }
+        }
+        assert!(passed.abs_diff(80 * 60) <= 48, "{passed} in 60 s");
+        let mut refused = 0;
+        for task in refusals {
+            refused += task.await.unwrap();
+        }
+        assert!(refused > 300 * 60, "what exceeds the quota is refused: {refused}");
     }
 }

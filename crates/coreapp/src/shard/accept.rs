@@ -109,6 +109,7 @@ impl Machine {
                 wa_id: None,
                 envelopes: Vec::new(),
                 durable: 0,
+                stale: 0,
                 only: None,
                 stage: Stage::Accepting(vec![frame.reply]),
                 not_before: None,
@@ -121,6 +122,11 @@ impl Machine {
     fn admit(&mut self, frame: &Frame, ctx: &Ctx<'_>) -> Result<(), ApiError> {
         if self.own_number == frame.to {
             return Err(ApiError::new(Code::BAD_USER, "'to' is the number of this account itself"));
+        }
+        if self.is_blocked(frame.route) {
+            let details =
+                "'to' is blocked by this business; POST /v1/contacts/{number}/unblock first";
+            return Err(ApiError::new(Code::RECIPIENT_BLOCKED, details));
         }
         if self
             .recipients
@@ -151,7 +157,10 @@ impl Machine {
     /// As far as memory knows; a message that slips through waits before it is sealed.
     fn changed_identity(&mut self, to: &contract::Number, ctx: &Ctx<'_>) -> bool {
         let wa_id = self.cached(to, ctx).and_then(|known| known.wa_id);
-        wa_id.and_then(|wa_id| self.peers.peek(&wa_id)).is_some_and(Peer::unacknowledged)
+        wa_id
+            .and_then(|wa_id| self.peers.peek(&wa_id))
+            .and_then(Peer::unacknowledged_since)
+            .is_some()
     }
 
     pub(super) fn accept_written(

@@ -70,7 +70,7 @@ pub(crate) struct Check {
     pub numbers: Vec<Number>,
     /// Skip the cache.
     pub force: bool,
-    /// Answer only what is known now; what is not is looked up all the same.
+    /// Answer what memory and rows know; what they do not is looked up all the same.
     pub no_wait: bool,
     pub reply: mpsc::UnboundedSender<Checked>,
 }
@@ -89,6 +89,8 @@ pub(crate) enum CheckState {
     Invalid,
     Processing,
     Failed,
+    /// Too many numbers wait for the network.
+    Overloaded,
 }
 
 /// Collected over one turn, carried out together.
@@ -104,6 +106,17 @@ pub(crate) struct Effects {
     pub bundles: Vec<Number>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
+    pub counts: Counts,
+}
+
+/// What happens seldom and is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    /// Pre-key bundles that were not valid.
+    pub bundles_refused: u64,
+    /// Retry receipts that were followed, and those that were not: too many.
+    pub retries_followed: u64,
+    pub retries_refused: u64,
 }
 
 /// What a machine may know of the world during one turn.

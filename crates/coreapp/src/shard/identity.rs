@@ -39,7 +39,39 @@ fn identity<'a>(rows: impl Iterator<Item = &'a IdentityRow>) -> Option<Identity>
     Some(Identity { hash, created_ms, acknowledged })
 }
 
+/// What becomes of a message to a contact whose identity nobody acknowledges.
+pub(super) fn not_acknowledged() -> ApiError {
+    ApiError::new(
+        Code::USER_POTENTIALLY_CHANGED,
+        "the recipient's identity has changed and was not acknowledged: PUT its latest hash to \
+         /v1/contacts/{wa_id}/identity, then send again",
+    )
+}
+
 impl Machine {
+    /// Whether a message must wait for the acknowledgement of its recipient's identity. One that
+    /// was accepted after the change (memory did not know of it then) fails instead.
+    pub(super) fn held_back(
+        &mut self,
+        key: Key,
+        route: Route,
+        wa_id: Number,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) -> bool {
+        let peer = self.peers.peek(&wa_id).filter(|_| ctx.settings.security_notifications);
+        let Some(since) = peer.and_then(Peer::unacknowledged_since) else {
+            self.held.remove(&route);
+            return false;
+        };
+        self.held.insert(route);
+        let job = self.jobs.get(&key);
+        if job.is_some_and(|job| job.created_ms > since && job.only.is_none()) {
+            self.fail(key, &not_acknowledged(), ctx, fx);
+        }
+        true
+    }
+
     /// The network says that a device shows another identity.
     pub(super) fn identity_noticed(
         &mut self,

@@ -173,6 +173,7 @@ impl Machine {
             }
             None => self.recent.get(&receipt.key).cloned(),
         };
+        self.unwatch(receipt.key);
         match meta {
             Some(meta) => self.store_receipt(place, &receipt, &meta, ctx, fx),
             None => self.want(Read::Message(receipt.key), Wanted::Receipt(place, receipt), fx),

@@ -21,13 +21,16 @@ use tokio::time::Instant;
 use upstream::{Envelope, EnvelopeKind};
 
 use super::{
+    block::StandingReply,
     effects::{Ctx, Effects, Frame, IdentityReply},
+    identity::not_acknowledged,
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
     peers::{Loading, NO_KEYS_MAX, Peer, Until},
     queue::{Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
     retry::COUNTED,
+    undelivered::Watched,
 };
 
 /// Contacts remembered in memory, a shard; the least recently used one is read again.
@@ -61,6 +64,11 @@ pub(crate) struct Machine {
     /// wa_ids whose pre-keys are on their way, and who waits.
     pub(super) fetching: HashMap<Number, Vec<Route>>,
     pub(super) no_keys: LruCache<Number, Until>,
+    pub(super) blocked: HashSet<Route>,
+    /// Messages without a receipt that are asked about.
+    pub(super) watched: HashMap<Key, Watched>,
+    /// Recipients whose messages wait for an acknowledgement of their identity.
+    pub(super) held: HashSet<Route>,
     /// Customers' messages that were stored lately, and those being stored.
     pub(super) heard: LruCache<(Number, Key), ()>,
     pub(super) hearing: HashMap<(Number, Key), Vec<Place>>,
@@ -105,6 +113,12 @@ pub(super) enum Written {
     Changed(Place, Number),
     /// An acknowledgement, and who waits for it.
     Acknowledged(Number, IdentityReply),
+    /// A block, or its end, and who waits for it.
+    Standing {
+        route: Route,
+        blocked: bool,
+        reply: StandingReply,
+    },
 }
 
 /// What a read is for.
@@ -135,6 +149,7 @@ pub(super) enum Timer {
     AskAgain(Number),
     LoadAgain(Number),
     FetchAgain(Number),
+    Undelivered(Key),
     Resend(Place, Box<(upstream::Receipt, upstream::Retry)>),
 }
 
@@ -165,6 +180,9 @@ impl Machine {
             loading: HashMap::new(),
             fetching: HashMap::new(),
             no_keys: LruCache::new(const { NonZeroUsize::new(NO_KEYS_MAX).unwrap() }),
+            blocked: load.blocked.iter().map(|row| Route::of(&row.number)).collect(),
+            watched: HashMap::new(),
+            held: HashSet::new(),
             heard: LruCache::new(HEARD_MAX),
             hearing: HashMap::new(),
             retries: LruCache::new(RETRIES_KEPT),
@@ -237,6 +255,7 @@ impl Machine {
                     wa_id: None,
                     durable: envelopes.len(),
                     envelopes,
+                    stale: 0,
                     only: None,
                     stage,
                     not_before: None,
@@ -290,6 +309,9 @@ impl Machine {
             Written::Inbound { id, pinned } => self.inbound_written(id, pinned, answer.result),
             Written::Acknowledged(wa_id, reply) => {
                 self.acknowledged(wa_id, reply, answer.result);
+            }
+            Written::Standing { route, blocked, reply } => {
+                self.standing_written(route, blocked, reply, answer.result);
             }
             Written::Changed(place, wa_id) => {
                 self.unpin(&wa_id);
@@ -355,6 +377,7 @@ impl Machine {
                 Timer::AskAgain(number) => self.ask_again(number, fx),
                 Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
                 Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::Undelivered(key) => self.undelivered(key, ctx, fx),
                 Timer::Resend(place, asked) => {
                     let (receipt, retry) = *asked;
                     self.resend_when_settled(place, receipt, retry, ctx, fx);
@@ -363,6 +386,12 @@ impl Machine {
         }
         if self.untransmitted > 0 && self.timers.is_empty() {
             self.transmit_all(ctx, fx);
+        }
+        if !ctx.settings.security_notifications {
+            // Nobody need acknowledge any more.
+            for route in std::mem::take(&mut self.held) {
+                self.list(route);
+            }
         }
         self.expire(ctx, fx);
     }
@@ -374,16 +403,20 @@ impl Machine {
             let job = self.jobs.get(key)?;
             (job.created_ms < too_old).then_some((key, job))
         });
-        let keys: Vec<Key> = old
+        let keys: Vec<(Key, Route)> = old
             .filter(|(_, job)| matches!(job.stage, Stage::Waiting | Stage::Sealed))
-            .map(|(key, _)| *key)
+            .map(|(key, job)| (*key, job.route))
             .take(EXPIRE_BATCH)
             .collect();
-        for key in keys {
-            let error = contract::ApiError::new(
-                contract::Code::NOT_VALID,
-                "the message could not be sent for more than a day",
-            );
+        for (key, route) in keys {
+            let error = if self.held.contains(&route) {
+                not_acknowledged()
+            } else {
+                contract::ApiError::new(
+                    contract::Code::NOT_VALID,
+                    "the message could not be sent for more than a day",
+                )
+            };
             self.fail(key, &error, ctx, fx);
         }
     }

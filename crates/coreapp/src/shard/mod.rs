@@ -5,6 +5,7 @@
 //! locks.
 
 mod accept;
+pub(crate) mod block;
 pub(crate) mod effects;
 mod identity;
 mod incoming;
@@ -14,9 +15,12 @@ mod peers;
 pub(crate) mod queue;
 mod resolve;
 mod retry;
+#[cfg(test)]
+mod scenarios;
 mod seal;
 #[cfg(test)]
 mod sim;
 #[cfg(test)]
 mod sim_phones;
 pub(crate) mod task;
+mod undelivered;

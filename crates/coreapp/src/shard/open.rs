@@ -47,6 +47,11 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
+        if self.is_blocked(Route::of(&message.from)) {
+            // Dropped, undecrypted: whoever is unblocked and writes again is understood, if need be
+            // by way of a retry receipt.
+            return self.done(place);
+        }
         let id = (message.from, message.key);
         if self.heard.contains(&id) {
             return self.done(place);

@@ -35,6 +35,8 @@ pub(super) const PEERS_MAX: usize = if cfg!(test) { 2 } else { 1_024 };
 pub(super) const NO_KEYS_MAX: usize = 1_024;
 /// How long that is believed.
 const NO_KEYS: Duration = Duration::from_secs(60);
+/// How long a device whose bundle is not valid is left out; then the network is asked again.
+const LEFT_OUT: Duration = Duration::from_secs(3_600);
 /// A fetch or a read that failed is repeated after this long.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -52,6 +54,20 @@ pub(super) struct Device {
     pub record: Record,
     /// What it last showed, as its row has it.
     pub identity: Option<IdentityRow>,
+    /// Its bundle was not valid; not asked for again before.
+    pub left_out: Option<Instant>,
+}
+
+impl Device {
+    /// A message can be sealed for it.
+    pub(super) fn can_send(&self, ctx: &Ctx<'_>) -> bool {
+        self.record.can_send(ctx.now_s())
+    }
+
+    /// Nothing can be sealed for it, and that is known.
+    pub(super) fn is_left_out(&self, ctx: &Ctx<'_>) -> bool {
+        !self.can_send(ctx) && self.left_out.is_some_and(|until| until > ctx.now)
+    }
 }
 
 /// Rows on their way, and what waits for them.
@@ -77,14 +93,32 @@ pub(super) enum PeerItem {
 }
 
 impl Peer {
-    /// A message can be sealed for every device.
-    fn can_send(&self, now_s: u64) -> bool {
-        !self.devices.is_empty()
-            && self.devices.values().all(|device| device.record.can_send(now_s))
+    /// A message can be sealed for every device, those that are left out aside.
+    pub(super) fn can_send(&self, ctx: &Ctx<'_>) -> bool {
+        let mut devices = self.devices.values();
+        devices.clone().any(|device| device.can_send(ctx))
+            && devices.all(|device| device.can_send(ctx) || device.is_left_out(ctx))
     }
 
-    pub(super) fn unacknowledged(&self) -> bool {
-        self.identities().any(|identity| !identity.acknowledged)
+    /// When the latest change happened that nobody has acknowledged, Unix milliseconds.
+    pub(super) fn unacknowledged_since(&self) -> Option<i64> {
+        let changed = self.identities().filter(|identity| !identity.acknowledged);
+        changed.map(|identity| identity.created_ms).max()
+    }
+
+    /// Forgets the devices that are gone; their rows' end is added to `ops`.
+    pub(super) fn keep_devices(
+        &mut self,
+        wa_id: Number,
+        there: impl Fn(u32) -> bool,
+        ops: &mut Vec<Op>,
+    ) {
+        for number in self.devices.keys().copied().filter(|number| !there(*number)) {
+            let device = number.cast_signed();
+            ops.push(Op::DeleteSession { wa_id, device });
+            ops.push(Op::DeleteIdentity { wa_id, device });
+        }
+        self.devices.retain(|number, _| there(*number));
     }
 
     /// Of all devices, in their order.
@@ -109,9 +143,8 @@ impl Machine {
             }
             return false;
         };
-        if peer.can_send(ctx.now_s()) {
-            // Who changed their identity waits until it is acknowledged.
-            return !(ctx.settings.security_notifications && peer.unacknowledged());
+        if peer.can_send(ctx) {
+            return true;
         }
         self.fetch(wa_id, route, ctx, fx);
         false
@@ -190,7 +223,7 @@ impl Machine {
                 ),
             }
         }
-        let sendable = peer.can_send(ctx.now_s());
+        let sendable = peer.can_send(ctx);
         self.peers.put(wa_id, peer);
         let Loading { routes, items } = self.loading.remove(&wa_id).unwrap_or_default();
         for item in items {
@@ -214,7 +247,7 @@ impl Machine {
     /// Asks for pre-keys, unless that is under way or known to be in vain.
     pub(super) fn fetch(&mut self, wa_id: Number, route: Route, ctx: &Ctx<'_>, fx: &mut Effects) {
         if self.no_keys.get(&wa_id).is_some_and(|until| *until > ctx.now) {
-            self.unreachable(wa_id, &[route], &SetUpError::NoKeys, ctx, fx);
+            self.unreachable(wa_id, &[route], SetUpError::NoKeys.to_string(), ctx, fx);
             return;
         }
         let routes = self.fetching.entry(wa_id).or_insert_with(|| {
@@ -242,39 +275,56 @@ impl Machine {
                 return;
             }
             Err(error) => {
-                if error == SetUpError::NoKeys {
-                    self.no_keys.put(wa_id, ctx.now + NO_KEYS);
-                }
+                self.no_keys.put(wa_id, ctx.now + NO_KEYS);
                 let routes = self.fetching.remove(&wa_id).unwrap_or_default();
                 tracing::warn!(shard = self.shard.get(), %error, "no session could be set up");
-                self.unreachable(wa_id, &routes, &error, ctx, fx);
+                self.unreachable(wa_id, &routes, error.to_string(), ctx, fx);
                 return;
             }
         };
         let mut peer = self.peers.pop(&wa_id).unwrap_or_default();
         let mut ops = Vec::new();
-        peer.devices.retain(|device, _| {
-            let stays = !complete || sessions.iter().any(|(there, _)| there == device);
-            if !stays {
-                ops.push(Op::DeleteSession { wa_id, device: device.cast_signed() });
-            }
-            stays
-        });
+        if complete {
+            let there = |device| sessions.iter().any(|(there, _)| *there == device);
+            peer.keep_devices(wa_id, there, &mut ops);
+        }
+        let mut refused = None;
         for (number, session) in sessions {
             let device = peer.devices.entry(number).or_default();
+            let session = match session {
+                Ok(session) => session,
+                Err(error) => {
+                    tracing::warn!(
+                        shard = self.shard.get(), device = number, %error,
+                        "a pre-key bundle of a recipient's device is not valid; nothing is sealed for it"
+                    );
+                    fx.counts.bundles_refused += 1;
+                    // After one of a retry receipt the network is asked for its own.
+                    device.left_out = complete.then_some(ctx.now + LEFT_OUT);
+                    refused = Some(error);
+                    continue;
+                }
+            };
+            device.left_out = None;
             let key = *session.peer();
             let known = device.record.current().is_some_and(|current| *current.peer() == key);
-            if !(known && device.record.can_send(ctx.now_s())) {
+            if !(known && device.can_send(ctx)) {
                 ops.extend(self.show_identity(wa_id, number, device, &key, ctx));
                 device.record.adopt(session);
             }
         }
+        let sendable = peer.can_send(ctx);
         self.peers.put(wa_id, peer);
         if !ops.is_empty() {
             self.write(Class::Hot, ops, None, fx);
         }
-        for route in self.fetching.remove(&wa_id).unwrap_or_default() {
-            self.list(route);
+        let routes = self.fetching.remove(&wa_id).unwrap_or_default();
+        match refused.filter(|_| complete && !sendable) {
+            Some(error) => {
+                let reason = format!("no pre-key bundle of the recipient is valid: {error}");
+                self.unreachable(wa_id, &routes, reason, ctx, fx);
+            }
+            None => routes.into_iter().for_each(|route| self.list(route)),
         }
     }
 
@@ -283,11 +333,11 @@ impl Machine {
         &mut self,
         wa_id: Number,
         routes: &[Route],
-        reason: &SetUpError,
+        reason: String,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        let error = ApiError::new(Code::GENERIC_MESSAGE, reason.to_string());
+        let error = ApiError::new(Code::GENERIC_MESSAGE, reason);
         for route in routes {
             let Some(recipient) = self.recipients.get(route) else { continue };
             let doomed: Vec<_> = recipient

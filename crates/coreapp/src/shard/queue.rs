@@ -41,6 +41,8 @@ pub(crate) struct Job {
     pub envelopes: Vec<Envelope>,
     /// How many of them have rows.
     pub durable: usize,
+    /// Times the network said that the recipient has other devices.
+    pub stale: u8,
     /// Only for this device: it asked again.
     pub only: Option<u32>,
     pub stage: Stage,

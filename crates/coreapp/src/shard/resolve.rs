@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use contract::{ApiError, Code, Key, Number, message::Category};
+use contract::{ApiError, Key, Number};
 use store::{
     Read,
     rows::Contact,
@@ -18,6 +18,7 @@ use super::{
     effects::{Check, CheckState, Checked, Ctx, Effects},
     machine::{Machine, Timer, Wanted},
     queue::Stage,
+    undelivered::no_account,
 };
 
 /// A sync that failed is repeated after this long while messages wait for it.
@@ -35,8 +36,14 @@ pub(crate) struct Known {
 pub(super) struct Resolving {
     jobs: Vec<Key>,
     checks: Vec<mpsc::UnboundedSender<Checked>>,
+    /// Checks that wait for the row only.
+    no_wait: Vec<mpsc::UnboundedSender<Checked>>,
+    /// Messages that were taken and not delivered.
+    pub(super) undelivered: Vec<Key>,
     /// The row will not do.
     force: bool,
+    /// The network is being asked.
+    asked: bool,
 }
 
 impl Machine {
@@ -64,8 +71,13 @@ impl Machine {
                 Some(known) => known.into(),
                 None => {
                     let resolving = self.resolving(number, check.force, fx);
-                    if !check.no_wait {
-                        resolving.checks.push(check.reply.clone());
+                    let waiting = match (check.no_wait, resolving.asked) {
+                        (false, _) => Some(&mut resolving.checks),
+                        (true, false) => Some(&mut resolving.no_wait),
+                        (true, true) => None,
+                    };
+                    if let Some(waiting) = waiting {
+                        waiting.push(check.reply.clone());
                         continue;
                     }
                     CheckState::Processing
@@ -77,16 +89,21 @@ impl Machine {
     }
 
     /// The look-up of a number: joins the one under way or begins one.
-    fn resolving(&mut self, number: Number, force: bool, fx: &mut Effects) -> &mut Resolving {
-        if !self.resolving.contains_key(&number) {
-            if force {
-                fx.contacts.push(number);
-            } else {
-                self.want(Read::Contact(number), Wanted::Contact(number), fx);
-            }
+    pub(super) fn resolving(
+        &mut self,
+        number: Number,
+        force: bool,
+        fx: &mut Effects,
+    ) -> &mut Resolving {
+        let begins = !self.resolving.contains_key(&number);
+        if begins && force {
+            fx.contacts.push(number);
+        } else if begins {
+            self.want(Read::Contact(number), Wanted::Contact(number), fx);
         }
         let entry = self.resolving.entry(number).or_default();
         entry.force |= force;
+        entry.asked |= begins && force;
         entry
     }
 
@@ -97,13 +114,19 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        let Some(resolving) = self.resolving.get(&number) else { return };
+        let Some(resolving) = self.resolving.get_mut(&number) else { return };
         let fresh = row
             .map(|row| Known { wa_id: row.wa_id, checked_ms: row.checked_ms })
             .filter(|known| known.checked_ms + ctx.settings.contact_ttl_ms > ctx.now_ms);
         match fresh {
             Some(known) if !resolving.force => self.known(number, known, ctx, fx),
-            _ => fx.contacts.push(number),
+            _ => {
+                resolving.asked = true;
+                for check in resolving.no_wait.drain(..) {
+                    let _gone = check.send(Checked { number, state: CheckState::Processing });
+                }
+                fx.contacts.push(number);
+            }
         }
     }
 
@@ -118,10 +141,7 @@ impl Machine {
         let wa_id = match status {
             ContactStatus::Registered { wa_id } => Some(wa_id),
             ContactStatus::NotRegistered => None,
-            ContactStatus::Failed => {
-                self.look_up_failed(number, ctx);
-                return;
-            }
+            ContactStatus::Failed => return self.look_up_failed(number, CheckState::Failed, ctx),
         };
         let known = Known { wa_id, checked_ms: ctx.now_ms };
         let row = Contact { number, wa_id, checked_ms: ctx.now_ms };
@@ -129,12 +149,17 @@ impl Machine {
         self.known(number, known, ctx, fx);
     }
 
-    fn look_up_failed(&mut self, number: Number, ctx: &Ctx<'_>) {
+    /// Too many wait for the network: checks are refused, messages ask again.
+    pub(crate) fn contact_refused(&mut self, number: Number, ctx: &Ctx<'_>) {
+        self.look_up_failed(number, CheckState::Overloaded, ctx);
+    }
+
+    fn look_up_failed(&mut self, number: Number, state: CheckState, ctx: &Ctx<'_>) {
         let Some(resolving) = self.resolving.get_mut(&number) else { return };
         for check in resolving.checks.drain(..) {
-            let _gone = check.send(Checked { number, state: CheckState::Failed });
+            let _gone = check.send(Checked { number, state });
         }
-        if resolving.jobs.is_empty() {
+        if resolving.jobs.is_empty() && resolving.undelivered.is_empty() {
             self.resolving.remove(&number);
         } else {
             self.after(ASK_AGAIN, Timer::AskAgain(number), ctx);
@@ -150,11 +175,14 @@ impl Machine {
     fn known(&mut self, number: Number, known: Known, ctx: &Ctx<'_>, fx: &mut Effects) {
         self.contacts.put(number, known);
         let Some(resolving) = self.resolving.remove(&number) else { return };
-        for check in resolving.checks {
+        for check in resolving.checks.into_iter().chain(resolving.no_wait) {
             let _gone = check.send(Checked { number, state: known.into() });
         }
         for key in resolving.jobs {
             self.addressed(key, known, ctx, fx);
+        }
+        for key in resolving.undelivered {
+            self.account_checked(key, known, ctx, fx);
         }
     }
 
@@ -162,9 +190,7 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.wa_id = known.wa_id;
         if known.wa_id.is_none() {
-            let code = match job.meta.category {
-                Category::Text => Code::RE_ENGAGEMENT,
-            };
+            let code = no_account(job.meta.category);
             self.fail(key, &ApiError::new(code, "the recipient has no account"), ctx, fx);
         } else if matches!(job.stage, Stage::Sealed) {
             self.transmit(key, ctx, fx);

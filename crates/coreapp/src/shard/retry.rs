@@ -49,15 +49,19 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
+        // What we have counted is in memory alone; the device's own count outlives a restart.
         let seen = self.resends.get(&(receipt.key, receipt.device)).copied().unwrap_or(0);
-        if seen >= RETRIES_MAX || !self.a_minute(receipt.from, ctx.now) {
+        let asked = retry.count.max(seen + 1);
+        if asked > RETRIES_MAX || !self.a_minute(receipt.from, ctx.now) {
+            fx.counts.retries_refused += 1;
             tracing::warn!(
-                shard = self.shard.get(),
-                "a device asks too often for the same message"
+                shard = self.shard.get(), message.key = %receipt.key, device = receipt.device, asked,
+                "a device asks too often for messages to be sealed again; it is not heard"
             );
             return self.done(place);
         }
-        self.resends.put((receipt.key, receipt.device), seen + 1);
+        fx.counts.retries_followed += 1;
+        self.resends.put((receipt.key, receipt.device), asked);
         self.resend_when_settled(place, receipt, retry, ctx, fx);
     }
 
@@ -139,7 +143,7 @@ impl Machine {
         }
         let route = Route::of(&stored.to);
         if let Some(bundle) = begin_anew {
-            let bundle = DeviceBundle { device: number, bundle: *bundle };
+            let bundle = DeviceBundle { device: number, bundle: Ok(*bundle) };
             fx.setups.push(UserBundles { wa_id, devices: vec![bundle] });
             // The set-up lists the route when it is done.
             self.fetching.entry(wa_id).or_default().push(route);
@@ -160,6 +164,7 @@ impl Machine {
                 wa_id: Some(wa_id),
                 envelopes: Vec::new(),
                 durable: 0,
+                stale: 0,
                 only: Some(number),
                 stage: Stage::Waiting,
                 not_before: None,
@@ -167,7 +172,11 @@ impl Machine {
         );
         ctx.gate.restore();
         self.order.insert(id, key);
-        self.recipients.entry(route).or_default().waiting.push_back(key);
+        // What was sent once was accepted before all that still waits, but for others sent again.
+        let waiting = &mut self.recipients.entry(route).or_default().waiting;
+        let again = |key: &&Key| self.jobs.get(*key).is_some_and(|job| job.only.is_some());
+        let before = waiting.iter().take_while(again).count();
+        waiting.insert(before, key);
         self.list(route);
         self.write(Class::Hot, vec![Op::InsertJob(row)], Some(Written::Down(place)), fx);
     }

@@ -33,6 +33,9 @@ pub(super) const PER_RECIPIENT: usize = 8;
 const SEAL_MAX: usize = 64;
 /// Bytes of one seal write.
 const SEAL_BYTES: usize = 256 << 10;
+/// Times the network may say that the recipient of a message has other devices; then it fails.
+const STALE_MAX: u8 = 5;
+
 /// What one seal write will carry.
 #[derive(Default)]
 struct SealBatch {
@@ -94,7 +97,7 @@ impl Machine {
                 }
                 Err(error) => {
                     ctx.window.give(1);
-                    self.fail(key, &unsealable(error), ctx, fx);
+                    self.give_up(key, wa_id, error, ctx, fx);
                 }
             }
             self.list(route);
@@ -123,7 +126,10 @@ impl Machine {
         if job.body.is_none() {
             self.read_body(key, fx);
         }
-        if ctx.sealing == Sealing::EndToEnd && !self.keyed(wa_id, route, ctx, fx) {
+        let sealed = ctx.sealing == Sealing::EndToEnd;
+        if sealed
+            && (!self.keyed(wa_id, route, ctx, fx) || self.held_back(key, route, wa_id, ctx, fx))
+        {
             return None;
         }
         Some((key, wa_id, self.jobs.get(&key)?.body.clone()?))
@@ -148,7 +154,8 @@ impl Machine {
         let mut envelopes = Vec::with_capacity(peer.devices.len());
         for (number, device) in &mut peer.devices {
             let has_one = job.envelopes.iter().any(|there| there.device == *number);
-            if has_one || job.only.is_some_and(|only| only != *number) {
+            let other = job.only.is_some_and(|only| only != *number);
+            if has_one || other || device.is_left_out(ctx) {
                 continue;
             }
             match std::mem::take(&mut device.record).encrypt(body) {
@@ -167,7 +174,28 @@ impl Machine {
                 }
             }
         }
+        if envelopes.is_empty() && job.envelopes.is_empty() {
+            return Err(EncryptError::NoSession);
+        }
         Ok(envelopes)
+    }
+
+    /// A message cannot be sealed. One that only a lost device has asked for again is with the
+    /// others.
+    fn give_up(
+        &mut self,
+        key: Key,
+        wa_id: Number,
+        error: EncryptError,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
+        if again && self.peers.peek(&wa_id).is_some_and(|peer| peer.can_send(ctx)) {
+            self.settle(key, ctx, fx, |_, _, _| None);
+        } else {
+            self.fail(key, &unsealable(error), ctx, fx);
+        }
     }
 
     /// The sealed bytes and the sessions that made them, in one write.
@@ -300,6 +328,11 @@ impl Machine {
         if job.not_before.is_some_and(|due| due > ctx.now) {
             return;
         }
+        let devices = self.peers.peek(&to).into_iter().flat_map(|peer| &peer.devices);
+        let left_out = devices.filter(|(number, device)| {
+            device.is_left_out(ctx) && !job.envelopes.iter().any(|there| there.device == **number)
+        });
+        let left_out = left_out.map(|(number, _)| *number).collect();
         job.not_before = None;
         job.stage = Stage::Transmitted;
         self.untransmitted -= 1;
@@ -310,6 +343,7 @@ impl Machine {
             to,
             category: job.meta.category.as_str(),
             envelopes: job.envelopes.clone(),
+            left_out,
         }));
     }
 
@@ -362,19 +396,25 @@ impl Machine {
 
     /// The recipient has other devices than we knew: what is missing is sealed, the rest stays.
     fn stale_devices(&mut self, key: Key, now: &[u32], ctx: &Ctx<'_>, fx: &mut Effects) {
-        let Some((wa_id, route)) =
-            self.jobs.get(&key).and_then(|job| Some((job.wa_id?, job.route)))
-        else {
-            return;
-        };
-        self.reseal(key, |device| now.contains(&device), ctx, fx);
-        if let Some(peer) = self.peers.get_mut(&wa_id) {
-            for device in now {
-                // Without a session: that is what a fetch looks for.
-                peer.devices.entry(*device).or_default();
-            }
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        let Some(wa_id) = job.wa_id else { return };
+        job.stale += 1;
+        if job.stale > STALE_MAX {
+            let error = "the network and the recipient's pre-keys name different devices";
+            return self.fail(key, &ApiError::new(Code::GENERIC_MESSAGE, error), ctx, fx);
         }
-        self.fetch(wa_id, route, ctx, fx);
+        self.reseal(key, |device| now.contains(&device), ctx, fx);
+        // After a restart its rows are read first, and the network says it once more.
+        let Some(peer) = self.peers.get_mut(&wa_id) else { return };
+        let mut ops = Vec::new();
+        peer.keep_devices(wa_id, |device| now.contains(&device), &mut ops);
+        for device in now {
+            // Without a session: that is what a fetch looks for.
+            peer.devices.entry(*device).or_default();
+        }
+        if !ops.is_empty() {
+            self.write(Class::Hot, ops, None, fx);
+        }
     }
 
     /// Back to the head of its line, keeping the envelopes of some devices; only what the network
@@ -448,6 +488,10 @@ impl Machine {
         // A message sealed again for one device was reported before.
         let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
         let wanted = ctx.settings.sent && !again;
+        if let Some(job) = self.jobs.get(&key).filter(|job| matches!(job.stage, Stage::Transmitted))
+        {
+            self.watch(key, job.meta.clone(), job.route, ctx);
+        }
         self.settle(key, ctx, fx, |machine, meta, route| {
             wanted.then(|| {
                 machine.status_event(
@@ -537,6 +581,7 @@ impl Machine {
             r.waiting.is_empty() && r.unanswered == 0 && r.hold.is_none() && !r.listed
         }) {
             self.recipients.remove(&job.route);
+            self.held.remove(&job.route);
         }
     }
 

@@ -1,6 +1,8 @@
 //! The machine in a simulated world: a database that commits, loses and crashes, a network that
 //! drops connections and repeats itself, clients that ask again. Every seed is one history.
 
+mod identity;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -107,6 +109,7 @@ impl Tables {
             max_event_seq: i64::try_from(self.events.len()).unwrap(),
             event_floor: 0,
             cursors: Vec::new(),
+            blocked: Vec::new(),
         }
     }
 }
@@ -390,7 +393,7 @@ impl World {
         if let Some(wa_id) = self.bundles.pop_front() {
             let sessions = match self.dice.roll(5) {
                 0 => Err(SetUpError::Fetch),
-                _ => Ok(vec![(0, self.phones.session(&self.keys, wa_id, self.now_ms))]),
+                _ => Ok(vec![(0, Ok(self.phones.session(&self.keys, wa_id, self.now_ms)))]),
             };
             let set_up = SetUp { wa_id, complete: true, sessions };
             return self.turn(|machine, ctx, fx| machine.set_up(set_up, ctx, fx));

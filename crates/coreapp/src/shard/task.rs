@@ -18,6 +18,7 @@ use tokio::{
 use upstream::{ContactResult, Item, Outgoing, Sealing, UserBundles};
 
 use super::{
+    block::Standing,
     effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
     machine::Machine,
 };
@@ -33,6 +34,12 @@ use crate::{
 const INBOX: usize = 256;
 /// How long a caller waits for room, in a driver's inbox or a lane's; then 503/1023.
 const INBOX_WAIT: Duration = Duration::from_millis(250);
+/// Pieces of contact checks and of the network's answers to them that may wait; then whoever brings
+/// more waits, and the callers of the contacts listener in the end.
+const CONTACTS: usize = 16;
+/// Numbers of a piece. A turn takes one piece, whatever waits: a flood of checks delays a message by
+/// no more than that.
+const PIECE: usize = 64;
 /// Lists of items from the link that may wait; then the link is not read.
 const INCOMING: usize = 64;
 /// How often time passes for the machines.
@@ -68,6 +75,18 @@ struct Handle {
     frames: mpsc::Sender<Vec<Frame>>,
     control: mpsc::UnboundedSender<Control>,
     link: mpsc::Sender<LinkInput>,
+    contacts: mpsc::Sender<ContactsInput>,
+}
+
+/// What the contacts listener and the contact sync bring, in pieces of [`PIECE`].
+enum ContactsInput {
+    Check {
+        shard: ShardId,
+        check: Check,
+    },
+    Results(Vec<ContactResult>),
+    /// The contact sync has no room for these.
+    Refused(Vec<Number>),
 }
 
 /// What happens seldom.
@@ -79,14 +98,13 @@ enum Control {
         load: ShardLoad,
         done: oneshot::Sender<()>,
     },
-    Check {
-        shard: ShardId,
-        check: Check,
-    },
-    Contacts(Vec<ContactResult>),
     Identity {
         wa_id: Number,
         request: IdentityRequest,
+    },
+    Standing {
+        number: Number,
+        standing: Standing,
     },
     SetUp(SetUp),
     /// Take nothing in any more, answer when nothing is being written.
@@ -106,13 +124,15 @@ impl Drivers {
     /// Starts one driver a lane.
     pub(crate) fn start(shared: Shared, lanes: usize) -> Self {
         let shared = Arc::new(shared);
-        let handles = (0..lanes).map(|_| {
+        let handles = (0..lanes).map(|lane| {
             let (frames, frames_rx) = mpsc::channel(INBOX);
             let (control, control_rx) = mpsc::unbounded_channel();
             let (link, link_rx) = mpsc::channel(INCOMING);
+            let (contacts, contacts_rx) = mpsc::channel(CONTACTS);
             let (answers, answers_rx) = mpsc::unbounded_channel();
             let (reads, reads_rx) = mpsc::unbounded_channel();
             let driver = Driver {
+                lane,
                 shared: shared.clone(),
                 machines: HashMap::new(),
                 answers,
@@ -121,11 +141,21 @@ impl Drivers {
                 unsent: VecDeque::new(),
                 draining: None,
             };
-            let inputs = Inputs { frames_rx, control_rx, link_rx, answers_rx, reads_rx };
+            let inputs =
+                Inputs { frames_rx, control_rx, link_rx, contacts_rx, answers_rx, reads_rx };
             tokio::spawn(driver.run(inputs));
-            Handle { frames, control, link }
+            Handle { frames, control, link, contacts }
         });
         Self(handles.collect())
+    }
+
+    /// One that does nothing, and the frames it is given.
+    #[cfg(test)]
+    pub(crate) fn idle() -> (Self, mpsc::Receiver<Vec<Frame>>) {
+        let (frames, given) = mpsc::channel(INBOX);
+        let (control, link) = (mpsc::unbounded_channel().0, mpsc::channel(1).0);
+        let contacts = mpsc::channel(1).0;
+        (Self(Arc::new([Handle { frames, control, link, contacts }])), given)
     }
 
     /// The driver of a shard.
@@ -157,20 +187,55 @@ impl Drivers {
         let _ended = owned.await;
     }
 
-    pub(crate) fn check(&self, shard: ShardId, check: Check) {
-        self.control(self.index(shard), Control::Check { shard, check });
+    /// Puts a question; waits while the driver has others.
+    pub(crate) async fn check(&self, shard: ShardId, check: Check) {
+        let Check { numbers, force, no_wait, reply } = check;
+        for numbers in numbers.chunks(PIECE) {
+            let (numbers, reply) = (numbers.to_vec(), reply.clone());
+            let check = Check { numbers, force, no_wait, reply };
+            self.contacts_input(self.index(shard), ContactsInput::Check { shard, check }).await;
+        }
     }
 
-    /// What the network said of numbers.
-    pub(crate) fn contacts(&self, results: Vec<ContactResult>) {
-        let mut by_driver: BTreeMap<usize, Vec<ContactResult>> = BTreeMap::new();
-        for result in results {
-            let shard = contract::Route::of(&result.number).shard();
-            by_driver.entry(self.index(shard)).or_default().push(result);
+    /// What the network said of numbers; waits while the drivers are behind.
+    pub(crate) async fn contacts(&self, results: Vec<ContactResult>) {
+        self.in_pieces(results, |result| result.number, ContactsInput::Results).await;
+    }
+
+    /// The network cannot be asked about these numbers: too many wait.
+    pub(crate) async fn contacts_refused(&self, numbers: Vec<Number>) {
+        self.in_pieces(numbers, |number| *number, ContactsInput::Refused).await;
+    }
+
+    async fn in_pieces<T: Clone>(
+        &self,
+        items: Vec<T>,
+        number: impl Fn(&T) -> Number,
+        input: impl Fn(Vec<T>) -> ContactsInput,
+    ) {
+        let mut by_driver: BTreeMap<usize, Vec<T>> = BTreeMap::new();
+        for item in items {
+            let shard = contract::Route::of(&number(&item)).shard();
+            by_driver.entry(self.index(shard)).or_default().push(item);
         }
-        for (driver, results) in by_driver {
-            self.control(driver, Control::Contacts(results));
+        for (driver, items) in by_driver {
+            for piece in items.chunks(PIECE) {
+                self.contacts_input(driver, input(piece.to_vec())).await;
+            }
         }
+    }
+
+    async fn contacts_input(&self, driver: usize, input: ContactsInput) {
+        if let Some(handle) = self.0.get(driver) {
+            // A driver that has ended owns nothing any more.
+            let _ended = handle.contacts.send(input).await;
+        }
+    }
+
+    /// Blocks a number, or ends that.
+    pub(crate) fn standing(&self, number: Number, standing: Standing) {
+        let shard = contract::Route::of(&number).shard();
+        self.control(self.index(shard), Control::Standing { number, standing });
     }
 
     /// Asks for a contact's identity, or acknowledges it.
@@ -217,11 +282,13 @@ struct Inputs {
     frames_rx: mpsc::Receiver<Vec<Frame>>,
     control_rx: mpsc::UnboundedReceiver<Control>,
     link_rx: mpsc::Receiver<LinkInput>,
+    contacts_rx: mpsc::Receiver<ContactsInput>,
     answers_rx: mpsc::UnboundedReceiver<Vec<Answer>>,
     reads_rx: mpsc::UnboundedReceiver<Vec<ReadAnswer>>,
 }
 
 struct Driver {
+    lane: usize,
     shared: Arc<Shared>,
     machines: HashMap<ShardId, Machine>,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
@@ -238,6 +305,7 @@ enum Input {
     Frames(Vec<Frame>),
     Control(Control),
     Link(LinkInput),
+    Contacts(ContactsInput),
     Answers(Vec<Answer>),
     Reads(Vec<ReadAnswer>),
     Tick,
@@ -248,13 +316,17 @@ impl Driver {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            // Contacts come last, and only as fast as their rows are written.
+            let contacts = self.shared.lanes.has_bulk_room(self.lane);
             let first = tokio::select! {
+                biased;
                 Some(answers) = inputs.answers_rx.recv() => Input::Answers(answers),
                 Some(reads) = inputs.reads_rx.recv() => Input::Reads(reads),
                 Some(link) = inputs.link_rx.recv() => Input::Link(link),
                 Some(control) = inputs.control_rx.recv() => Input::Control(control),
                 Some(frames) = inputs.frames_rx.recv() => Input::Frames(frames),
                 _ = tick.tick() => Input::Tick,
+                Some(input) = inputs.contacts_rx.recv(), if contacts => Input::Contacts(input),
             };
             self.turn(first, &mut inputs);
         }
@@ -277,10 +349,15 @@ impl Driver {
             rng: &*shared.rng,
         };
         let mut fx = Effects::default();
+        let contacts =
+            !matches!(first, Input::Contacts(_)) && shared.lanes.has_bulk_room(self.lane);
         self.input(first, &ctx, &mut fx);
         for _ in 0..DRAIN {
             let Some(next) = inputs.next() else { break };
             self.input(next, &ctx, &mut fx);
+        }
+        if contacts && let Ok(piece) = inputs.contacts_rx.try_recv() {
+            self.input(Input::Contacts(piece), &ctx, &mut fx);
         }
         self.take_held(&ctx, &mut fx);
         for machine in self.machines.values_mut() {
@@ -317,6 +394,7 @@ impl Driver {
             }
             Input::Link(link) => self.link(link, ctx, fx),
             Input::Control(control) => self.control(control, ctx, fx),
+            Input::Contacts(contacts) => self.contacts(contacts, ctx, fx),
             Input::Tick => {
                 for machine in self.machines.values_mut() {
                     machine.tick(ctx, fx);
@@ -356,33 +434,51 @@ impl Driver {
                 self.machines.insert(shard, machine);
                 let _gone = done.send(());
             }
-            Control::Check { shard, check } => {
-                if let Some(machine) = self.machines.get_mut(&shard) {
-                    machine.check(&check, ctx, fx);
-                }
-            }
-            Control::Contacts(results) => {
-                for result in results {
-                    let shard = contract::Route::of(&result.number).shard();
-                    if let Some(machine) = self.machines.get_mut(&shard) {
-                        machine.contact(result.number, result.status, ctx, fx);
-                    }
-                }
-            }
             Control::Identity { wa_id, request } => {
-                let shard = contract::Route::of(&wa_id).shard();
-                if let Some(machine) = self.machines.get_mut(&shard) {
+                if let Some(machine) = self.machine_of(&wa_id) {
                     machine.identity(wa_id, request, ctx, fx);
                 }
             }
+            Control::Standing { number, standing } => {
+                if let Some(machine) = self.machine_of(&number) {
+                    machine.set_blocked(number, standing, ctx, fx);
+                }
+            }
             Control::SetUp(set_up) => {
-                let shard = contract::Route::of(&set_up.wa_id).shard();
-                if let Some(machine) = self.machines.get_mut(&shard) {
+                if let Some(machine) = self.machine_of(&set_up.wa_id) {
                     machine.set_up(set_up, ctx, fx);
                 }
             }
             Control::Drain(done) => self.draining.get_or_insert_default().push(done),
         }
+    }
+
+    fn contacts(&mut self, input: ContactsInput, ctx: &Ctx<'_>, fx: &mut Effects) {
+        match input {
+            ContactsInput::Check { shard, check } => {
+                if let Some(machine) = self.machines.get_mut(&shard) {
+                    machine.check(&check, ctx, fx);
+                }
+            }
+            ContactsInput::Results(results) => {
+                for ContactResult { number, status } in results {
+                    if let Some(machine) = self.machine_of(&number) {
+                        machine.contact(number, status, ctx, fx);
+                    }
+                }
+            }
+            ContactsInput::Refused(numbers) => {
+                for number in numbers {
+                    if let Some(machine) = self.machine_of(&number) {
+                        machine.contact_refused(number, ctx);
+                    }
+                }
+            }
+        }
+    }
+
+    fn machine_of(&mut self, number: &Number) -> Option<&mut Machine> {
+        self.machines.get_mut(&contract::Route::of(number).shard())
     }
 
     /// Gives frames to their machines, as far as the lane has room; later ones stay behind earlier.
@@ -425,6 +521,7 @@ impl Driver {
             let _ended = self.shared.setups.send(setup);
         }
         self.shared.metrics.transmitted(&fx.sends);
+        self.shared.metrics.count(fx.counts);
         self.unsent.extend(fx.sends);
         while let Some(next) = self.unsent.pop_front() {
             if let Err(mpsc::error::TrySendError::Full(next)) = self.shared.link.try_send(next) {

@@ -37,7 +37,7 @@ pub(crate) struct UpArgs {
     /// Configuration file [default: heliograph.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the database file and the certificate are kept
+    /// Where the database file, the certificate and what the sandbox remembers are kept
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
@@ -133,8 +133,12 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
         Some(_) => None,
         None => {
             let listen = SocketAddr::from(([127, 0, 0, 1], 0));
-            let config =
-                sandbox::Config { listen, http: args.sandbox, ..sandbox::Config::default() };
+            let config = sandbox::Config {
+                listen,
+                http: args.sandbox,
+                data_dir: Some(args.data_dir.join("sandbox")),
+                ..sandbox::Config::default()
+            };
             Some(sandbox::start(config, clock.clone(), rng.clone()).await?)
         }
     };
@@ -153,7 +157,11 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
     }
     let core_env =
         coreapp::Env { clock: clock.clone(), rng: rng.clone(), metrics: Metrics::with_process()? };
-    let mut coreapp = coreapp::start(config, core_env).await?;
+    let started = tokio::select! {
+        started = coreapp::start(config, core_env) => started,
+        () = stop.cancelled() => return Ok(()),
+    };
+    let mut coreapp = started?;
     let [messages, contacts, control, _] = coreapp.addresses;
     let core = webapp::CoreAddress {
         messages: messages.to_string(),

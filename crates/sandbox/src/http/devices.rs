@@ -50,6 +50,16 @@ pub(super) async fn register(
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let Registration { wa_id: number, device, mut keys } = body(bytes)?;
     keys.used.clear();
+    let phone = wa_id(number);
+    if !shared.with(|network, _| network.faults().unchecked_keys) {
+        check(&keys).map_err(Problem::bad)?;
+    }
+    shared.with(|network, _| network.register(phone, device, &keys))?;
+    shared.durable().await?;
+    Ok((StatusCode::CREATED, Json(json!({ "wa_id": phone, "device": device }))))
+}
+
+fn check(keys: &Keys) -> Result<(), String> {
     let signed: SignedPreKey = keys.signed_pre_key.clone().into();
     let one_time: Vec<OneTimePreKey> =
         keys.one_time_pre_keys.iter().cloned().map(Into::into).collect();
@@ -58,11 +68,6 @@ pub(super) async fn register(
         signed_pre_key: Some(&signed),
         one_time: &one_time,
     })
-    .map_err(Problem::bad)?;
-    let phone = wa_id(number);
-    shared.with(|network, _| network.register(phone, device, &keys))?;
-    shared.durable().await?;
-    Ok((StatusCode::CREATED, Json(json!({ "wa_id": phone, "device": device }))))
 }
 
 /// `?after=N&wait_ms=`.

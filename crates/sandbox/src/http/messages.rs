@@ -37,7 +37,8 @@ pub(super) struct Part {
 }
 
 /// Everything delivered, in order. `copies` is how often the phone got a message (1, or the network
-/// is wrong), `sends` how often the network got it (more after a lost answer).
+/// is wrong), `sends` how often the network got it (more after a lost answer), `decrypted` how many
+/// devices have decrypted it.
 pub(super) async fn delivered(
     State(shared): State<Arc<Shared>>,
     part: Result<Query<Part>, QueryRejection>,
@@ -49,9 +50,15 @@ pub(super) async fn delivered(
     let messages: Vec<_> = messages
         .iter()
         .map(|message| {
-            let ReceivedView { n, from, to, key, copies, sends, .. } = message;
-            let key = key.to_string();
-            json!({ "n": n, "from": from, "to": to, "key": key, "copies": copies, "sends": sends })
+            json!({
+                "n": message.n,
+                "from": message.from,
+                "to": message.to,
+                "key": message.key.to_string(),
+                "copies": message.copies,
+                "sends": message.sends,
+                "decrypted": message.opened.iter().filter(|(_, it)| it.is_some()).count(),
+            })
         })
         .collect();
     Ok(Json(json!({ "messages": messages, "next": next, "last": last })))

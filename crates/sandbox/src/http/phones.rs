@@ -41,7 +41,9 @@ pub(super) async fn change(
 ) -> Result<Json<PhoneView>, Problem> {
     let phone = phone(path)?;
     let patch: PhonePatch = body(bytes)?;
-    Ok(Json(shared.with(|network, now| network.set_phone(phone, patch, now))?))
+    let view = shared.with(|network, now| network.set_phone(phone, patch, now))?;
+    shared.durable().await?;
+    Ok(Json(view))
 }
 
 /// The customer writes: a message as webhooks show it, and beside it `profile_name` and `to` (the
@@ -54,6 +56,7 @@ pub(super) async fn write(
     let phone = phone(path)?;
     let written = written(body(bytes)?)?;
     let key = shared.with(|network, now| network.write_from(phone, written, now))?;
+    shared.durable().await?;
     let id = MessageId { direction: Direction::Inbound, number: phone, key };
     let answer = json!({ "key": key.to_string(), "id": id.to_string() });
     Ok((StatusCode::CREATED, Json(answer)))
@@ -109,6 +112,7 @@ pub(super) async fn read(
     let keys: Option<Vec<Key>> =
         keys.map(|keys| keys.iter().map(|key| parse_key(key)).collect()).transpose()?;
     let read = shared.with(|network, now| network.read_by_hand(&phone, keys.as_deref(), now))?;
+    shared.durable().await?;
     Ok(Json(json!({ "read": read })))
 }
 

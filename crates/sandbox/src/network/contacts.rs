@@ -1,13 +1,16 @@
 //! Contact syncs: which numbers have an account. One call of a number at a time.
 
 use contract::Number;
-use rpc::upstream::{ContactResult, contact_result::Status};
+use rpc::upstream::{ContactResult, ReportRequest, contact_result::Status};
 
 use super::{AccountId, Network};
 use crate::numbering::wa_id;
 
 /// Numbers a call may ask for.
 pub(super) const CONTACTS_MAX: usize = 2_000;
+
+/// Messages a complaint may name.
+pub(crate) const REPORT_MAX: usize = 5;
 
 /// Why a contact sync is not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,9 +62,17 @@ impl Network {
         numbers.into_iter().map(|number| self.contact(number)).collect()
     }
 
+    /// Takes note of a complaint; gives how long the answer takes, milliseconds.
+    pub(crate) fn reported(&mut self, report: &ReportRequest) -> u64 {
+        self.stats.calls.report += 1;
+        self.stats.reported += report.keys.len() as u64;
+        self.latency()
+    }
+
     fn contact(&mut self, number: String) -> ContactResult {
         let registered = Number::from_digits(number.as_bytes()).ok().map(wa_id).filter(|phone| {
-            self.phones.behaviour(phone).registered && !self.by_number.contains_key(phone)
+            let behaviour = self.phones.behaviour(phone);
+            behaviour.registered && !behaviour.deleted && !self.by_number.contains_key(phone)
         });
         let (status, wa_id) = match registered {
             _ if self.dice.happens(self.faults.contacts_failed) => (Status::Failed, String::new()),

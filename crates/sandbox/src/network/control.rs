@@ -67,6 +67,9 @@ pub(crate) enum ControlError {
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct PhonePatch {
     registered: Option<bool>,
+    /// True: the account is gone since lately. Contact syncs say so; messages to it are taken and
+    /// never delivered, its keys are still given out.
+    deleted: Option<bool>,
     offline: Option<bool>,
     /// Both kinds of receipts at once.
     receipts: Option<bool>,
@@ -83,6 +86,7 @@ pub(crate) struct PhonePatch {
 pub(crate) struct PhoneView {
     wa_id: Number,
     registered: bool,
+    deleted: bool,
     offline: bool,
     delivered: bool,
     read: bool,
@@ -174,14 +178,15 @@ impl Network {
     /// How a phone behaves.
     pub(crate) fn phone(&self, phone: Number) -> PhoneView {
         let behaviour = self.phones.behaviour(&phone);
-        let Behaviour { registered, offline, delivered, read, mut devices, .. } = behaviour;
+        let Behaviour { registered, deleted, offline, delivered, read, mut devices, .. } =
+            behaviour;
         let registered = registered && !self.by_number.contains_key(&phone);
         let outside = self.outside.devices(&phone);
         if let Some(count) = outside.as_ref().map(Vec::len) {
             devices = u32::try_from(count).unwrap_or(u32::MAX);
         }
         let outside = outside.is_some();
-        PhoneView { wa_id: phone, registered, offline, delivered, read, devices, outside }
+        PhoneView { wa_id: phone, registered, deleted, offline, delivered, read, devices, outside }
     }
 
     /// Changes a phone; one that comes online gets what waited for it.
@@ -200,11 +205,13 @@ impl Network {
         let set = &mut self.phones.phone(phone).ok_or(ControlError::Phones)?.set;
         *set = Override {
             registered: patch.registered.or(set.registered),
+            deleted: patch.deleted.or(set.deleted),
             offline: patch.offline.or(set.offline),
             delivered: patch.delivered.or(patch.receipts).or(set.delivered),
             read: patch.read.or(patch.receipts).or(set.read),
             devices: patch.devices.or(set.devices),
         };
+        self.record_phone(phone);
         if patch.new_identity == Some(true) {
             self.new_identity(phone);
         }
@@ -255,7 +262,8 @@ impl Network {
         if self.by_number.contains_key(&phone) {
             return Err(ControlError::OwnNumber);
         }
-        if !self.phones.behaviour(&phone).registered {
+        let behaviour = self.phones.behaviour(&phone);
+        if !behaviour.registered || behaviour.deleted {
             return Err(ControlError::NotRegistered);
         }
         if self.outside.has(&phone) {
@@ -269,6 +277,7 @@ impl Network {
             return Err(ControlError::Unacked);
         }
         self.phones.phone(phone).ok_or(ControlError::Phones)?.wrote_ms = Some(now.unix_ms);
+        self.record_phone(phone);
         let letter = Letter {
             key: self.mint(now),
             from: phone,
@@ -276,6 +285,7 @@ impl Network {
             content: written.content,
             unix_ms: now.unix_ms,
         };
+        self.record_letter((account, phone), &letter);
         Ok(self.write(account, letter, now))
     }
 

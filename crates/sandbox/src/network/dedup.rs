@@ -26,7 +26,7 @@ pub(crate) struct Name {
 /// What is known of a message.
 #[derive(Clone, Copy)]
 pub(super) struct Known {
-    digest: u64,
+    pub(super) digest: u64,
     /// When it was taken, Unix milliseconds; `None` as long as it was refused.
     pub(super) taken_ms: Option<i64>,
     /// Times it came from the coreapp.
@@ -61,6 +61,21 @@ impl Dedup {
         known.sends = known.sends.saturating_add(1);
         let same = known.digest == digest;
         (known, same)
+    }
+
+    /// Takes up what was known before a restart.
+    pub(super) fn resume(&mut self, name: Name, digest: u64, taken_ms: i64, copies: u32) {
+        let known = Known { digest, taken_ms: Some(taken_ms), sends: 1, copies };
+        self.current.insert(name, known);
+    }
+
+    /// The messages that were taken last, oldest first.
+    pub(super) fn newest(&self, most: usize) -> Vec<(Name, Known)> {
+        let all = self.previous.iter().chain(&self.current);
+        let taken = all.filter(|(_, known)| known.taken_ms.is_some());
+        let mut taken: Vec<_> = taken.map(|(name, known)| (*name, *known)).collect();
+        taken.sort_unstable_by_key(|(_, known)| known.taken_ms);
+        taken.split_off(taken.len().saturating_sub(most))
     }
 
     /// Notes that `name` reached its phone; gives how often that has happened.

@@ -4,7 +4,7 @@
 //! an aspect: `send` what happens to a message, `opening` what its phone makes of it, `writing` what
 //! customers write, `bundles` and `business` pre-keys of either side, `outside` phones whose keys
 //! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
-//! `record` what survives a restart; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
+//! `record` what survives a restart, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
 //! What costs CPU leaves as jobs and comes back as [`Done`].
 
 mod account;
@@ -18,6 +18,7 @@ mod outside;
 mod phones;
 mod published;
 mod record;
+mod remembered;
 mod reuse;
 mod send;
 mod stats;
@@ -37,7 +38,7 @@ use rpc::upstream as wire;
 
 pub(crate) use bundles::{FetchId, FetchRefused, Gathering};
 pub(crate) use business::PUBLISH_MAX;
-pub(crate) use contacts::SyncRefused;
+pub(crate) use contacts::{REPORT_MAX, SyncRefused};
 pub(crate) use control::{ControlError, Page, PhonePatch, PhoneView, ReceivedView, Written};
 pub(crate) use dedup::Name;
 pub(crate) use outside::{Mail, OutsideReceipt};
@@ -52,6 +53,7 @@ use self::{
     opening::Asked,
     outside::Outside,
     phones::{Flight, Phones},
+    remembered::Remembered,
     reuse::Reuse,
     send::Lane,
     stream::{Ready, Stream, Verdict, not_kept},
@@ -127,8 +129,7 @@ pub(crate) struct Network {
     jobs: Vec<Job>,
     /// `None`: nothing survives a restart.
     records: Option<Vec<Record>>,
-    /// Messages on their way to virtual phones, while there is a journal; bounded like those.
-    undelivered: HashMap<Name, (i64, wire::Send)>,
+    remembered: Remembered,
     dice: Dice,
     faults: Faults,
     configured: Faults,
@@ -161,7 +162,7 @@ impl Network {
             outside: Outside::default(),
             jobs: Vec::new(),
             records: None,
-            undelivered: HashMap::new(),
+            remembered: Remembered::default(),
             dice: Dice::new(config.seed),
             configured: faults.clone(),
             faults,
@@ -330,9 +331,16 @@ impl Network {
 
     /// What came of a job.
     pub(crate) fn done(&mut self, done: Done, now: Now) {
+        // The session first: a letter whose session was not kept would use its message key twice.
         match done {
-            Done::Opened(opened) => self.opened(opened, now),
-            Done::Sealed(sealed) => self.sealed(sealed, now.unix_ms),
+            Done::Opened(mut opened) => {
+                self.record_sessions(mem::take(&mut opened.sessions));
+                self.opened(opened, now);
+            }
+            Done::Sealed(mut sealed) => {
+                self.record_sessions(mem::take(&mut sealed.sessions));
+                self.sealed(sealed, now.unix_ms);
+            }
         }
     }
 

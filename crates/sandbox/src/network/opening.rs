@@ -112,7 +112,7 @@ impl Progress {
 impl Network {
     /// The devices of a phone have tried.
     pub(super) fn opened(&mut self, opened: Opened, now: Now) {
-        let Opened { name, home, devices } = opened;
+        let Opened { name, home, devices, .. } = opened;
         let phone = wa_id(name.to);
         let progress = self.asked.messages.remove(&name);
         let mut progress = progress
@@ -201,11 +201,12 @@ impl Network {
             return;
         }
         self.stats.delivered += 1;
-        self.record_landed(name);
         if behaviour.delivered {
             self.stats.receipts.delivered += 1;
             self.receipt(name, home, wire::receipt::Type::Delivered, now);
         }
+        // Behind its receipt: a journal that is cut off here gives the message to the phone again.
+        self.record_landed(name);
         if behaviour.read {
             let due = now.ms + self.latency();
             let lane = (name.account, name.to);
@@ -225,6 +226,7 @@ impl Network {
         let Some(own) = self.phones.phone(phone) else { return };
         own.identity += 1;
         let identity = own.identity;
+        self.record_phone(phone);
         for device in 0..self.phones.behaviour(&phone).devices {
             let of = DeviceId { wa_id: Some(phone), device, identity };
             let key = self.seed.identity(of).key().to_wire();

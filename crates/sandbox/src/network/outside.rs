@@ -313,6 +313,7 @@ impl Network {
             return Err(ControlError::Unacked);
         }
         self.phones.phone(from).ok_or(ControlError::Phones)?.wrote_ms = Some(letter.unix_ms);
+        self.record_phone(from);
         if let Some(phone) = self.outside.phones.get_mut(&from) {
             phone.asked.retain(|asked| asked.key != letter.key);
         }

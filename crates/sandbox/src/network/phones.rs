@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 
 use contract::{Key, Number, ShardId};
 use rpc::upstream::Envelope;
+use serde::{Deserialize, Serialize};
 
 use super::{AccountId, dedup::Name};
 use crate::{
@@ -45,9 +46,10 @@ pub(super) struct Received {
 }
 
 /// What the control API has set; `None` leaves the digits' word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Override {
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Override {
     pub(super) registered: Option<bool>,
+    pub(super) deleted: Option<bool>,
     pub(super) offline: Option<bool>,
     pub(super) delivered: Option<bool>,
     pub(super) read: Option<bool>,
@@ -98,6 +100,7 @@ impl Phones {
         let Some(Phone { set, .. }) = self.phones.get(wa_id) else { return digits };
         Behaviour {
             registered: set.registered.unwrap_or(digits.registered),
+            deleted: set.deleted.unwrap_or(digits.deleted),
             offline: set.offline.unwrap_or(digits.offline),
             delivered: set.delivered.unwrap_or(digits.delivered),
             read: set.read.unwrap_or(digits.read),
@@ -122,6 +125,16 @@ impl Phones {
             return None;
         }
         Some(self.phones.entry(wa_id).or_default())
+    }
+
+    pub(super) fn get(&self, wa_id: &Number) -> Option<&Phone> {
+        self.phones.get(wa_id)
+    }
+
+    /// Those that are not as their digits say.
+    pub(super) fn own(&self) -> impl Iterator<Item = (Number, &Phone)> {
+        let own = self.phones.iter().filter(|(_, phone)| !phone.is_unchanged());
+        own.map(|(wa_id, phone)| (*wa_id, phone))
     }
 
     pub(super) fn may_wait(&self) -> bool {
@@ -223,11 +236,12 @@ impl Phones {
 impl Phone {
     /// Nothing would be lost with it.
     fn is_as_new(&self) -> bool {
-        self.received.is_empty()
-            && self.waiting.is_empty()
-            && self.wrote_ms.is_none()
-            && self.identity == 0
-            && self.set == Override::default()
+        self.received.is_empty() && self.waiting.is_empty() && self.is_unchanged()
+    }
+
+    /// It behaves as its digits say.
+    fn is_unchanged(&self) -> bool {
+        self.wrote_ms.is_none() && self.identity == 0 && self.set == Override::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! What survives a restart, as lines of the journal. Nothing is recorded unless there is one.
 
+use std::collections::{BTreeMap, HashMap};
+
 use bytes::Bytes;
 use contract::{Key, Number, ShardId};
 use prost::Message as _;
@@ -11,10 +13,15 @@ use super::{
     account::{Account, Kept, Shard},
     dedup::Name,
     key_of,
-    phones::Flight,
+    phones::{Flight, Override, Phone},
     published::Published,
+    send::LaneId,
+    writing::Letter,
 };
-use crate::bodies::{Base64, Keys};
+use crate::{
+    bodies::{Base64, Keys},
+    sessions::Advanced,
+};
 
 /// A line of the journal.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -77,6 +84,75 @@ pub(crate) enum Record {
         to: Number,
         key: Base64,
     },
+    /// A message that was taken: what comes again under its key is a repeat.
+    Known {
+        number: Number,
+        to: Number,
+        key: Base64,
+        unix_ms: i64,
+        digest: u64,
+        copies: u32,
+    },
+    /// A phone that is not as its digits say.
+    Phone {
+        wa_id: Number,
+        #[serde(flatten)]
+        set: Override,
+        identity: u32,
+        wrote_ms: Option<i64>,
+    },
+    /// A session of a virtual phone's device.
+    Session {
+        number: Number,
+        wa_id: Number,
+        device: u32,
+        identity: u32,
+        record: Base64,
+    },
+    /// A customer's message that is not sealed yet.
+    Letter {
+        number: Number,
+        from: Number,
+        key: Base64,
+        profile_name: String,
+        content: Base64,
+        unix_ms: i64,
+    },
+    /// It is on its way to the business.
+    Posted {
+        number: Number,
+        from: Number,
+        key: Base64,
+    },
+}
+
+/// Messages that are known to have been taken after a restart; older ones are forgotten, and
+/// delivered again if a coreapp has waited that long to repeat them.
+const KNOWN_MAX: usize = 100_000;
+
+/// What the journal says of messages and letters, until all of it is read.
+#[derive(Default)]
+struct Pending {
+    taken: BTreeMap<u64, (Name, i64, wire::Send)>,
+    place: HashMap<Name, u64>,
+    last: u64,
+}
+
+impl Pending {
+    /// The last word on a message counts; it keeps its place.
+    fn take(&mut self, name: Name, unix_ms: i64, send: wire::Send) {
+        let place = *self.place.entry(name).or_insert_with(|| {
+            self.last += 1;
+            self.last
+        });
+        self.taken.insert(place, (name, unix_ms, send));
+    }
+
+    fn land(&mut self, name: &Name) {
+        if let Some(place) = self.place.remove(name) {
+            self.taken.remove(&place);
+        }
+    }
 }
 
 impl Network {
@@ -118,7 +194,7 @@ impl Network {
         if self.records.is_none() {
             return;
         }
-        self.undelivered.insert(name, (unix_ms, send.clone()));
+        self.remembered.undelivered.insert(name, (unix_ms, send.clone()));
         self.record(|network| {
             let number = network.accounts.get(name.account.0)?.number;
             Some(Record::Taken { number, unix_ms, send: encoded(send) })
@@ -126,14 +202,46 @@ impl Network {
     }
 
     pub(super) fn record_landed(&mut self, name: Name) {
-        if self.undelivered.remove(&name).is_none() {
+        if self.remembered.undelivered.remove(&name).is_none() {
             return;
         }
         self.record(|network| {
             let number = network.accounts.get(name.account.0)?.number;
-            let key = Base64(Bytes::copy_from_slice(name.key.as_bytes()));
-            Some(Record::Landed { number, to: name.to, key })
+            Some(Record::Landed { number, to: name.to, key: of_key(name.key) })
         });
+    }
+
+    pub(super) fn record_phone(&mut self, wa_id: Number) {
+        self.record(|network| network.phones.get(&wa_id).map(|phone| own(wa_id, phone)));
+    }
+
+    pub(super) fn record_sessions(&mut self, sessions: Vec<Advanced>) {
+        for advanced in sessions {
+            self.record(|_| Some(session(advanced.clone())));
+            self.remembered.advanced(advanced);
+        }
+    }
+
+    pub(super) fn record_letter(&mut self, lane: LaneId, written: &Letter) {
+        if self.records.is_none() {
+            return;
+        }
+        self.remembered.written(lane, written.clone());
+        self.record(|network| Some(letter(network.accounts.get(lane.0.0)?.number, written)));
+    }
+
+    pub(super) fn record_posted(&mut self, lane: LaneId, key: Key) {
+        if self.remembered.posted(lane, key) {
+            self.record(|network| {
+                let number = network.accounts.get(lane.0.0)?.number;
+                Some(Record::Posted { number, from: lane.1, key: of_key(key) })
+            });
+        }
+    }
+
+    /// The phones' sessions of before the restart, when there is a journal.
+    pub(crate) fn sessions(&self) -> Option<Vec<Advanced>> {
+        self.records.as_ref().map(|_| self.remembered.sessions().collect())
     }
 
     /// All that must survive: the journal anew.
@@ -158,10 +266,29 @@ impl Network {
             }
         }
         self.outside.snapshot(&self.accounts, &mut out);
-        for (name, (unix_ms, send)) in &self.undelivered {
+        out.extend(self.phones.own().map(|(wa_id, phone)| own(wa_id, phone)));
+        out.extend(self.remembered.sessions().map(session));
+        for (name, known) in self.dedup.newest(KNOWN_MAX) {
+            let Some(account) = self.accounts.get(name.account.0) else { continue };
+            out.push(Record::Known {
+                number: account.number,
+                to: name.to,
+                key: of_key(name.key),
+                unix_ms: known.taken_ms.unwrap_or_default(),
+                digest: known.digest,
+                copies: known.copies,
+            });
+        }
+        let mut undelivered: Vec<_> = self.remembered.undelivered.iter().collect();
+        undelivered.sort_by_key(|(_, (unix_ms, _))| *unix_ms);
+        for (name, (unix_ms, send)) in undelivered {
             let Some(account) = self.accounts.get(name.account.0) else { continue };
             let (number, unix_ms) = (account.number, *unix_ms);
             out.push(Record::Taken { number, unix_ms, send: encoded(send) });
+        }
+        for (lane, written) in self.remembered.letters.values() {
+            let account = self.accounts.get(lane.0.0);
+            out.extend(account.map(|account| letter(account.number, written)));
         }
         out
     }
@@ -169,31 +296,28 @@ impl Network {
     /// Takes up where the journal left off: what was on its way arrives at once, in the order it
     /// was taken. A record that cannot be used is left out and counted.
     pub(crate) fn restore(&mut self, records: Vec<Record>, now: Now) -> usize {
-        let mut taken: Vec<Option<(Name, i64, wire::Send)>> = Vec::new();
+        let mut pending = Pending::default();
         let unusable = records
             .into_iter()
-            .filter_map(|record| match self.restore_one(record, &mut taken) {
+            .filter_map(|record| match self.restore_one(record, &mut pending) {
                 Some(()) => None,
                 None => Some(()),
             })
             .count();
-        for (name, unix_ms, send) in taken.into_iter().flatten() {
-            let digest = super::dedup::digest(&send.envelopes);
-            self.dedup.came(name, digest);
-            self.dedup.taken(&name, digest, unix_ms);
+        for (name, unix_ms, send) in pending.taken.into_values() {
             let home = contract::Route::of(&name.to).shard();
-            self.undelivered.insert(name, (unix_ms, send.clone()));
+            self.remembered.undelivered.insert(name, (unix_ms, send.clone()));
             let flight = Flight { name, home, envelopes: send.envelopes };
             self.fly(flight, now.ms);
+        }
+        let letters: Vec<_> = self.remembered.letters.values().cloned().collect();
+        for (lane, letter) in letters {
+            self.write(lane.0, letter, now);
         }
         unusable
     }
 
-    fn restore_one(
-        &mut self,
-        record: Record,
-        taken: &mut Vec<Option<(Name, i64, wire::Send)>>,
-    ) -> Option<()> {
+    fn restore_one(&mut self, record: Record, pending: &mut Pending) -> Option<()> {
         match record {
             Record::Shard { number, shard, epoch, acked, our_seq } => {
                 let account = self.account_of(number)?;
@@ -237,15 +361,38 @@ impl Network {
             Record::Done { wa_id, n } => self.outside.drop_envelope(&wa_id, n)?,
             Record::Taken { number, unix_ms, send } => {
                 let send = wire::Send::decode(send.0).ok()?;
-                taken.push(Some((self.name_of(number, &send)?, unix_ms, send)));
+                let name = self.name_of(number, &send)?;
+                let digest = super::dedup::digest(&send.envelopes);
+                self.dedup.came(name, digest);
+                self.dedup.taken(&name, digest, unix_ms);
+                pending.take(name, unix_ms, send);
             }
             Record::Landed { number, to, key } => {
-                let name = Name::new(self.account_of(number)?, to, Key::from_bytes(&key.0).ok()?);
-                for place in taken.iter_mut().rev() {
-                    if place.as_ref().is_some_and(|(taken, ..)| *taken == name) {
-                        *place = None;
-                    }
-                }
+                let name = Name::new(self.account_of(number)?, to, key_of(&key.0)?);
+                self.dedup.reached(&name);
+                pending.land(&name);
+            }
+            Record::Known { number, to, key, unix_ms, digest, copies } => {
+                let name = Name::new(self.account_of(number)?, to, key_of(&key.0)?);
+                self.dedup.resume(name, digest, unix_ms, copies);
+            }
+            Record::Phone { wa_id, set, identity, wrote_ms } => {
+                let phone = self.phones.phone(wa_id)?;
+                (phone.set, phone.identity, phone.wrote_ms) = (set, identity, wrote_ms);
+            }
+            Record::Session { number, wa_id, device, identity, record } => {
+                let between = (number, wa_id, device);
+                self.remembered.advanced(Advanced { between, identity, record: record.0 });
+            }
+            Record::Letter { number, from, key, profile_name, content, unix_ms } => {
+                let lane = (self.account_of(number)?, from);
+                let (key, content) = (key_of(&key.0)?, content.0);
+                let letter = Letter { key, from, profile_name, content, unix_ms };
+                self.remembered.written(lane, letter);
+            }
+            Record::Posted { number, from, key } => {
+                let lane = (self.account_of(number)?, from);
+                self.remembered.posted(lane, key_of(&key.0)?);
             }
         }
         Some(())
@@ -265,6 +412,26 @@ fn shard(account: &Account, id: ShardId, shard: &Shard) -> Record {
         acked: shard.acked(),
         our_seq: shard.our_seq,
     }
+}
+
+fn own(wa_id: Number, phone: &Phone) -> Record {
+    let Phone { set, identity, wrote_ms, .. } = phone;
+    Record::Phone { wa_id, set: *set, identity: *identity, wrote_ms: *wrote_ms }
+}
+
+fn session(advanced: Advanced) -> Record {
+    let Advanced { between: (number, wa_id, device), identity, record } = advanced;
+    Record::Session { number, wa_id, device, identity, record: Base64(record) }
+}
+
+fn letter(number: Number, letter: &Letter) -> Record {
+    let Letter { key, from, profile_name, content, unix_ms } = letter.clone();
+    let (key, content) = (of_key(key), Base64(content));
+    Record::Letter { number, from, key, profile_name, content, unix_ms }
+}
+
+fn of_key(key: Key) -> Base64 {
+    Base64(Bytes::copy_from_slice(key.as_bytes()))
 }
 
 pub(super) fn encoded(message: &impl prost::Message) -> Base64 {

@@ -201,6 +201,10 @@ impl Network {
                 false => never(Code::RE_ENGAGEMENT, "the recipient has no account"),
             };
         }
+        if behaviour.deleted {
+            // For as long as senders may still hold the account for valid: taken, and that is all.
+            return Verdict::Sent { unix_ms: now.unix_ms };
+        }
         match behaviour.refused {
             Some(Refusal::Rate) => {
                 return later(Class::Recipient, RATE_PAUSE_MS, "too many to this recipient");
@@ -222,8 +226,12 @@ impl Network {
             return later(Class::Recipient, FULL_PAUSE_MS, "too many wait for this phone");
         }
         let devices = self.devices(&phone);
-        let is_for = |device| send.envelopes.iter().any(|envelope| envelope.device == device);
-        if send.envelopes.len() != devices.len() || !devices.iter().copied().all(is_for) {
+        let is_for = |device: &u32| {
+            send.left_out.contains(device)
+                || send.envelopes.iter().any(|envelope| envelope.device == *device)
+        };
+        let named = send.envelopes.len() + send.left_out.len();
+        if named != devices.len() || !devices.iter().all(is_for) {
             return Verdict::Stale { devices };
         }
         Verdict::Sent { unix_ms: now.unix_ms }
@@ -265,7 +273,7 @@ impl Network {
             return self.phones.hold(phone, flight);
         }
         // An account deleted since it was judged: taken, never delivered, no word about it.
-        if !behaviour.registered {
+        if !behaviour.registered || behaviour.deleted {
             return self.record_landed(name);
         }
         // Became an outside phone on the way.

@@ -44,6 +44,8 @@ pub struct Stats {
     pub delivered_twice: u64,
     pub receipts: Receipts,
     pub inbound: u64,
+    /// Customers' messages that businesses have complained about.
+    pub reported: u64,
     pub in_flight: InFlight,
     /// Messages that wait for phones that are offline.
     pub waiting_offline: usize,
@@ -67,6 +69,7 @@ pub struct Calls {
     pub sync_contacts: u64,
     pub fetch_bundles: u64,
     pub publish_keys: u64,
+    pub report: u64,
 }
 
 /// Messages sent again because a peer could not decrypt.

@@ -103,7 +103,7 @@ impl Network {
 
     /// The first letter of a lane is encrypted, or wants a bundle.
     pub(super) fn sealed(&mut self, sealed: Sealed, now_ms: i64) {
-        let Sealed { lane, envelope } = sealed;
+        let Sealed { lane, envelope, .. } = sealed;
         let Some(first) = self.desk.drafts.get(&lane).and_then(|drafts| drafts.front()) else {
             return;
         };
@@ -129,6 +129,7 @@ impl Network {
         match envelope {
             Some(envelope) => {
                 self.post(lane.0, &letter, envelope);
+                self.record_posted(lane, letter.key);
                 self.desk.remember(lane, &letter);
             }
             // Published bundles are checked: only a retry request can bring a bad one.

@@ -77,11 +77,25 @@ pub(crate) enum Done {
     Sealed(Sealed),
 }
 
+/// Business, phone, device.
+pub(crate) type Between = (Number, Number, u32);
+
+/// A session as a job left it, for the journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Advanced {
+    pub(crate) between: Between,
+    /// How often the phone's identity had changed.
+    pub(crate) identity: u32,
+    pub(crate) record: Bytes,
+}
+
 /// What came of [`Open`].
 pub(crate) struct Opened {
     pub(crate) name: Name,
     pub(crate) home: ShardId,
     pub(crate) devices: Vec<(u32, Result<Opening, Failure>)>,
+    /// Empty unless there is a journal.
+    pub(crate) sessions: Vec<Advanced>,
 }
 
 /// A decrypted message.
@@ -114,4 +128,6 @@ pub(crate) struct Sealed {
     pub(crate) lane: LaneId,
     /// `None`: no session and no usable bundle.
     pub(crate) envelope: Option<Envelope>,
+    /// Empty unless there is a journal.
+    pub(crate) sessions: Vec<Advanced>,
 }

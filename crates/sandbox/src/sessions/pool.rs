@@ -13,7 +13,7 @@ use std::{
 
 use contract::{Number, Rng};
 
-use super::{Bundles, Done, Job, User, keys::Seed, worker::Worker};
+use super::{Advanced, Bundles, Done, Job, User, keys::Seed, worker::Worker};
 
 #[derive(Default)]
 pub(crate) struct Pool {
@@ -21,16 +21,21 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    /// `max(1, cores / 2)` threads. They end with the pool, once their queues are empty.
+    /// `max(1, cores / 2)` threads. They end with the pool, once their queues are empty. `sessions`:
+    /// those of before a restart, when there is a journal.
     pub(crate) fn start(
         seed: &Arc<Seed>,
         rng: &Arc<dyn Rng>,
+        sessions: Option<&[Advanced]>,
         done: impl Fn(Done) + Clone + Send + 'static,
     ) -> std::io::Result<Self> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        let queues = (0..(cores / 2).max(1)).map(|n| {
+        let threads = (cores / 2).max(1);
+        let queues = (0..threads).map(|n| {
             let (queue, jobs) = mpsc::channel();
-            let mut worker = Worker::new(seed.clone(), rng.clone());
+            let mut worker = Worker::new(seed.clone(), rng.clone(), sessions.is_some());
+            let own = |session: &&Advanced| place(&session.between.1, threads) == n;
+            sessions.into_iter().flatten().filter(own).for_each(|session| worker.resume(session));
             let done = done.clone();
             let thread = thread::Builder::new().name(format!("phones-{n}"));
             thread.spawn(move || {
@@ -63,11 +68,7 @@ impl Pool {
     }
 
     fn of(&self, wa_id: &Number) -> usize {
-        let mut hasher = DefaultHasher::new();
-        wa_id.hash(&mut hasher);
-        #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
-        let hash = hasher.finish() as usize;
-        hash % self.queues.len().max(1)
+        place(wa_id, self.queues.len())
     }
 
     /// A thread that is gone takes nothing; only a defect ends one.
@@ -78,6 +79,15 @@ impl Pool {
             tracing::error!("A thread of the sandbox's phones has ended; its phones are dead");
         }
     }
+}
+
+/// Which of so many threads a phone belongs to.
+fn place(wa_id: &Number, threads: usize) -> usize {
+    let mut hasher = DefaultHasher::new();
+    wa_id.hash(&mut hasher);
+    #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
+    let hash = hasher.finish() as usize;
+    hash % threads.max(1)
 }
 
 impl fmt::Debug for Pool {

@@ -12,20 +12,18 @@ use rpc::upstream::{DeviceBundle, Envelope, envelope::Kind};
 use session::{Message, PreKeyMessage, Reason, Record};
 
 use super::{
-    Bundles, Counters, Done, Failure, Job, Open, Opened, Opening, Phone, Seal, Sealed,
+    Advanced, Between, Bundles, Counters, Done, Failure, Job, Open, Opened, Opening, Phone, Seal,
+    Sealed,
     keys::{Device, DeviceId, Seed},
     wire,
 };
 
 /// Sessions of one worker; the oldest is forgotten then. Its next message cannot be decrypted, is
 /// asked for again, and begins a new session.
-const SESSIONS_MAX: usize = 200_000;
+pub(crate) const SESSIONS_MAX: usize = 200_000;
 /// Devices whose keys are held ready; then all are derived anew, and one-time keys given out and
 /// used are forgotten.
 const DEVICES_MAX: usize = 100_000;
-
-/// Business, phone, device.
-type Between = (Number, Number, u32);
 
 pub(crate) struct Worker {
     seed: Arc<Seed>,
@@ -35,16 +33,30 @@ pub(crate) struct Worker {
     sessions: HashMap<Between, (u32, Record)>,
     /// Oldest first.
     order: VecDeque<Between>,
+    /// What the job under way has advanced; `None`: nobody wants to know.
+    advanced: Option<Vec<Advanced>>,
 }
 
 impl Worker {
-    pub(crate) fn new(seed: Arc<Seed>, rng: Arc<dyn Rng>) -> Self {
+    /// `keep`: what jobs advance is told, for the journal.
+    pub(crate) fn new(seed: Arc<Seed>, rng: Arc<dyn Rng>, keep: bool) -> Self {
         Self {
             seed,
             rng,
             devices: HashMap::new(),
             sessions: HashMap::new(),
             order: VecDeque::new(),
+            advanced: keep.then(Vec::new),
+        }
+    }
+
+    /// Takes up a session of before the restart; one that cannot be read begins anew.
+    pub(crate) fn resume(&mut self, session: &Advanced) {
+        match Record::from_bytes(&session.record) {
+            Ok(record) => self.keep(session.between, session.identity, record),
+            Err(error) => {
+                tracing::warn!(%error, "A session of the sandbox's journal is unreadable")
+            }
         }
     }
 
@@ -102,7 +114,7 @@ impl Worker {
             let outcome = outcome.map_err(|reason| self.failure(phone, envelope.device, reason));
             devices.push((envelope.device, outcome));
         }
-        Opened { name, home, devices }
+        Opened { name, home, devices, sessions: self.take_advanced() }
     }
 
     fn failure(&mut self, phone: Phone, device: u32, reason: &'static str) -> Failure {
@@ -204,7 +216,7 @@ impl Worker {
             Err((record, _)) => (record, None),
         };
         self.put(between, phone.identity, record);
-        Sealed { lane, envelope }
+        Sealed { lane, envelope, sessions: self.take_advanced() }
     }
 
     // === sessions ===
@@ -218,6 +230,18 @@ impl Worker {
     }
 
     fn put(&mut self, between: Between, identity: u32, record: Record) {
+        if let Some(advanced) = &mut self.advanced {
+            let record = Bytes::copy_from_slice(record.to_bytes().as_ref());
+            advanced.push(Advanced { between, identity, record });
+        }
+        self.keep(between, identity, record);
+    }
+
+    fn take_advanced(&mut self) -> Vec<Advanced> {
+        self.advanced.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    fn keep(&mut self, between: Between, identity: u32, record: Record) {
         if self.sessions.insert(between, (identity, record)).is_none() {
             self.order.push_back(between);
         }

@@ -1,30 +1,25 @@
 //! A coreapp that seals, and calls of the control API.
 #![allow(dead_code, reason = "each test uses a part")]
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+#[path = "../../../../tests/support/device.rs"]
+pub mod device;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{Clock, Key, Number, Rng, Route, ShardId};
+use contract::{Clock, Key, Number, Route, ShardId};
 use http_body_util::{BodyExt, Full};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use sandbox::{Config, Running};
 use serde_json::Value;
-use session::{
-    Bundle, Identity, LoadedKeys, Message, OneTimePreKey, PreKeyId, PreKeyMessage, Record,
-    SignedPreKey,
-};
+use session::Bundle;
 use tokio::{sync::mpsc, time::timeout};
 use upstream::{
-    Envelope, EnvelopeKind, Inbound, Incoming, Item, Outgoing, OwnKeys, Receipt, ReceiptKind,
-    Refused, Retry, SendItem, Sent, Upstream, sandbox::Sandbox,
+    Envelope, Inbound, Incoming, Item, Outgoing, Receipt, ReceiptKind, Refused, Retry, SendItem,
+    Sent, Upstream, sandbox::Sandbox,
 };
+
+pub use device::{Counting, Device};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);
 pub const OWN: &str = "15550100100";
@@ -34,28 +29,6 @@ pub struct Fixed;
 impl Clock for Fixed {
     fn unix_ms(&self) -> i64 {
         1_700_000_000_000
-    }
-}
-
-/// Bytes that differ from draw to draw and from one counter to the next.
-pub struct Counting(AtomicU64);
-
-impl Counting {
-    pub fn from(first: u64) -> Arc<Self> {
-        Arc::new(Self(AtomicU64::new(first << 32)))
-    }
-}
-
-impl Rng for Counting {
-    fn fill(&self, out: &mut [u8]) {
-        for chunk in out.chunks_mut(8) {
-            let n = self.0.fetch_add(1, Ordering::Relaxed).wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            for (place, byte) in chunk.iter_mut().zip((n ^ (n >> 31)).to_le_bytes()) {
-                *place = byte;
-            }
-        }
     }
 }
 
@@ -130,7 +103,8 @@ impl Coreapp {
     pub async fn send(&mut self, to: &str, key: Key, envelopes: Vec<Envelope>) {
         let to = number(to);
         let shard = Route::of(&to).shard();
-        let send = SendItem { shard, epoch: 1, key, to, category: "text", envelopes };
+        let send =
+            SendItem { shard, epoch: 1, key, to, category: "text", envelopes, left_out: vec![] };
         self.out.send(Outgoing::Send(send)).await.unwrap();
     }
 
@@ -170,86 +144,12 @@ impl Coreapp {
     }
 }
 
-/// Keys and sessions of one device: of the business, or of an outside phone.
-pub struct Device {
-    pub identity: Identity,
-    pub signed: SignedPreKey,
-    pub one_time: Vec<OneTimePreKey>,
-    rng: Arc<Counting>,
-    sessions: HashMap<(String, u32), Record>,
-}
-
-impl Device {
-    pub fn new(seed: u64, one_time: u32) -> Self {
-        let rng = Counting::from(seed);
-        let id = |id| PreKeyId::new(id).unwrap();
-        let identity = Identity::generate(&rng);
-        Self {
-            signed: SignedPreKey::generate(&identity, id(1), &rng),
-            one_time: (1..=one_time).map(|n| OneTimePreKey::generate(id(n), &rng)).collect(),
-            identity,
-            rng,
-            sessions: HashMap::new(),
-        }
-    }
-
-    pub fn own_keys(&self) -> OwnKeys {
-        OwnKeys {
-            registration_id: self.identity.registration_id(),
-            identity: *self.identity.key(),
-            signed: self.signed.public(),
-            one_time: self.one_time.iter().map(OneTimePreKey::public).collect(),
-        }
-    }
-
-    pub fn begin(&mut self, with: &str, device: u32, bundle: &Bundle) {
-        let record = self.sessions.remove(&(with.to_owned(), device)).unwrap_or_default();
-        let record = record.initiate(&self.identity, bundle, 0, &self.rng).unwrap();
-        self.sessions.insert((with.to_owned(), device), record);
-    }
-
-    pub fn seal(&mut self, to: &str, device: u32, text: &str) -> Envelope {
-        let record = self.sessions.remove(&(to.to_owned(), device)).expect("a session");
-        let (record, sealed) = record.encrypt(text.as_bytes()).unwrap();
-        self.sessions.insert((to.to_owned(), device), record);
-        let kind = match sealed.kind {
-            session::Kind::PreKey => EnvelopeKind::PreKey,
-            session::Kind::Message => EnvelopeKind::Message,
-        };
-        Envelope { device, kind, ciphertext: sealed.bytes.into() }
-    }
-
-    pub fn open(&mut self, from: &str, envelope: &Envelope) -> String {
-        let at = (from.to_owned(), envelope.device);
-        let record = self.sessions.remove(&at).unwrap_or_default();
-        let plaintext;
-        let record = if envelope.kind == EnvelopeKind::PreKey {
-            let message = PreKeyMessage::decode(&envelope.ciphertext).unwrap();
-            let place =
-                self.one_time.iter().position(|key| Some(key.id()) == message.one_time_id());
-            let signed = SignedPreKey::from_bytes(&self.signed.to_bytes()).unwrap();
-            let one_time = place.map(|place| self.one_time.remove(place));
-            let keys = LoadedKeys { signed: Some(signed), one_time };
-            let accepted = record.accept(&self.identity, &message, &keys, &self.rng).unwrap();
-            plaintext = accepted.plaintext;
-            accepted.record
-        } else {
-            let message = Message::decode(&envelope.ciphertext).unwrap();
-            let (record, text) = record.decrypt(&message, &self.rng).unwrap();
-            plaintext = text;
-            record
-        };
-        self.sessions.insert(at, record);
-        String::from_utf8(plaintext.as_bytes().to_vec()).unwrap()
-    }
-}
-
 /// The only bundle of a phone with one device.
 pub async fn bundle(sandbox: &Sandbox, of: &str) -> Bundle {
     let mut users = sandbox.fetch_bundles(vec![number(of)]).await.unwrap();
     let mut devices = users.remove(0).devices;
     assert_eq!((devices.len(), devices[0].device), (1, 0));
-    devices.remove(0).bundle
+    devices.remove(0).bundle.unwrap()
 }
 
 pub async fn call(running: &Running, method: &str, path: &str, body: &str) -> (u16, Value) {

@@ -10,8 +10,8 @@ use contract::{Key, Number, Route, ShardId};
 use crate::{
     batch::Batch,
     rows::{
-        Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
-        Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox,
+        OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -26,10 +26,12 @@ pub(crate) struct Changes<'a> {
     pub(crate) outbox: Keyed<(ShardId, Key, i32), &'a Outbox>,
     /// `None`: deleted.
     pub(crate) contacts: BTreeMap<(ShardId, Number), Option<&'a Contact>>,
+    /// `None`: deleted.
+    pub(crate) blocked: BTreeMap<(ShardId, Route), Option<&'a Blocked>>,
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
     /// `None`: deleted.
     pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
-    pub(crate) identities: BTreeMap<(ShardId, Number, i32), &'a Identity>,
+    pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
     /// `None`: deleted.
     pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
@@ -96,6 +98,12 @@ impl<'a> Changes<'a> {
             Op::DeleteContact(number) => {
                 self.contacts.insert((shard, *number), None);
             }
+            Op::PutBlocked(row) => {
+                self.blocked.insert((shard, Route::of(&row.number)), Some(row));
+            }
+            Op::DeleteBlocked(route) => {
+                self.blocked.insert((shard, *route), None);
+            }
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row);
             }
@@ -106,7 +114,10 @@ impl<'a> Changes<'a> {
                 self.sessions.insert((shard, *wa_id, *device), None);
             }
             Op::PutIdentity(row) => {
-                self.identities.insert((shard, row.wa_id, row.device), row);
+                self.identities.insert((shard, row.wa_id, row.device), Some(row));
+            }
+            Op::DeleteIdentity { wa_id, device } => {
+                self.identities.insert((shard, *wa_id, *device), None);
             }
             Op::PutOwnKey(row) => {
                 self.own_keys.insert((row.kind, row.id), Some(row));
@@ -145,7 +156,9 @@ impl<'a> Changes<'a> {
         self.jobs.puts().next().is_some()
             || self.outbox.puts().next().is_some()
             || self.contacts.values().any(Option::is_none)
+            || !self.blocked.is_empty()
             || self.sessions.values().any(Option::is_none)
+            || self.identities.values().any(Option::is_none)
             || !self.own_keys.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()

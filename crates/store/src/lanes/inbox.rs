@@ -95,6 +95,10 @@ impl Inbox {
         self.lock().hot.len()
     }
 
+    pub(crate) fn bulk_waiting(&self) -> usize {
+        self.lock().bulk.len()
+    }
+
     /// How each shard is owned now.
     pub(crate) fn owned(&self) -> HashMap<ShardId, Owned> {
         let state = self.lock();

@@ -32,6 +32,8 @@ pub(crate) use inbox::Inbox;
 /// Hot writes that may wait in a lane before [`Lanes::has_room`] says no. Callers then wait 250 ms
 /// and refuse their work; what settles work already accepted is submitted regardless.
 pub const HOT_ROOM: usize = 1_024;
+/// Bulk writes that may wait in a lane before [`Lanes::has_bulk_room`] tells their writers to wait.
+pub const BULK_ROOM: usize = 4_096;
 
 /// Told of every committed event, in commit order per shard, before whoever waits for the write.
 /// Runs within the lane: it must be quick and must not block.
@@ -199,6 +201,12 @@ impl Lanes {
     #[must_use]
     pub fn has_room(&self, shard: ShardId) -> bool {
         self.inbox(shard).hot_waiting() < HOT_ROOM
+    }
+
+    /// Whether fewer than [`BULK_ROOM`] bulk writes wait in a lane.
+    #[must_use]
+    pub fn has_bulk_room(&self, lane: usize) -> bool {
+        self.inner.inboxes.get(lane).is_some_and(|inbox| inbox.bulk_waiting() < BULK_ROOM)
     }
 
     /// Becomes true once: another incarnation has taken over, nothing is written any more and

@@ -1,7 +1,7 @@
 //! MySQL and MariaDB: lanes with connections of their own, pools for reads and for control.
 //!
 //! Everything is text (`text`), as only a text carries many statements in one round trip; why, and
-//! why not through Diesel: `docs/decisions/005-*`.
+//! why not through Diesel: `docs/decisions/007-*`.
 
 mod batch;
 mod cluster;

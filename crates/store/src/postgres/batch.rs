@@ -2,9 +2,9 @@
 //! arrays and only if the fence moved. One statement is one round trip and one transaction, and no
 //! part of it can overtake another.
 
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use contract::{Key, ShardId};
+use contract::{Key, Number, ShardId};
 use diesel::{
     result::{DatabaseErrorKind, Error},
     sql_types::{BigInt, SmallInt},
@@ -79,10 +79,19 @@ const RARE: &[Part] = &[
      SET kind = excluded.kind, payload = excluded.payload",
     "DELETE FROM contact t USING unnest(?, ?) AS d(shard, number) \
      WHERE t.shard = d.shard AND t.number = d.number AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO blocked (shard, route_hash, number, created_ms) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (shard, route_hash) DO UPDATE \
+     SET number = excluded.number, created_ms = excluded.created_ms",
+    "DELETE FROM blocked t USING unnest(?, ?) AS d(shard, route_hash) \
+     WHERE t.shard = d.shard AND t.route_hash = d.route_hash AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM session t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM session_mark t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
+     WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM identity t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO own_key (kind, id, state, created_ms, body) \
@@ -283,13 +292,21 @@ fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
     binds.push(Marks(rows.iter().map(|(_, row)| codec::mark(&row.record)).collect()));
 
-    let rows = &changes.identities;
-    binds.push(ids(rows.keys().map(|(shard, ..)| shard)));
-    binds.push(ManyBytes(rows.values().map(|row| row.wa_id.as_bytes()).collect()));
-    binds.push(Bigs(rows.values().map(|row| row.device.into()).collect()));
-    binds.push(ManyBytes(rows.values().map(|row| &*row.key).collect()));
-    binds.push(Bigs(rows.values().map(|row| row.created_ms).collect()));
-    binds.push(Smalls(rows.values().map(|row| row.acknowledged.into()).collect()));
+    let rows: Vec<_> =
+        changes.identities.iter().filter_map(|((shard, ..), row)| Some((shard, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|(shard, _)| *shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.wa_id.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.device.into()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.key).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    binds.push(Smalls(rows.iter().map(|(_, row)| row.acknowledged.into()).collect()));
+}
+
+/// Which devices' rows are to be deleted.
+fn gone_devices<'a, R>(
+    rows: &'a BTreeMap<(ShardId, Number, i32), Option<R>>,
+) -> Vec<&'a (ShardId, Number, i32)> {
+    rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect()
 }
 
 fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
@@ -300,11 +317,21 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(ids(gone().map(|(shard, _)| shard)));
     binds.push(ManyBytes(gone().map(|(_, number)| number.as_bytes()).collect()));
 
-    let gone = || changes.sessions.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-    for _table in ["session", "session_mark"] {
-        binds.push(ids(gone().map(|(shard, ..)| shard)));
-        binds.push(ManyBytes(gone().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
-        binds.push(Bigs(gone().map(|(.., device)| (*device).into()).collect()));
+    let rows: Vec<_> = changes.blocked.iter().filter_map(|(k, row)| Some((k, (*row)?))).collect();
+    binds.push(ids(rows.iter().map(|((shard, _), _)| shard)));
+    binds.push(Bigs(rows.iter().map(|((_, route), _)| route.to_i64()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| row.number.as_bytes()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.created_ms).collect()));
+    let gone = || changes.blocked.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    binds.push(ids(gone().map(|(shard, _)| shard)));
+    binds.push(Bigs(gone().map(|(_, route)| route.to_i64()).collect()));
+
+    let sessions = gone_devices(&changes.sessions);
+    let identities = gone_devices(&changes.identities);
+    for gone in [&sessions, &sessions, &identities] {
+        binds.push(ids(gone.iter().map(|(shard, ..)| shard)));
+        binds.push(ManyBytes(gone.iter().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
+        binds.push(Bigs(gone.iter().map(|(.., device)| (*device).into()).collect()));
     }
 
     let rows: Vec<_> = changes.own_keys.values().filter_map(|row| *row).collect();

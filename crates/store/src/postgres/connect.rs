@@ -1,11 +1,20 @@
 //! Connections: how long they may be silent, and what a session must have set.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
-use tokio_postgres::{Config, NoTls};
+use tokio::time::timeout;
+use tokio_postgres::{Client, Config, Connection, Socket, config::SslMode};
 
-use crate::error::StoreError;
+use crate::{
+    error::StoreError,
+    fault::Fault,
+    postgres::{
+        fault::Target,
+        tls::{Rustls, Stream},
+    },
+    tls::{Tls, TlsSettings},
+};
 
 /// A peer that is gone without a word is noticed after about 11 s, on both ends: until the server
 /// has given an old connection up, its open batch is not decided.
@@ -33,13 +42,26 @@ const READ: &str =
 #[derive(Clone)]
 pub(crate) struct Connector {
     config: Config,
+    tls: Option<Arc<Tls>>,
+    rustls: Rustls,
     timeout: Duration,
 }
 
+type Opened = (Client, Connection<Socket, Stream<Socket>>);
+
 impl Connector {
-    pub(crate) fn new(config: &Config, timeout: Duration) -> Self {
+    /// # Errors
+    /// [`Fault::Setting`] about TLS.
+    pub(crate) fn new(
+        config: &Config,
+        tls: &TlsSettings,
+        timeout: Duration,
+    ) -> Result<Self, Fault> {
+        let tls = tls.load()?;
+        let rustls = Rustls::new(tls.as_ref().map(Tls::client_config).transpose()?);
         let mut config = config.clone();
         config
+            .ssl_mode(if tls.is_some() { SslMode::Require } else { SslMode::Disable })
             .connect_timeout(timeout)
             .tcp_user_timeout(USER_TIMEOUT)
             .keepalives(true)
@@ -49,7 +71,7 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("heliograph");
         }
-        Self { config, timeout }
+        Ok(Self { config, tls: tls.map(Arc::new), rustls, timeout })
     }
 
     /// The same server, another database.
@@ -61,6 +83,25 @@ impl Connector {
 
     pub(crate) fn database_name(&self) -> &str {
         self.config.get_dbname().unwrap_or_default()
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        self.config.get_user().unwrap_or_default()
+    }
+
+    /// `HOST:PORT`.
+    pub(crate) fn server(&self) -> String {
+        self.target().server()
+    }
+
+    /// How it is spoken to, for people; known after the first connection.
+    pub(crate) fn encryption(&self) -> String {
+        match &self.tls {
+            None => "no TLS".to_owned(),
+            Some(tls) => {
+                format!("{} ({})", self.rustls.agreed().unwrap_or("TLS"), tls.mode.name())
+            }
+        }
     }
 
     pub(crate) async fn lane(&self) -> Result<AsyncPgConnection, StoreError> {
@@ -75,33 +116,34 @@ impl Connector {
         self.session(COMMON).await
     }
 
-    /// A bare connection, for errors that have to be told apart.
-    pub(crate) async fn try_connect(&self) -> Result<(), tokio_postgres::Error> {
-        self.config.connect(NoTls).await.map(|_| ())
+    /// Whether a connection can be made.
+    pub(crate) async fn try_connect(&self) -> Result<(), Fault> {
+        self.open().await.map(|_| ())
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target { config: &self.config, tls: self.tls.as_deref() }
+    }
+
+    async fn open(&self) -> Result<Opened, Fault> {
+        // The driver's own limit is for the first packet only, and for each address.
+        match timeout(self.timeout, self.config.connect(self.rustls.clone())).await {
+            Ok(Ok(opened)) => Ok(opened),
+            Ok(Err(error)) => Err(self.target().explain(Some(&error)).await),
+            Err(_) => Err(self.target().explain(None).await),
+        }
     }
 
     async fn session(&self, settings: &str) -> Result<AsyncPgConnection, StoreError> {
-        let connect = async {
-            let (client, connection) = self.config.connect(NoTls).await.map_err(|e| refused(&e))?;
+        let (client, connection) = self.open().await?;
+        let set_up = async {
             let mut conn = AsyncPgConnection::try_from_client_and_connection(client, connection)
                 .await
                 .map_err(|error| StoreError::Connect(error.to_string()))?;
             conn.batch_execute(settings).await?;
             Ok(conn)
         };
-        // The driver's own limit is for the first packet only.
-        tokio::time::timeout(self.timeout, connect)
-            .await
-            .unwrap_or_else(|_| Err(StoreError::Connect("no answer in time".to_owned())))
+        let silent = Fault::Silent { server: self.server(), after: self.timeout };
+        timeout(self.timeout, set_up).await.unwrap_or(Err(silent.into()))
     }
-}
-
-/// The server's words when there are some: the driver's are only "db error".
-pub(crate) fn refused(error: &tokio_postgres::Error) -> StoreError {
-    let cause = std::error::Error::source(error);
-    StoreError::Connect(match (error.as_db_error(), cause) {
-        (Some(db), _) => db.message().to_owned(),
-        (None, Some(cause)) => format!("{error}: {cause}"),
-        (None, None) => error.to_string(),
-    })
 }

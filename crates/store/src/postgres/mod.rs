@@ -3,13 +3,17 @@
 mod batch;
 mod cluster;
 mod connect;
+mod fault;
 mod open;
+mod pool;
+mod privileges;
 mod reads;
 mod stmt;
+mod tls;
 
 use std::sync::Arc;
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl,
     pooled_connection::deadpool::{Object, Pool},
@@ -87,6 +91,15 @@ impl Engine for Postgres {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         reads::events(&mut *self.reads().await?, shard, after_seq, limit).await
+    }
+
+    async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: i64,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        reads::latest_inbound(&mut *self.reads().await?, shard, peer, limit).await
     }
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {

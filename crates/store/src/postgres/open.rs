@@ -1,25 +1,20 @@
-//! Opening a database: creation, checks, migrations, pools.
+//! Opening a database: creation, checks, migrations.
 
 use std::sync::Arc;
 
-use diesel::{
-    ConnectionError,
-    sql_types::{BigInt, Text},
-};
-use diesel_async::{
-    AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection,
-    pooled_connection::{AsyncDieselConnectionManager, ManagerConfig, RecyclingMethod},
-};
-use futures_util::FutureExt;
-use tokio_postgres::error::SqlState;
+use diesel::sql_types::{BigInt, Text};
+use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 
 use crate::{
     error::StoreError,
+    fault::Fault,
     migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
     open::Found,
     postgres::{
-        Inner, Pool, Postgres,
-        connect::{Connector, refused},
+        Inner, Postgres,
+        connect::Connector,
+        pool::{Purpose, pool},
+        privileges::Privileges,
         stmt::Stmt,
     },
     settings::Settings,
@@ -30,17 +25,13 @@ const MIGRATIONS: &[Migration] = migrations!("postgres");
 const MIGRATION_LOCK: i64 = 0x6865_6c69_6f67_7261;
 /// 13.0, as the server numbers it.
 const OLDEST: i32 = 130_000;
-/// Connections for reads: one for the grouped look-ups, the others for pages and loads.
-const READ_POOL: usize = 6;
-/// Connections for ticks, claims and fences.
-const CONTROL_POOL: usize = 2;
 
 impl Postgres {
     pub(crate) async fn open(
         config: &tokio_postgres::Config,
         settings: &Settings,
     ) -> Result<(Self, Found), StoreError> {
-        let connector = Connector::new(config, settings.connect_timeout);
+        let connector = Connector::new(config, &settings.tls, settings.connect_timeout)?;
         create_if_missing(&connector).await?;
         let mut conn = connector.plain().await?;
         let version = setting(&mut conn, "server_version").await?;
@@ -49,18 +40,23 @@ impl Postgres {
             return Err(StoreError::TooOld { engine: "PostgreSQL", version, needed: "13" });
         }
         let durability = durability(&mut conn, settings.unsafe_durability).await?;
-        migrate(&mut conn).await?;
+        let may = Privileges { user: connector.user(), database: connector.database_name() };
+        may.use_tables(&mut conn, MIGRATIONS).await?;
+        migrate(&mut conn, &may).await?;
         drop(conn);
-        let inner = Inner {
-            reads: pool(&connector, Purpose::Read, settings)?,
-            control: pool(&connector, Purpose::Control, settings)?,
-            connector,
-        };
         let found = Found {
             engine: "PostgreSQL",
             version,
             durability,
-            connections: READ_POOL + CONTROL_POOL,
+            server: Some(connector.server()),
+            encryption: connector.encryption(),
+            pools: settings.pools,
+            idle_timeout: settings.idle_timeout,
+        };
+        let inner = Inner {
+            reads: pool(&connector, Purpose::Read, settings)?,
+            control: pool(&connector, Purpose::Control, settings)?,
+            connector,
         };
         Ok((Self { inner: Arc::new(inner) }, found))
     }
@@ -69,8 +65,8 @@ impl Postgres {
 async fn create_if_missing(connector: &Connector) -> Result<(), StoreError> {
     match connector.try_connect().await {
         Ok(()) => return Ok(()),
-        Err(error) if error.code() == Some(&SqlState::INVALID_CATALOG_NAME) => {}
-        Err(error) => return Err(refused(&error)),
+        Err(Fault::NoDatabase { .. }) => {}
+        Err(fault) => return Err(fault.into()),
     }
     let name = connector.database_name();
     let failed = |cause: &dyn ToString| StoreError::Create {
@@ -111,10 +107,14 @@ async fn setting(conn: &mut AsyncPgConnection, name: &'static str) -> Result<Str
 }
 
 /// Runs what is pending, alone. The lock goes with the session, whatever happens.
-async fn migrate(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
+async fn migrate(conn: &mut AsyncPgConnection, may: &Privileges<'_>) -> Result<(), StoreError> {
     conn.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     let found = version(conn).await?;
-    for (number, (name, statement)) in migrate::pending(MIGRATIONS, found)? {
+    let mut pending = migrate::pending(MIGRATIONS, found)?.peekable();
+    if pending.peek().is_some() {
+        may.create_tables(conn).await?;
+    }
+    for (number, (name, statement)) in pending {
         conn.batch_execute(&format!(
             "BEGIN; {statement}; INSERT INTO \"schema\" (id, version, min_reader, min_writer) \
              VALUES (1, {number}, {MIN_READER}, {MIN_WRITER}) ON CONFLICT (id) DO UPDATE SET \
@@ -148,43 +148,4 @@ async fn version(conn: &mut AsyncPgConnection) -> Result<Option<Version>, StoreE
         min_reader: *min_reader,
         min_writer: *min_writer,
     }))
-}
-
-/// What the connections of a pool are for.
-#[derive(Clone, Copy)]
-enum Purpose {
-    Read,
-    Control,
-}
-
-/// A bounded pool. Whoever finds it empty waits, at most for `connect_timeout`.
-fn pool(
-    connector: &Connector,
-    purpose: Purpose,
-    settings: &Settings,
-) -> Result<Pool<AsyncPgConnection>, StoreError> {
-    let connector = connector.clone();
-    let mut config = ManagerConfig::default();
-    // A broken connection is noticed without asking; a question would double every read.
-    config.recycling_method = RecyclingMethod::Fast;
-    config.custom_setup = Box::new(move |_| {
-        let connector = connector.clone();
-        async move {
-            let conn = match purpose {
-                Purpose::Read => connector.read().await,
-                Purpose::Control => connector.plain().await,
-            };
-            conn.map_err(|error| ConnectionError::BadConnection(error.to_string()))
-        }
-        .boxed()
-    });
-    Pool::builder(AsyncDieselConnectionManager::new_with_config("", config))
-        .max_size(match purpose {
-            Purpose::Read => READ_POOL,
-            Purpose::Control => CONTROL_POOL,
-        })
-        .wait_timeout(Some(settings.connect_timeout))
-        .runtime(deadpool::Runtime::Tokio1)
-        .build()
-        .map_err(|error| StoreError::Connect(error.to_string()))
 }

@@ -1,6 +1,6 @@
 //! Reads, on pooled connections.
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use diesel::{
     OptionalExtension,
     sql_types::{BigInt, Binary, Nullable, SmallInt},
@@ -99,7 +99,9 @@ pub(crate) async fn load_shard(
     let jobs: Vec<codec::JobColumns> = reads::jobs(id).load(conn).await?;
     let outbox: Vec<codec::OutboxColumns> = reads::outboxes(id).load(conn).await?;
     let cursors: Vec<codec::CursorColumns> = reads::cursors(id).load(conn).await?;
+    let blocked: Vec<codec::BlockedColumns> = reads::blocked_numbers(id).load(conn).await?;
     Ok(ShardLoad {
+        blocked: blocked.into_iter().map(codec::blocked).collect::<Result<_, _>>()?,
         jobs: jobs.into_iter().map(codec::job).collect::<Result<_, _>>()?,
         outbox: outbox
             .into_iter()
@@ -120,6 +122,17 @@ pub(crate) async fn events(
     let rows: Vec<codec::EventColumns> =
         reads::events(shard.get(), after_seq, limit).load(conn).await?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) async fn latest_inbound(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    peer: Route,
+    limit: i64,
+) -> Result<Vec<(Key, i64)>, StoreError> {
+    let rows: Vec<codec::HeardColumns> =
+        reads::latest_inbound(shard.get(), peer.to_i64(), limit).load(conn).await?;
+    rows.into_iter().map(codec::heard).collect()
 }
 
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {

@@ -14,7 +14,7 @@ mod write;
 
 use std::sync::Arc;
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
@@ -94,6 +94,15 @@ impl Engine for Sqlite {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         self.inner.reader.ask(move |conn| reads::events(conn, shard, after_seq, limit)).await
+    }
+
+    async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: i64,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::latest_inbound(conn, shard, peer, limit)).await
     }
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {

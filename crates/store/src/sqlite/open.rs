@@ -18,7 +18,7 @@ use crate::{
     error::StoreError,
     migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
     open::Found,
-    settings::Settings,
+    settings::{Pools, Settings},
     sqlite::{
         Inner, Sqlite,
         checkpoint::Checkpoints,
@@ -94,7 +94,10 @@ impl Sqlite {
             engine: "SQLite",
             version,
             durability: format!("WAL, synchronous={synchronous}"),
-            connections: 3,
+            server: None,
+            encryption: "no TLS".to_owned(),
+            pools: Pools { read: 1, control: 1 },
+            idle_timeout: None,
         };
         Ok((Self { inner: Arc::new(Inner { writer, reader, checkpoints }) }, found))
     }

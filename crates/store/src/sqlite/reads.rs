@@ -1,7 +1,7 @@
 //! Reads, on the read connection. Look-ups go one by one: a cached statement by primary key costs a
 //! few microseconds, and the whole group is one hop to the thread.
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use diesel::{
     OptionalExtension, RunQueryDsl, SqliteConnection,
     sql_types::{BigInt, Binary, Nullable, SmallInt},
@@ -97,7 +97,9 @@ pub(crate) fn load_shard(
     let jobs: Vec<codec::JobColumns> = reads::jobs(id).load(conn)?;
     let outbox: Vec<codec::OutboxColumns> = reads::outboxes(id).load(conn)?;
     let cursors: Vec<codec::CursorColumns> = reads::cursors(id).load(conn)?;
+    let blocked: Vec<codec::BlockedColumns> = reads::blocked_numbers(id).load(conn)?;
     Ok(ShardLoad {
+        blocked: blocked.into_iter().map(codec::blocked).collect::<Result<_, _>>()?,
         jobs: jobs.into_iter().map(codec::job).collect::<Result<_, _>>()?,
         outbox: outbox
             .into_iter()
@@ -117,6 +119,17 @@ pub(crate) fn events(
 ) -> Result<Vec<Event>, StoreError> {
     let rows: Vec<codec::EventColumns> = reads::events(shard.get(), after_seq, limit).load(conn)?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) fn latest_inbound(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    peer: Route,
+    limit: i64,
+) -> Result<Vec<(Key, i64)>, StoreError> {
+    let rows: Vec<codec::HeardColumns> =
+        reads::latest_inbound(shard.get(), peer.to_i64(), limit).load(conn)?;
+    rows.into_iter().map(codec::heard).collect()
 }
 
 pub(crate) fn shards(conn: &mut SqliteConnection) -> Result<Vec<Shard>, StoreError> {

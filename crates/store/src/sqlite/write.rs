@@ -240,18 +240,26 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
         }
     }
     for ((shard, wa_id, device), row) in &changes.identities {
-        run(
-            "INSERT OR REPLACE INTO identity \
-             (shard, wa_id, device, key, created_ms, acknowledged) VALUES (?, ?, ?, ?, ?, ?)",
-            &[
-                Small(shard.get()),
-                Bytes(wa_id.as_bytes()),
-                Big((*device).into()),
-                Bytes(&row.key),
-                Big(row.created_ms),
-                Small(row.acknowledged.into()),
-            ],
-        )?;
+        let [of, peer, device] =
+            [Small(shard.get()), Bytes(wa_id.as_bytes()), Big((*device).into())];
+        match row {
+            Some(row) => run(
+                "INSERT OR REPLACE INTO identity \
+                 (shard, wa_id, device, key, created_ms, acknowledged) VALUES (?, ?, ?, ?, ?, ?)",
+                &[
+                    of,
+                    peer,
+                    device,
+                    Bytes(&row.key),
+                    Big(row.created_ms),
+                    Small(row.acknowledged.into()),
+                ],
+            )?,
+            None => run(
+                "DELETE FROM identity WHERE shard = ? AND wa_id = ? AND device = ?",
+                &[of, peer, device],
+            )?,
+        };
     }
     if changes.has_rare() {
         rows += control(conn, changes)? + trim(conn, changes)?;
@@ -273,6 +281,22 @@ fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<us
                 conn,
                 "DELETE FROM own_key WHERE kind = ? AND id = ?",
                 &[Small(*kind), Big(*id)],
+            )?,
+        };
+    }
+    for ((shard, route), row) in &changes.blocked {
+        let [of, route] = [Small(shard.get()), Big(route.to_i64())];
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO blocked (shard, route_hash, number, created_ms) \
+                 VALUES (?, ?, ?, ?)",
+                &[of, route, Bytes(row.number.as_bytes()), Big(row.created_ms)],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM blocked WHERE shard = ? AND route_hash = ?",
+                &[of, route],
             )?,
         };
     }

@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Command,
     sync::{
         Arc,
@@ -45,7 +45,7 @@ impl Database {
 
     /// On a server that no other test uses.
     pub(crate) async fn mariadb_alone() -> Self {
-        let server = Server::start("mariadb").await;
+        let server = Server::start("mariadb", None).await;
         Self::Mariadb { admin: server.url.clone(), name: new_name(), _server: Some(server) }
     }
 
@@ -60,8 +60,7 @@ impl Database {
     }
 
     pub(crate) fn settings(&self) -> Settings {
-        let url: DatabaseUrl = self.url().parse().unwrap();
-        Settings { lanes: Some(2), ..Settings::new(url) }
+        Settings { lanes: Some(2), ..Settings::parse(&self.url()).unwrap() }
     }
 
     pub(crate) async fn open(&self) -> Store {
@@ -263,7 +262,7 @@ async fn server(variable: &str, engine: &'static str) -> (String, Option<Server>
     if let Ok(url) = std::env::var(variable) {
         return (url, None);
     }
-    let server = Server::start(engine).await;
+    let server = Server::start(engine, None).await;
     (server.url.clone(), Some(server))
 }
 
@@ -277,7 +276,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-async fn client(url: &str) -> tokio_postgres::Client {
+pub(crate) async fn client(url: &str) -> tokio_postgres::Client {
     let (client, connection) = tokio_postgres::connect(url, tokio_postgres::NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -287,15 +286,17 @@ async fn client(url: &str) -> tokio_postgres::Client {
 pub(crate) struct Server {
     engine: &'static str,
     folder: tempfile::TempDir,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Server {
-    async fn start(engine: &'static str) -> Self {
+    /// `with`: what `scripts/db` is to give it besides.
+    pub(crate) async fn start(engine: &'static str, with: Option<&Path>) -> Self {
+        let with = with.map(Path::to_owned);
         tokio::task::spawn_blocking(move || {
             let folder = tempfile::tempdir().unwrap();
-            let output =
-                script(engine, "start", &folder).output().expect("scripts/db cannot be run");
+            let mut start = script(engine, "start", &folder);
+            let output = start.args(with).output().expect("scripts/db cannot be run");
             assert!(
                 output.status.success(),
                 "scripts/db cannot start a server ({engine}): {}",

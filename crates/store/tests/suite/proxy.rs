@@ -22,6 +22,8 @@ pub(crate) struct Proxy {
 
 #[derive(Default)]
 struct Shared {
+    /// Connections that are still to be dropped at once.
+    drops: AtomicUsize,
     /// The next request that holds the marker is the last one forwarded on its connection.
     armed: AtomicBool,
     cuts: AtomicUsize,
@@ -32,12 +34,21 @@ struct Shared {
 impl Proxy {
     /// A request that contains `marker` can be cut off.
     pub(crate) async fn start(server: SocketAddr, marker: Vec<u8>) -> Self {
+        Self::late(server, marker, 0).await
+    }
+
+    /// As if the server came up late: its first `drops` connections are dropped.
+    pub(crate) async fn late(server: SocketAddr, marker: Vec<u8>, drops: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { drops: drops.into(), ..Shared::default() });
         let of_task = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                let left = |left: usize| left.checked_sub(1);
+                if of_task.drops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
+                    continue;
+                }
                 let (shared, marker) = (Arc::clone(&of_task), marker.clone());
                 tokio::spawn(async move {
                     let server = TcpStream::connect(server).await.unwrap();
@@ -51,6 +62,11 @@ impl Proxy {
     /// Cuts the next request with the marker off from its answer.
     pub(crate) fn arm(&self) {
         self.shared.armed.store(true, Ordering::SeqCst);
+    }
+
+    /// How many connections are still to be dropped.
+    pub(crate) fn drops(&self) -> usize {
+        self.shared.drops.load(Ordering::SeqCst)
     }
 
     pub(crate) fn cuts(&self) -> usize {

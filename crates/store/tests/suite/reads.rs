@@ -6,7 +6,10 @@ use bytes::Bytes;
 use contract::{Number, Route};
 use store::{
     Found, Read, ReadRequest,
-    rows::{Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session, User},
+    rows::{
+        Blocked, Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session,
+        User,
+    },
     write::Op,
 };
 use tokio::sync::mpsc;
@@ -24,6 +27,8 @@ on_every_engine!(
     every_row_is_read_back_as_it_was_written,
     look_ups_are_answered_each_with_its_token,
     a_read_that_is_given_up_spoils_no_other,
+    a_blocked_number_stays_so_until_its_row_goes,
+    the_latest_messages_of_a_customer_come_newest_first,
     sessions_identities_and_own_keys_are_put_replaced_and_deleted,
     control_rows_are_put_replaced_and_deleted,
 );
@@ -71,6 +76,41 @@ async fn every_row_is_read_back_as_it_was_written(database: &Database) {
     }
     // Nothing of it in the neighbour's shard.
     assert_eq!(reader.load_shard(shard(25)).await.unwrap(), store::ShardLoad::default());
+}
+
+async fn a_blocked_number_stays_so_until_its_row_goes(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(26)]).await[0];
+    let blocked = |n, created_ms| Blocked { number: number(n), created_ms };
+    let listed = async || store.reader().load_shard(of.id).await.unwrap().blocked;
+    let ops = [blocked(1, 5), blocked(2, 6), blocked(2, 7)].map(Op::PutBlocked);
+    member.write(of.id, of.epoch, ops.to_vec()).await.unwrap();
+    member.write(of.id, of.epoch, vec![Op::PutBlocked(blocked(1, 8))]).await.unwrap();
+    let mut rows = listed().await;
+    rows.sort_by_key(|row| row.number);
+    assert_eq!(rows, [blocked(1, 8), blocked(2, 7)]);
+    let gone = Op::DeleteBlocked(Route::of(&number(1)));
+    member.write(of.id, of.epoch, vec![gone]).await.unwrap();
+    assert_eq!(listed().await, [blocked(2, 7)]);
+    assert_eq!(store.reader().load_shard(shard(27)).await.unwrap().blocked, []);
+}
+
+async fn the_latest_messages_of_a_customer_come_newest_first(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(26)]).await[0];
+    let peer = Route::of(&number(1));
+    let heard = |peer, n, created_ms| Op::InsertInbound(Inbound { peer, key: key(n), created_ms });
+    let mut ops: Vec<_> = [(1, 30), (2, 10), (3, 40), (4, 20)]
+        .map(|(n, created_ms)| heard(peer, n, created_ms))
+        .into();
+    ops.push(heard(Route::of(&number(2)), 5, 50));
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    let reader = store.reader();
+    let latest = reader.latest_inbound(of.id, peer, 3).await.unwrap();
+    assert_eq!(latest, [(key(3), 40), (key(1), 30), (key(4), 20)]);
+    assert_eq!(reader.latest_inbound(shard(27), peer, 3).await.unwrap(), []);
 }
 
 async fn look_ups_are_answered_each_with_its_token(database: &Database) {
@@ -176,6 +216,7 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
         Op::PutSession(session(2, 0, "of another")),
         Op::PutIdentity(identity(1, 0)),
         Op::PutIdentity(identity(1, 3)),
+        Op::PutIdentity(identity(1, 4)),
         Op::PutOwnKey(own_key(1, 0)),
         Op::PutOwnKey(own_key(3, 2)),
         Op::PutOwnKey(own_key(3, 1)),
@@ -183,7 +224,7 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
     ];
     member.write(of.id, of.epoch, ops).await.unwrap();
     let sessions = vec![session(1, 0, "one"), session(1, i32::MAX, "two")];
-    let identities = vec![identity(1, 0), identity(1, 3)];
+    let identities = vec![identity(1, 0), identity(1, 3), identity(1, 4)];
     assert_eq!(peer(&store, of.id, 1).await, (sessions, identities));
     assert_eq!(peer(&store, shard(25), 1).await, (vec![], vec![]));
     let own = [own_key(1, 0), own_key(2, i64::from(u32::MAX)), own_key(3, 1), own_key(3, 2)];
@@ -199,6 +240,8 @@ async fn sessions_identities_and_own_keys_are_put_replaced_and_deleted(database:
         Op::DeleteSession { wa_id: number(1), device: i32::MAX },
         Op::DeleteSession { wa_id: number(9), device: 0 },
         Op::PutIdentity(known.clone()),
+        Op::DeleteIdentity { wa_id: number(1), device: 4 },
+        Op::DeleteIdentity { wa_id: number(9), device: 0 },
         Op::PutOwnKey(retired.clone()),
         Op::DeleteOwnKey { kind: 3, id: 2 },
         Op::DeleteOwnKey { kind: 2, id: i64::from(u32::MAX) },

@@ -300,7 +300,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
         match self.current.take() {
-            Some((path, value)) => seed.deserialize(De { value, path: &path }),
+            // A type that checks its own value after reading it knows of no place.
+            Some((path, value)) => seed
+                .deserialize(De { value, path: &path })
+                .map_err(|error| error.at(&path, inner_tag(value))),
             None => Err(serde::de::Error::custom("a value is asked for before its name")),
         }
     }

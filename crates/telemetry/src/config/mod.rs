@@ -22,9 +22,10 @@ mod layers;
 mod secret;
 mod wa;
 
-pub use database::{Database, Engine};
+pub use database::{Database, Engine, SslMode};
 pub use error::ConfigError;
 pub use secret::Secret;
+pub use wa::{named, without_effect};
 
 /// The file that is read when it exists and no other is named.
 pub const DEFAULT_FILE: &str = "heliograph.toml";

@@ -161,6 +161,47 @@ fn what_another_role_reads_is_left_alone() {
 }
 
 #[test]
+fn every_name_of_the_original_about_the_database_is_understood() {
+    let all = [
+        ("WA_DB_ENGINE", "PGSQL"),
+        ("WA_DB_HOSTNAME", "db"),
+        ("WA_DB_PORT", "6543"),
+        ("WA_DB_USERNAME", "wa"),
+        ("WA_DB_PASSWORD", "p"),
+        ("WA_DB_NAME_PREFIX", "x_"),
+        ("WA_DB_CONNECTION_IDLE_TIMEOUT", "90000"),
+        ("WA_DB_PERSISTENT", "1"),
+        ("WA_DB_SSL_CA", "/ca.pem"),
+        ("WA_DB_SSL_CERT", "/cert.pem"),
+        ("WA_DB_SSL_KEY", "/key.pem"),
+        ("WA_DB_CONNECTION_OPTION", "x"),
+        ("WA_DB_UPGRADE", "1"),
+    ];
+    let (_file, sources) = sources("", &all);
+    let database = load::<Role>(&sources, WANTED).unwrap().database;
+    assert_eq!(database.to_url().unwrap().expose(), "postgres://wa:p@db:6543/x_heliograph");
+    assert_eq!(database.idle_timeout_ms, Some(90_000));
+    assert_eq!(database.ssl_ca.as_deref(), Some("/ca.pem"));
+    assert_eq!(database.ssl_cert.as_deref(), Some("/cert.pem"));
+    assert_eq!(database.ssl_key.unwrap().expose(), "/key.pem");
+    assert!(database.upgrade);
+    let without: Vec<_> = without_effect(&sources.env).map(|(name, _)| name).collect();
+    assert_eq!(without, ["WA_DB_PERSISTENT", "WA_DB_CONNECTION_OPTION"]);
+    assert_eq!(without_effect(&env(&[("WA_DB_PERSISTENT", "")])).count(), 0);
+}
+
+#[test]
+fn a_tls_mode_that_may_fall_back_to_clear_text_is_refused() {
+    for (mode, says) in [("prefer", "clear text"), ("verify", "verify-full")] {
+        let message = error(&format!("[database]\nssl_mode = \"{mode}\"\n"), &[]);
+        assert!(message.contains("database.ssl_mode") && message.contains(says), "{message}");
+    }
+    let (_file, sources) = sources("[database]\nssl_mode = \"verify-ca\"\n", &[]);
+    let role: Role = load(&sources, WANTED).unwrap();
+    assert_eq!(role.database.ssl_mode, Some(SslMode::VerifyCa));
+}
+
+#[test]
 fn a_server_without_a_host_is_refused_with_the_name_to_set() {
     let (_file, sources) = sources("", &[("WA_DB_ENGINE", "PGSQL")]);
     let role: Role = load(&sources, WANTED).unwrap();

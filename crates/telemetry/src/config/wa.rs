@@ -7,8 +7,8 @@ pub(super) struct Name {
     pub(super) read: fn(&str) -> Result<String, &'static str>,
 }
 
-/// In the order of the original's table. Its other names have no effect here and are ignored, so
-/// that an environment file of the original works unchanged.
+/// In the order of the original's table. Its other names have no effect here, so that an environment
+/// file of the original works unchanged.
 pub(super) const NAMES: &[Name] = &[
     text("WA_DB_ENGINE", "database.engine"),
     text("WA_DB_HOSTNAME", "database.host"),
@@ -16,6 +16,11 @@ pub(super) const NAMES: &[Name] = &[
     text("WA_DB_USERNAME", "database.username"),
     text("WA_DB_PASSWORD", "database.password"),
     text("WA_DB_NAME_PREFIX", "database.name_prefix"),
+    text("WA_DB_CONNECTION_IDLE_TIMEOUT", "database.idle_timeout_ms"),
+    text("WA_DB_SSL_CA", "database.ssl_ca"),
+    text("WA_DB_SSL_CERT", "database.ssl_cert"),
+    text("WA_DB_SSL_KEY", "database.ssl_key"),
+    text("WA_DB_UPGRADE", "database.upgrade"),
     text("COREAPP_HOSTNAME", "coreapp.hostname"),
     Name { variable: "WA_TCP_LISTEN_ADDRESS", setting: "coreapp.listen", read: listen },
     text("WACORE_HOSTNAME", "webapp.coreapps"),
@@ -36,6 +41,29 @@ fn api_key(value: &str) -> Result<String, &'static str> {
         Ok(value.to_owned())
     } else {
         Err("give 12 to 128 characters")
+    }
+}
+
+/// Names of the original about the database that mean nothing here, and why.
+const WITHOUT_EFFECT: &[(&str, &str)] = &[
+    ("WA_DB_PERSISTENT", "connections are always kept, until database.idle_timeout_ms"),
+    ("WA_DB_CONNECTION_OPTION", "TLS is set with WA_DB_SSL_CA, WA_DB_SSL_CERT, WA_DB_SSL_KEY"),
+];
+
+/// What is set in the environment without any effect, and why; to be logged once, at start.
+pub fn without_effect(
+    env: &[(String, String)],
+) -> impl Iterator<Item = (&'static str, &'static str)> + '_ {
+    let is_set = |name: &str| env.iter().any(|(n, value)| n == name && !value.is_empty());
+    WITHOUT_EFFECT.iter().copied().filter(move |(name, _)| is_set(name))
+}
+
+/// A setting and the original's name for it, for a message of its own.
+#[must_use]
+pub fn named(setting: &str) -> String {
+    match NAMES.iter().find(|name| name.setting == setting) {
+        Some(name) => format!("{setting} ({})", name.variable),
+        None => setting.to_owned(),
     }
 }
 

@@ -51,6 +51,7 @@ fn send_item(send: SendItem) -> wire::Send {
         key: Bytes::copy_from_slice(send.key.as_bytes()),
         to: send.to.to_string(),
         category: send.category.to_owned(),
+        left_out: send.left_out,
         envelopes: send
             .envelopes
             .into_iter()

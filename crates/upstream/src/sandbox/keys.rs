@@ -13,7 +13,7 @@ use crate::{CallError, DeviceBundle, OwnKeys, Retry, UserBundles};
 
 /// A retry without a usable bundle is still one: its reader fetches a bundle then.
 pub(super) fn retry(retry: &wire::Retry) -> Retry {
-    let bundle = retry.bundle.as_ref().and_then(|bundle| readable(bundle, "retry.bundle"));
+    let bundle = retry.bundle.as_ref().and_then(readable);
     Retry {
         count: retry.count,
         registration_id: retry.registration_id,
@@ -29,7 +29,7 @@ pub(super) fn retry_to_wire(retry: &Retry) -> wire::Retry {
     }
 }
 
-/// The answer to a fetch, in the order asked. A device whose bundle cannot be read is left out.
+/// The answer to a fetch, in the order asked.
 pub(super) fn users(
     asked: &[Number],
     users: &[wire::UserBundles],
@@ -42,9 +42,9 @@ pub(super) fn users(
         )));
     }
     let devices = |user: &wire::UserBundles| {
-        let devices = user.devices.iter().filter_map(|of| {
-            let bundle = readable(of.bundle.as_ref()?, "user.bundle")?;
-            Some(DeviceBundle { device: of.device, bundle })
+        let devices = user.devices.iter().map(|of| {
+            let bundle = of.bundle.as_ref().ok_or(KeyError::Length).and_then(bundle_from_wire);
+            DeviceBundle { device: of.device, bundle }
         });
         devices.collect()
     };
@@ -62,18 +62,12 @@ pub(super) fn publication(number: Number, keys: &OwnKeys) -> wire::PublishKeysRe
     }
 }
 
-fn readable(bundle: &wire::Bundle, part: &'static str) -> Option<Bundle> {
-    match bundle_from_wire(bundle) {
-        Ok(bundle) => Some(bundle),
-        Err(error) => {
-            warn!(
-                item.part = part,
-                error = %error,
-                "The network sent a pre-key bundle that cannot be used; it was left out"
-            );
-            None
-        }
+fn readable(bundle: &wire::Bundle) -> Option<Bundle> {
+    let bundle = bundle_from_wire(bundle);
+    if let Err(error) = &bundle {
+        warn!(%error, "A retry receipt has a pre-key bundle that cannot be used; it was left out");
     }
+    bundle.ok()
 }
 
 fn bundle_from_wire(bundle: &wire::Bundle) -> Result<Bundle, KeyError> {

@@ -10,17 +10,20 @@ mod link;
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use contract::Number;
 use rpc::{
     http2,
-    upstream::{FetchBundlesRequest, SyncContactsRequest, upstream_client::UpstreamClient},
+    upstream::{
+        FetchBundlesRequest, ReportRequest, SyncContactsRequest, upstream_client::UpstreamClient,
+    },
 };
 use tokio::{sync::mpsc, time::timeout};
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
-    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Resend, Sealing,
-    Upstream, UserBundles,
+    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Report, Resend,
+    Sealing, Upstream, UserBundles,
 };
 
 /// Numbers one contact sync may ask for; the network refuses more.
@@ -33,6 +36,8 @@ pub const BUNDLES_PER_CALL: usize = 1_000;
 pub const BUNDLES_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long publishing our keys may take; it may be repeated.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a complaint may take; it may be repeated.
+pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages to one recipient that may be unanswered at once: the stream keeps their order.
 pub const PER_RECIPIENT: usize = 8;
 /// Messages on the link that may be unanswered at once: 27,000/s at 150 ms.
@@ -111,6 +116,16 @@ impl Upstream for Sandbox {
         let mut client = self.client();
         let response = answered(PUBLISH_TIMEOUT, client.publish_keys(request)).await?;
         Ok(response.one_time_left)
+    }
+
+    async fn report(&self, report: Report) -> Result<(), CallError> {
+        let request = ReportRequest {
+            number: self.number.to_string(),
+            wa_id: report.wa_id.to_string(),
+            keys: report.keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
+            reason: report.reason,
+        };
+        answered(REPORT_TIMEOUT, self.client().report(request)).await.map(|_| ())
     }
 
     async fn link(

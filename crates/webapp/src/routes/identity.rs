@@ -3,30 +3,23 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{
-    Extension,
-    body::Body,
-    extract::{Path, State, rejection::PathRejection},
-    response::Response,
-};
-use bytes::Bytes;
+use axum::{Extension, body::Body, extract::State, response::Response};
 use contract::{
-    ApiError, Code, answer,
+    answer,
     contacts::{self, AckRequest, Identity},
 };
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 use rpc::coreapp::{AckIdentityRequest, GetIdentityRequest, contacts_client::ContactsClient};
 
 use crate::{
     app::App,
     auth::Caller,
-    edge::{Consulted, Context, Refusal, json, read},
+    edge::{Context, Refusal, read},
+    routes::{InPath, done, number},
 };
 
 /// The coreapp answers after 10 s at the latest, and then says why.
 const CALL: Duration = Duration::from_secs(12);
-
-type WaId = Result<Path<String>, PathRejection>;
 
 /// Shows it.
 pub(super) async fn get(
@@ -34,9 +27,9 @@ pub(super) async fn get(
     Extension(context): Extension<Context>,
     caller: Caller,
     headers: HeaderMap,
-    wa_id: WaId,
+    wa_id: InPath,
 ) -> Result<Response, Refusal> {
-    let wa_id = number(wa_id)?;
+    let wa_id = number("wa_id", wa_id)?;
     let owners = Arc::clone(&app.directory.current()?.owners);
     let message = GetIdentityRequest { wa_id: wa_id.to_string() };
     let request = caller.asker(&context, &headers).request(message, CALL);
@@ -59,10 +52,10 @@ pub(super) async fn put(
     Extension(context): Extension<Context>,
     caller: Caller,
     headers: HeaderMap,
-    wa_id: WaId,
+    wa_id: InPath,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let wa_id = number(wa_id)?;
+    let wa_id = number("wa_id", wa_id)?;
     let body = read(&app.metrics, body).await?;
     let AckRequest { hash } = AckRequest::parse(&body)?;
     let owners = Arc::clone(&app.directory.current()?.owners);
@@ -74,17 +67,4 @@ pub(super) async fn put(
         })
         .await?;
     Ok(done(answer::empty()))
-}
-
-fn number(wa_id: WaId) -> Result<contract::Number, ApiError> {
-    let Path(text) = wa_id.map_err(|_| {
-        ApiError::new(Code::INVALID, "Parameter 'wa_id': the path is not percent-encoded UTF-8")
-    })?;
-    contacts::wa_id(&text)
-}
-
-fn done(body: Bytes) -> Response {
-    let mut response = json(StatusCode::OK, body);
-    response.extensions_mut().insert(Consulted(None));
-    response
 }

@@ -4,15 +4,18 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    extract::{Path, rejection::PathRejection},
     handler::Handler as _,
+    response::Response,
     routing::{delete, get, patch, post, put},
 };
-use contract::{ApiError, Code};
-use http::{Method, Uri};
+use bytes::Bytes;
+use contract::{ApiError, Code, Number};
+use http::{Method, StatusCode, Uri};
 
 use crate::{
     app::App,
-    edge::{EdgeLayer, Refusal},
+    edge::{Consulted, EdgeLayer, Refusal, json},
 };
 
 mod contacts;
@@ -22,6 +25,7 @@ mod messages;
 mod metrics;
 mod probes;
 mod settings;
+mod standing;
 mod stats;
 mod users;
 
@@ -29,13 +33,25 @@ mod users;
 pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
     let settings = "/v1/settings/application";
-    let contact_identity = "/v1/contacts/{wa_id}/identity";
+    let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
         .route("/v1/users/logout", post(users::logout).layer(edge("POST_v1_users_logout")))
         .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
         .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
         .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
+        .route(
+            "/v1/contacts/{number}/block",
+            post(standing::block).layer(edge("POST_v1_contacts_block")),
+        )
+        .route(
+            "/v1/contacts/{number}/unblock",
+            post(standing::unblock).layer(edge("POST_v1_contacts_unblock")),
+        )
+        .route(
+            "/v1/contacts/{number}/report",
+            post(standing::report).layer(edge("POST_v1_contacts_report")),
+        )
         .route(contact_identity, put(identity::put).layer(edge("PUT_v1_contacts_identity")))
         .route(settings, get(settings::get).layer(edge("GET_v1_settings_application")))
         .route(settings, patch(settings::patch).layer(edge("PATCH_v1_settings_application")))
@@ -58,6 +74,25 @@ async fn unknown_path() -> Refusal {
 async fn wrong_method(method: Method, uri: Uri) -> Refusal {
     let details = format!("The path {} does not take the method {method}", uri.path());
     ApiError::new(Code::INVALID_REQUEST, details).with_status(405).into()
+}
+
+/// A variable part of a path.
+type InPath = Result<Path<String>, PathRejection>;
+
+/// A number in a path, in any notation; `name` is what the path calls it.
+fn number(name: &str, given: InPath) -> Result<Number, ApiError> {
+    let Path(text) = given.map_err(|_| {
+        let details = format!("Parameter '{name}': the path is not percent-encoded UTF-8");
+        ApiError::new(Code::INVALID, details)
+    })?;
+    contract::contacts::of_path(name, &text)
+}
+
+/// 200, after a coreapp was asked.
+fn done(body: Bytes) -> Response {
+    let mut response = json(StatusCode::OK, body);
+    response.extensions_mut().insert(Consulted(None));
+    response
 }
 
 /// Was `?format=prometheus` asked for?

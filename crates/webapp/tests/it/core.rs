@@ -52,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) actors: Mutex<Vec<String>>,
     /// Identities by wa_id.
     pub(crate) identities: Mutex<HashMap<String, proto::Identity>>,
+    /// Blocks and reports, as they were asked for.
+    pub(crate) standing: Mutex<Vec<String>>,
     /// Put into the directory's answers; else nothing of a change comes back.
     pub(crate) settings: Mutex<Vec<u8>>,
 }
@@ -72,6 +74,7 @@ impl Core {
             hashes: Mutex::default(),
             actors: Mutex::default(),
             identities: Mutex::default(),
+            standing: Mutex::default(),
             settings: Mutex::new(br#"{"sent_status":false}"#.to_vec()),
         });
         let mut core = Self { address: "127.0.0.1:0".parse().unwrap(), shared, runtime: None };
@@ -162,6 +165,15 @@ impl Drop for Core {
 struct Peer(Arc<Shared>);
 
 impl Peer {
+    /// Takes note of what is asked for a number; one ending in 0000 is not engaged.
+    fn stands(&self, number: &str, what: &str) -> Result<(), Status> {
+        if number.ends_with("0000") {
+            return Err(rpc::error::to_status(ApiError::new(Code::NOT_ENGAGED, "not engaged")));
+        }
+        self.0.standing.lock().unwrap().push(format!("{number} {what}"));
+        Ok(())
+    }
+
     fn heard<T>(&self, request: &Request<T>) {
         let actor = request.metadata().get("hg-actor").and_then(|value| value.to_str().ok());
         let role = request.metadata().get("hg-role").and_then(|value| value.to_str().ok());
@@ -266,6 +278,34 @@ impl Contacts for Peer {
             Some(_) => Err(rpc::error::to_status(ApiError::new(Code::INVALID, "it is stale"))),
             None => Err(rpc::error::to_status(ApiError::new(Code::NOT_FOUND, "not known"))),
         }
+    }
+
+    async fn block(
+        &self,
+        request: Request<proto::BlockRequest>,
+    ) -> Result<Response<proto::BlockResponse>, Status> {
+        self.heard(&request);
+        self.stands(&request.get_ref().number, "block")?;
+        Ok(Response::new(proto::BlockResponse {}))
+    }
+
+    async fn unblock(
+        &self,
+        request: Request<proto::UnblockRequest>,
+    ) -> Result<Response<proto::UnblockResponse>, Status> {
+        self.heard(&request);
+        self.stands(&request.get_ref().number, "unblock")?;
+        Ok(Response::new(proto::UnblockResponse {}))
+    }
+
+    async fn report(
+        &self,
+        request: Request<proto::ReportRequest>,
+    ) -> Result<Response<proto::ReportResponse>, Status> {
+        self.heard(&request);
+        let proto::ReportRequest { number, reason, block, message_id } = request.get_ref();
+        self.stands(number, &format!("report {reason:?} {block} {message_id:?}"))?;
+        Ok(Response::new(proto::ReportResponse {}))
     }
 }
 

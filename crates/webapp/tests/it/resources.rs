@@ -111,6 +111,60 @@ async fn an_identity_is_asked_of_the_coreapp_that_owns_the_contact() {
 }
 
 #[tokio::test]
+async fn a_customer_is_blocked_unblocked_and_reported_in_any_notation() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let clerk = bearer("clerk_7");
+    let post = async |what: &str, body: &str| {
+        let path = format!("/v1/contacts/+1%20(631)%20555-1004/{what}");
+        edge.post(&path, &clerk, body.to_owned()).await
+    };
+    let done = r#"{"reason":"rude","block":true}"#;
+    for (what, body) in
+        [("block", ""), ("block", r#"{"reason":"rude"}"#), ("unblock", ""), ("report", done)]
+    {
+        let answer = post(what, body).await;
+        assert_eq!(answer.status, 200, "{what} {body}: {:?}", answer.body);
+        assert_eq!(answer.json().as_object().unwrap().keys().collect::<Vec<_>>(), ["meta"]);
+        assert_eq!(answer.header("x-internal-request-ids"), answer.header("x-request-id"));
+    }
+    assert_eq!(
+        *core.shared.standing.lock().unwrap(),
+        [
+            "16315551004 block",
+            "16315551004 block",
+            "16315551004 unblock",
+            r#"16315551004 report "rude" true """#,
+        ]
+    );
+    assert!(core.shared.actors.lock().unwrap().iter().all(|actor| actor == "clerk_7/user"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_block_or_report_is_told() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let clerk = bearer("clerk_7");
+    let long = format!(r#"{{"reason":"{}"}}"#, "x".repeat(61));
+    for (path, body, expected) in [
+        ("/v1/contacts/16315551004/block", &*long, (400, 1009)),
+        ("/v1/contacts/16315551004/report", &*long, (400, 1009)),
+        ("/v1/contacts/16315551004/report", r#"{"message_id":"x"}"#, (400, 1009)),
+        ("/v1/contacts/16315551004/unblock", r#"{"reason":"x"}"#, (400, 1010)),
+        ("/v1/contacts/16315551004/block", "{", (400, 1025)),
+        ("/v1/contacts/customer/block", "", (400, 1009)),
+        ("/v1/contacts/%ff/report", "", (400, 1009)),
+        ("/v1/contacts/16315550000/block", "", (400, 2048)),
+        ("/v1/contacts/16315550000/report", "", (400, 2048)),
+    ] {
+        let answer = edge.post(path, &clerk, body.to_owned()).await;
+        assert_eq!(answer.refusal(), expected, "{path} {body}: {:?}", answer.body);
+    }
+    assert_eq!(edge.get("/v1/contacts/16315551004/block", &clerk).await.refusal(), (405, 1025));
+    assert_eq!(*core.shared.standing.lock().unwrap(), [""; 0]);
+}
+
+#[tokio::test]
 async fn settings_are_the_coreapps_and_so_are_its_refusals() {
     let core = Core::start();
     let edge = Edge::start(&core).await;

@@ -84,7 +84,7 @@ impl World {
 
     fn with(config: &Config) -> Self {
         let now = Now { ms: 0, unix_ms: 1_700_000_000_000 };
-        let worker = Worker::new(Arc::new(Seed::new(config.seed)), rng());
+        let worker = Worker::new(Arc::new(Seed::new(config.seed)), rng(), false);
         Self { network: Network::new(config), worker, now }
     }
 
@@ -151,6 +151,7 @@ impl World {
                 kind: 1,
                 ciphertext: Bytes::from_static(body),
             }],
+            ..Default::default()
         };
         self.up(stream, wire::up::Item::Send(send));
     }

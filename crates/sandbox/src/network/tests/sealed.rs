@@ -82,6 +82,7 @@ impl World {
             to: to.to_owned(),
             category: "text".to_owned(),
             envelopes,
+            ..Default::default()
         };
         self.up(stream, wire::up::Item::Send(send));
     }
@@ -255,6 +256,7 @@ fn what_must_survive_a_restart_does_wherever_the_journal_is_cut() {
             to: outside.to_owned(),
             category: "text".to_owned(),
             envelopes: vec![envelope],
+            ..Default::default()
         };
         world.up(other, wire::up::Item::Send(send));
     }

@@ -78,6 +78,9 @@ impl Tables {
             Op::PutIdentity(row) => {
                 self.identities.insert((shard, row.wa_id, row.device), row.clone());
             }
+            Op::DeleteIdentity { wa_id, device } => {
+                self.identities.remove(&(shard, *wa_id, *device));
+            }
             Op::PutOwnKey(row) => {
                 self.own_keys.insert((row.kind, row.id), row.clone());
             }
@@ -128,7 +131,12 @@ impl Tables {
                 None => drop(self.sessions.remove(key)),
             }
         }
-        self.identities.extend(changes.identities.iter().map(|(key, row)| (*key, (*row).clone())));
+        for (key, row) in &changes.identities {
+            match row {
+                Some(row) => drop(self.identities.insert(*key, (*row).clone())),
+                None => drop(self.identities.remove(key)),
+            }
+        }
         for (key, row) in &changes.own_keys {
             match row {
                 Some(row) => drop(self.own_keys.insert(*key, (*row).clone())),
@@ -201,6 +209,7 @@ fn op() -> impl Strategy<Value = Op> {
             created_ms: 1,
             acknowledged: false
         })),
+        (1..3u8, 0..2i32).prop_map(|(n, device)| Op::DeleteIdentity { wa_id: number(n), device }),
         (1..4i16, 0..2i64, bytes()).prop_map(|(kind, id, body)| Op::PutOwnKey(OwnKey {
             kind,
             id,
