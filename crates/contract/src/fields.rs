@@ -26,7 +26,15 @@ impl Fields {
     /// # Errors
     /// As [`json::parse`]; 400/1025 when it is something else than an object.
     pub fn of_body(body: &[u8]) -> Result<Self, ApiError> {
-        match json::parse(body)? {
+        Self::of_body_within(body, json::MAX_BODY)
+    }
+
+    /// The same for a body of another length.
+    ///
+    /// # Errors
+    /// As [`Fields::of_body`], for more than `max_body` bytes.
+    pub fn of_body_within(body: &[u8], max_body: usize) -> Result<Self, ApiError> {
+        match json::parse_within(body, max_body)? {
             Value::Object(map) => Ok(Self::new(map, String::new())),
             other => Err(ApiError::new(
                 Code::INVALID_REQUEST,
@@ -129,6 +137,23 @@ impl Fields {
             Value::Array(items) => Ok(items),
             other => Err(other),
         })
+    }
+
+    /// Takes an array of objects, each to be read the same way and refused alone: 1009 for what is
+    /// no object.
+    ///
+    /// # Errors
+    /// 1009 when it is no array.
+    pub fn optional_items(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Vec<Result<Self, ApiError>>>, ApiError> {
+        let items = self.optional_array(name)?;
+        let read = |(n, value)| match value {
+            Value::Object(map) => Ok(Self::new(map, format!("{}{name}[{n}].", self.path))),
+            other => Err(self.invalid(&format!("{name}[{n}]"), shown(&other), "an object")),
+        };
+        Ok(items.map(|items| items.into_iter().enumerate().map(read).collect()))
     }
 
     /// Takes an object, to be read the same way.

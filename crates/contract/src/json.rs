@@ -19,10 +19,18 @@ pub const MAX_DEPTH: usize = 32;
 /// # Errors
 /// 413/1025 for more than [`MAX_BODY`] bytes, 400/1025 for more than [`MAX_DEPTH`] levels.
 pub fn check(bytes: &[u8]) -> Result<(), ApiError> {
-    if bytes.len() > MAX_BODY {
+    check_within(bytes, MAX_BODY)
+}
+
+/// The same with another length.
+///
+/// # Errors
+/// As [`check`], for more than `max_body` bytes.
+pub fn check_within(bytes: &[u8], max_body: usize) -> Result<(), ApiError> {
+    if bytes.len() > max_body {
         return Err(ApiError::new(
             Code::INVALID_REQUEST,
-            format!("The body has {} bytes, allowed are {MAX_BODY}", bytes.len()),
+            format!("The body has {} bytes, allowed are {max_body}", bytes.len()),
         )
         .with_status(413));
     }
@@ -62,7 +70,15 @@ pub fn check(bytes: &[u8]) -> Result<(), ApiError> {
 /// # Errors
 /// As [`check`]; 400/1025 with line and column for what is no JSON; 400/1009 for another shape.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    check(bytes)?;
+    parse_within(bytes, MAX_BODY)
+}
+
+/// The same with another length.
+///
+/// # Errors
+/// As [`parse`], for more than `max_body` bytes.
+pub fn parse_within<T: DeserializeOwned>(bytes: &[u8], max_body: usize) -> Result<T, ApiError> {
+    check_within(bytes, max_body)?;
     serde_json::from_slice(bytes).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         match error.classify() {

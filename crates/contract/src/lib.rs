@@ -4,6 +4,7 @@
 //! the real ones are made in each `main`.
 
 pub mod answer;
+pub mod batch;
 pub mod callback;
 pub mod clock;
 pub mod contacts;
@@ -11,6 +12,7 @@ pub mod envelope;
 pub mod error;
 pub mod fields;
 pub mod id;
+pub mod idempotency;
 pub mod json;
 pub mod login;
 pub mod message;
@@ -23,6 +25,7 @@ pub use clock::Clock;
 pub use error::{ApiError, Code};
 pub use fields::Fields;
 pub use id::{Direction, Key, MessageId};
+pub use idempotency::IdempotencyKey;
 pub use number::Number;
 pub use rng::Rng;
 pub use route::{Route, ShardId};

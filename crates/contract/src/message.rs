@@ -100,7 +100,14 @@ impl Outgoing {
     /// 1001 text too long, 1002 recipient type, 1008 something is missing, 1009 type or value
     /// (also a `to` that is no number), 1010 unknown field, 1025 no JSON.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
-        let mut fields = Fields::of_body(body)?;
+        Self::read(Fields::of_body(body)?)
+    }
+
+    /// Reads a message from its fields.
+    ///
+    /// # Errors
+    /// As [`Outgoing::parse`].
+    pub(crate) fn read(mut fields: Fields) -> Result<Self, ApiError> {
         for name in IGNORED {
             fields.take(name);
         }

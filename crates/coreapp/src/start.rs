@@ -254,7 +254,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let intake = Arc::new(Intake {
         drivers: drivers.clone(),
         clock: env.clock.clone(),
-        messages: Quota::default(),
+        messages: Arc::default(),
         beat: beat.clone(),
     });
     let apply = Apply {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::{Clock, Key, Route, ShardId};
+use contract::{Clock, Key, Route, ShardId, idempotency};
 use store::{
     Lanes,
     rows::Shard,
@@ -70,6 +70,9 @@ fn trims(shard: ShardId, floor: i64, now_ms: i64) -> Vec<Op> {
     if let Ok(key) = Key::from_bytes(&oldest) {
         ops.push(Op::TrimMessages { key, limit: ROWS });
     }
+    // By whole days: what counts no longer stays for less than another one.
+    let before_ms = now_ms - idempotency::KEPT_MS;
+    ops.push(Op::TrimIdempotency { before_ms, limit: ROWS });
     let from = Route::from_i64(i64::MIN);
     ops.push(Op::TrimInbound { from, before_ms: now_ms - INBOUND_MS, limit: ROWS });
     ops

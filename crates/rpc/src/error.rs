@@ -19,6 +19,7 @@ impl From<ApiError> for coreapp::ApiError {
             title: error.code.title().to_owned(),
             details: error.details.into_owned(),
             retry_after_ms: error.retry_after_ms.unwrap_or(0),
+            http_status: error.http_status.unwrap_or(0).into(),
         }
     }
 }
@@ -32,6 +33,10 @@ impl From<coreapp::ApiError> for ApiError {
                 Code::GENERIC,
                 format!("{} {}: {}", error.code, error.title, error.details),
             ),
+        };
+        let known = match u16::try_from(error.http_status) {
+            Ok(0) | Err(_) => known,
+            Ok(status) => known.with_status(status),
         };
         match error.retry_after_ms {
             0 => known,
@@ -105,9 +110,11 @@ mod tests {
     #[test]
     fn every_code_survives_the_way_through_a_status() {
         for code in Code::ALL {
-            for error in
-                [ApiError::new(*code, "field 'x'"), ApiError::new(*code, "").retry_after_ms(1_500)]
-            {
+            for error in [
+                ApiError::new(*code, "field 'x'"),
+                ApiError::new(*code, "").retry_after_ms(1_500),
+                ApiError::new(*code, "").with_status(409),
+            ] {
                 assert_eq!(from_status(&to_status(error.clone())), Some(error));
             }
         }
@@ -128,6 +135,7 @@ mod tests {
             title: "Later Title".to_owned(),
             details: "why".to_owned(),
             retry_after_ms: 0,
+            http_status: 0,
         };
         assert_eq!(ApiError::from(wire), ApiError::new(Code::GENERIC, "2999 Later Title: why"));
     }

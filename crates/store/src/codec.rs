@@ -6,13 +6,21 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     error::StoreError,
+    reader::DAYS_MAX,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, NewEvent, Node, NodeState,
-        Outbox, OwnKey, Revoked, Session, Shard, User,
+        Blocked, Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job,
+        Message, NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, User,
     },
 };
 
 type Read<T> = Result<T, StoreError>;
+
+/// Bytes of the day that [`dated`] begins with.
+const DAY_LEN: usize = 4;
+const DAY_MS: i64 = 86_400_000;
+/// A hash as its column has it: the day of its making in front, so that the rows of a day lie side
+/// by side and old ones go by a range of the primary key.
+pub(crate) type Dated = [u8; DAY_LEN + IDEMPOTENCY_HASH_LEN];
 
 /// Bytes of a [`mark`].
 pub(crate) const MARK_LEN: usize = 16;
@@ -25,6 +33,7 @@ pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
 pub(crate) type HeardColumns = (Vec<u8>, i64);
+pub(crate) type IdempotencyColumns = (i64, Vec<u8>);
 pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
 pub(crate) type OwnKeyColumns = (i16, i64, i16, i64, Vec<u8>);
@@ -78,6 +87,34 @@ pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
     let body_hash = hash.try_into().map_err(|_| corrupt("message", "body_hash", "one key"))?;
     Ok(Message { key, created_ms, body_hash, body: body.into() })
+}
+
+pub(crate) fn day(ms: i64) -> u32 {
+    u32::try_from(ms.div_euclid(DAY_MS)).unwrap_or(0)
+}
+
+pub(crate) fn dated(day: u32, hash: &[u8; IDEMPOTENCY_HASH_LEN]) -> Dated {
+    let mut dated = [0; DAY_LEN + IDEMPOTENCY_HASH_LEN];
+    let (front, back) = dated.split_at_mut(DAY_LEN);
+    front.copy_from_slice(&day.to_be_bytes());
+    back.copy_from_slice(hash);
+    dated
+}
+
+/// Where a hash made between two times may be, the latest day first.
+pub(crate) fn dates(
+    hash: [u8; IDEMPOTENCY_HASH_LEN],
+    from_ms: i64,
+    to_ms: i64,
+) -> impl Iterator<Item = Dated> {
+    (day(from_ms)..=day(to_ms)).rev().take(DAYS_MAX).map(move |day| dated(day, &hash))
+}
+
+pub(crate) fn idempotency(
+    hash: [u8; IDEMPOTENCY_HASH_LEN],
+    (created_ms, key): IdempotencyColumns,
+) -> Read<Idempotency> {
+    Ok(Idempotency { hash, created_ms, key: key_of(&key, "idempotency", created_ms)? })
 }
 
 pub(crate) fn contact(number: Number, (wa_id, checked_ms): ContactColumns) -> Read<Contact> {

@@ -88,11 +88,12 @@ pub enum Fault {
     Setting { setting: &'static str, cause: String },
 
     #[error(
-        "{server} does not accept the password of the user {user} ({cause}): check {} and {}",
+        "{server} does not accept the password of the user {user} ({cause}): check {} and {}{}",
         named("database.username"),
-        named("database.password")
+        named("database.password"),
+        certificate_remedy(*.certificate)
     )]
-    Password { server: String, user: String, cause: String },
+    Password { server: String, user: String, cause: String, certificate: bool },
     #[error(
         "{server} has no rule that lets the user {user} in ({cause}): {}",
         rule_remedy(*.tls, *.certificate)

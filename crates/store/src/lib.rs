@@ -11,6 +11,7 @@ mod codec;
 mod engine;
 pub mod error;
 pub mod fault;
+mod idle;
 pub mod lanes;
 mod migrate;
 mod mysql;

@@ -53,7 +53,8 @@ macro_rules! migrations {
             "019_identity",
             "020_own_key",
             "021_session_mark",
-            "023_blocked"
+            "023_blocked",
+            "025_idempotency"
         )
     };
     ($engine:literal, $($name:literal),+) => {

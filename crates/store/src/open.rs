@@ -86,7 +86,11 @@ impl Store {
                 (Backend::Postgres(engine), found)
             }
             DatabaseUrl::Mysql(opts) => {
-                let (engine, found) = Mysql::open(opts, &settings).await?;
+                let (engine, found) =
+                    patiently(settings.start_wait, Arc::clone(&rng), async || {
+                        Mysql::open(opts, &settings).await
+                    })
+                    .await?;
                 (Backend::Mysql(engine), found)
             }
         };

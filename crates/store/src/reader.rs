@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Identity, Job, Message, Outbox, OwnKey, Revoked,
-        Session, User,
+        Blocked, Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job,
+        Message, Outbox, OwnKey, Revoked, Session, User,
     },
     vault::Vault,
 };
@@ -23,6 +23,8 @@ pub const GROUP_MAX: usize = 256;
 pub const WAITING_MAX: usize = 65_536;
 /// Most events [`Reader::events`] gives.
 pub const EVENTS_MAX: u32 = 128;
+/// Days a look-up of an idempotency row spans; further ones are not looked at.
+pub const DAYS_MAX: usize = 3;
 /// How long a read is tried before its error is told.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -38,6 +40,13 @@ pub enum Read {
     Inbound {
         peer: Route,
         key: Key,
+    },
+    /// The latest row with this hash made on one of the days from one time to the other, at most
+    /// [`DAYS_MAX`] days.
+    Idempotency {
+        hash: [u8; IDEMPOTENCY_HASH_LEN],
+        from_ms: i64,
+        to_ms: i64,
     },
 }
 
@@ -61,6 +70,7 @@ pub enum Found {
         identities: Vec<Identity>,
     },
     Inbound(bool),
+    Idempotency(Option<Idempotency>),
 }
 
 /// Answer to a [`ReadRequest`].

@@ -129,6 +129,19 @@ pub struct Blocked {
     pub created_ms: i64,
 }
 
+/// `idempotency`: the message that a request was answered with, for a repeat of the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Idempotency {
+    /// Of whoever asks, what they call the request, and for whom it is.
+    pub hash: [u8; IDEMPOTENCY_HASH_LEN],
+    pub created_ms: i64,
+    /// Of the message.
+    pub key: Key,
+}
+
+/// Bytes of [`Idempotency::hash`].
+pub const IDEMPOTENCY_HASH_LEN: usize = 16;
+
 /// `user`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct User {

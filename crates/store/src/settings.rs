@@ -100,6 +100,8 @@ impl Settings {
     }
 }
 
+/// What [`Settings::parse`] takes out of an address.
+const TLS_PARAMETERS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey"];
 /// What else an address may say about a PostgreSQL server; time-outs and TLS are settings.
 const PARAMETERS: &[&str] = &[
     "application_name",
@@ -165,7 +167,7 @@ impl FromStr for DatabaseUrl {
                 path => Ok(Self::Sqlite(path.into())),
             },
             "postgres" | "postgresql" => {
-                known_parameters(text)?;
+                known_parameters(text, PARAMETERS)?;
                 // The parser's own message may repeat parts of the address, the password included.
                 let config: tokio_postgres::Config = text.parse().map_err(|_| {
                     bad("it is not of the form postgres://user:password@host:port/name")
@@ -176,6 +178,7 @@ impl FromStr for DatabaseUrl {
                 Ok(Self::Postgres(Box::new(config)))
             }
             "mysql" | "mariadb" => {
+                known_parameters(text, &[])?;
                 let opts = mysql_async::Opts::from_url(&format!("mysql:{rest}")).map_err(|_| {
                     bad("it is not of the form mysql://user:password@host:port/name")
                 })?;
@@ -190,19 +193,17 @@ impl FromStr for DatabaseUrl {
 }
 
 /// Refuses what nobody reads, by its name.
-fn known_parameters(address: &str) -> Result<(), StoreError> {
+fn known_parameters(address: &str, known: &[&str]) -> Result<(), StoreError> {
     let query = address.split_once('?').map_or("", |(_, query)| query);
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-        if PARAMETERS.contains(&name) {
+        if known.contains(&name) {
             continue;
         }
         // What is no name may be the rest of a password.
         let why = if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            format!(
-                "the parameter {name} is not known; known are sslmode, sslrootcert, sslcert, sslkey, {}",
-                PARAMETERS.join(", ")
-            )
+            let known = [TLS_PARAMETERS, known].concat().join(", ");
+            format!("the parameter {name} is not known; known are {known}")
         } else {
             "what follows the question mark is no parameter; percent-encode the password".to_owned()
         };

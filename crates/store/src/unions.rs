@@ -5,7 +5,7 @@ use contract::ShardId;
 
 use crate::{
     cluster::Tick,
-    codec,
+    codec::{self, Dated},
     error::StoreError,
     reader::{Found, Read},
     rows::NodeState,
@@ -20,6 +20,7 @@ use crate::{
 /// | 2 `session` | `device` | `generation` | `record` | `mark` | 0 |
 /// | 3 `identity` | `device` | `created_ms` | `key` | none | `acknowledged` |
 /// | 4 `inbound` | `created_ms` | 0 | none | none | 0 |
+/// | 5 `idempotency` | `created_ms` | 0 | `key` | none | 0 |
 pub(crate) type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, i16);
 
 const SESSION: i16 = 2;
@@ -79,7 +80,13 @@ fn add(
             identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
         }
         (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-        // `nothing` made it of the key's kind.
+        // One a day: the latest counts.
+        (Read::Idempotency { hash, .. }, Found::Idempotency(row))
+            if row.is_none_or(|row| row.created_ms < a) =>
+        {
+            *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
+        }
+        // An earlier day's; else `nothing` made it of the key's kind.
         _ => {}
     }
     Ok(())
@@ -91,7 +98,20 @@ fn nothing(what: Read) -> Found {
         Read::Message(_) => Found::Message(None),
         Read::Peer(_) => Found::Peer { sessions: Vec::new(), identities: Vec::new() },
         Read::Inbound { .. } => Found::Inbound(false),
+        Read::Idempotency { .. } => Found::Idempotency(None),
     }
+}
+
+/// Where the idempotency rows may be: number of the key, shard, hash.
+pub(crate) fn dated(keys: &[(ShardId, Read)]) -> Vec<(i64, i16, Dated)> {
+    let mut dated = Vec::new();
+    for (n, (shard, what)) in (0..).zip(keys) {
+        if let Read::Idempotency { hash, from_ms, to_ms } = *what {
+            let dates = codec::dates(hash, from_ms, to_ms);
+            dated.extend(dates.map(|hash| (n, shard.get(), hash)));
+        }
+    }
+    dated
 }
 
 /// What `inc` reads with its tick.

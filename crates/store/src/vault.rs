@@ -130,7 +130,10 @@ impl Vault {
             Found::Peer { sessions, .. } => {
                 sessions.iter_mut().try_for_each(|row| self.open_session(shard, row))?;
             }
-            Found::Message(None) | Found::Contact(_) | Found::Inbound(_) => {}
+            Found::Message(None)
+            | Found::Contact(_)
+            | Found::Inbound(_)
+            | Found::Idempotency(_) => {}
         }
         Ok(found)
     }

@@ -4,8 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox, OwnKey,
-    Revoked, Session, User,
+    Blocked, Config, Contact, Cursor, Idempotency, Identity, Inbound, Job, Message, NewEvent,
+    Outbox, OwnKey, Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -39,6 +39,8 @@ pub enum Op {
     InsertInbound(Inbound),
     PutBlocked(Blocked),
     DeleteBlocked(Route),
+    /// A hash taken on the same day is [`WriteError::Conflict`].
+    InsertIdempotency(Idempotency),
     PutCursor(Cursor),
     PutSession(Session),
     DeleteSession {
@@ -71,6 +73,11 @@ pub enum Op {
     /// Messages whose key sorts before `key`.
     TrimMessages {
         key: Key,
+        limit: u32,
+    },
+    /// Idempotency rows of the days before the one `before_ms` lies in.
+    TrimIdempotency {
+        before_ms: i64,
         limit: u32,
     },
     /// Of the first `limit` inbound rows from peer `from` on, those made before `before_ms`.

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use contract::{ApiError, Clock, Code, Key, Number, Route, message};
+use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, message};
 use rpc::coreapp::SendFrame;
 use tokio::time::Instant;
 
@@ -11,6 +11,7 @@ use crate::{
     cluster::beat::Beat,
     shard::{
         effects::{Frame, ReplyTo},
+        idempotent::KeyHash,
         task::Drivers,
     },
 };
@@ -26,8 +27,16 @@ const INPUT_MAX: usize = 64;
 pub(crate) struct Intake {
     pub drivers: Drivers,
     pub clock: Arc<dyn Clock>,
-    pub messages: Quota,
+    pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+}
+
+/// What a frame says, checked.
+struct Parts {
+    key: Key,
+    to: Number,
+    category: message::Category,
+    idempotent: Option<KeyHash>,
 }
 
 impl Intake {
@@ -42,7 +51,7 @@ impl Intake {
     ) -> Result<Frame, (ReplyTo, ApiError)> {
         match self.parts(&frame) {
             Err(error) => Err((reply, error)),
-            Ok((key, to, category)) => Ok(Frame {
+            Ok(Parts { key, to, category, idempotent }) => Ok(Frame {
                 key,
                 to,
                 route: Route::of(&to),
@@ -51,12 +60,13 @@ impl Intake {
                 message: frame.message,
                 attempt: frame.attempt,
                 deadline: Instant::now() + timeout(frame.timeout_ms),
+                idempotent,
                 reply,
             }),
         }
     }
 
-    fn parts(&self, frame: &SendFrame) -> Result<(Key, Number, message::Category), ApiError> {
+    fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
         self.messages.take()?;
         self.beat.answers()?;
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
@@ -76,7 +86,14 @@ impl Intake {
         }
         let to = Number::from_digits(frame.to.as_bytes())
             .map_err(|error| invalid(format!("'to': {error}")))?;
-        Ok((key, to, message::validate(&frame.message)?))
+        let idempotent = match frame.idempotency_key.as_bytes() {
+            [] => None,
+            name => {
+                let name = IdempotencyKey::parse("idempotency_key", name)?;
+                Some(name.hash(&frame.actor, &to))
+            }
+        };
+        Ok(Parts { key, to, category: message::validate(&frame.message)?, idempotent })
     }
 
     /// Hands frames to the drivers of their shards, in order.

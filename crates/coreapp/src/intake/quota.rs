@@ -2,7 +2,10 @@
 
 use std::{
     num::NonZeroU32,
-    sync::{PoisonError, RwLock},
+    sync::{
+        PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,7 @@ use contract::{ApiError, Code};
 use governor::{
     Quota as Rate, RateLimiter,
     clock::Clock,
-    middleware::NoOpMiddleware,
+    middleware::StateInformationMiddleware,
     state::{InMemoryState, NotKeyed},
 };
 use tokio::time::Instant;
@@ -19,6 +22,17 @@ use tokio::time::Instant;
 #[derive(Debug, Default)]
 pub(crate) struct Quota {
     limiter: RwLock<Limiter>,
+    /// After the last call.
+    remaining: AtomicU32,
+}
+
+/// How much of a quota is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub per_second: u32,
+    pub remaining: u32,
+    /// Until all of it is back, seconds, rounded up.
+    pub reset_s: u32,
 }
 
 #[derive(Debug, Default)]
@@ -28,7 +42,7 @@ struct Limiter {
     bucket: Option<Bucket>,
 }
 
-type Bucket = RateLimiter<NotKeyed, InMemoryState, Ticking, NoOpMiddleware<Duration>>;
+type Bucket = RateLimiter<NotKeyed, InMemoryState, Ticking, StateInformationMiddleware>;
 
 /// Time since the bucket was made, as the runtime counts it.
 #[derive(Clone, Debug)]
@@ -49,8 +63,9 @@ impl Quota {
         if (limiter.per_second, limiter.burst) != (per_second, burst) {
             let bucket = NonZeroU32::new(per_second).map(|rate| {
                 let burst = NonZeroU32::new(burst).unwrap_or(NonZeroU32::MIN);
+                self.remaining.store(burst.get(), Ordering::Relaxed);
                 let rate = Rate::per_second(rate).allow_burst(burst);
-                RateLimiter::direct_with_clock(rate, Ticking(Instant::now()))
+                RateLimiter::direct_with_clock(rate, Ticking(Instant::now())).with_middleware()
             });
             *limiter = Limiter { per_second, burst, bucket };
         }
@@ -63,7 +78,8 @@ impl Quota {
     pub(crate) fn take(&self) -> Result<(), ApiError> {
         let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
         let Some(bucket) = &limiter.bucket else { return Ok(()) };
-        bucket.check().map_err(|not_until| {
+        let left = bucket.check().map_err(|not_until| {
+            self.remaining.store(0, Ordering::Relaxed);
             let wait = not_until.wait_time_from(bucket.clock().now());
             // Rounded up: sooner would be too soon.
             let ms = u64::try_from(wait.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX).max(1);
@@ -72,7 +88,18 @@ impl Quota {
                 format!("more than {} a second", limiter.per_second),
             )
             .retry_after_ms(ms)
-        })
+        })?;
+        self.remaining.store(left.remaining_burst_capacity(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// What the last call left; `None` when the quota is off.
+    pub(crate) fn left(&self) -> Option<Left> {
+        let limiter = self.limiter.read().unwrap_or_else(PoisonError::into_inner);
+        limiter.bucket.as_ref()?;
+        let (per_second, remaining) = (limiter.per_second, self.remaining.load(Ordering::Relaxed));
+        let used = limiter.burst.max(1).saturating_sub(remaining);
+        Some(Left { per_second, remaining, reset_s: used.div_ceil(per_second.max(1)) })
     }
 }
 
@@ -91,7 +118,10 @@ mod tests {
         let refused = (0..10).filter_map(|_| quota.take().err()).next().unwrap();
         assert_eq!(refused.code, Code::TOO_MANY_REQUESTS);
         assert!((1..=1_000).contains(&refused.retry_after_ms.unwrap()));
+        let left = quota.left().unwrap();
+        assert_eq!((left.per_second, left.remaining, left.reset_s), (1, 0, 3));
         quota.set(0, 0);
+        assert_eq!(quota.left(), None);
         assert!((0..100).all(|_| quota.take().is_ok()));
     }
 

@@ -1,39 +1,67 @@
 //! Port 6250.
 
-use std::{pin::Pin, sync::Arc};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
-use ::rpc::coreapp::{SendFrame, SendReplies, SendReply, messages_server::Messages};
-use contract::{ApiError, Code};
-use futures_util::{Stream, StreamExt};
-use tokio::sync::oneshot;
+use ::rpc::{
+    coreapp::{
+        CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
+        messages_server::Messages,
+    },
+    error::to_status,
+};
+use contract::{ApiError, Code, Direction, MessageId, Route};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::{sync::oneshot, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     intake::{
         Intake,
-        pipe::{self, StreamOut, UNANSWERED_MAX},
+        pipe::{self, MANY_MAX, PIPE_MAX, StreamOut},
     },
     shard::effects::ReplyTo,
 };
 
-/// Frames taken from a stream in one go.
+/// Items of a stream taken in one go.
 const CHUNK: usize = 64;
+/// How long a cancellation may take: two reads or one write.
+const CANCEL: Duration = Duration::from_secs(10);
 
 /// See the proto.
 pub(crate) struct MessagesService(pub Arc<Intake>);
 
+type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
+
 #[tonic::async_trait]
 impl Messages for MessagesService {
-    type PipeStream = Pin<Box<dyn Stream<Item = Result<SendReplies, Status>> + Send>>;
+    type PipeStream = BoxStream<SendReplies>;
+    type SendManyStream = BoxStream<SendReply>;
 
     async fn pipe(
         &self,
-        request: Request<Streaming<SendFrame>>,
+        request: Request<Streaming<SendFrames>>,
     ) -> Result<Response<Self::PipeStream>, Status> {
-        let (out, replies) = StreamOut::new();
-        tokio::spawn(read(self.0.clone(), request.into_inner(), Arc::new(out)));
+        let (out, replies) = StreamOut::new(PIPE_MAX, self.0.messages.clone());
+        let frames = request.into_inner().map(|frames| frames.map(|frames| frames.frames));
+        tokio::spawn(read(self.0.clone(), frames, Arc::new(out)));
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
+    }
+
+    async fn send_many(
+        &self,
+        request: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::SendManyStream>, Status> {
+        let (out, replies) = StreamOut::new(MANY_MAX, self.0.messages.clone());
+        let frames = request.into_inner().map(|frame| frame.map(|frame| vec![frame]));
+        tokio::spawn(read(self.0.clone(), frames, Arc::new(out)));
+        let replies = ReceiverStream::new(replies).flat_map(|replies| {
+            stream::iter(match replies {
+                Ok(replies) => replies.replies.into_iter().map(Ok).collect(),
+                Err(status) => vec![Err(status)],
+            })
+        });
+        Ok(Response::new(Box::pin(replies)))
     }
 
     async fn send(&self, request: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
@@ -49,37 +77,57 @@ impl Messages for MessagesService {
         });
         Ok(Response::new(pipe::reply(seq, &accepted)))
     }
+
+    async fn cancel(
+        &self,
+        request: Request<CancelRequest>,
+    ) -> Result<Response<CancelResponse>, Status> {
+        self.0.messages.take().and_then(|()| self.0.beat.answers()).map_err(to_status)?;
+        let id = request.into_inner().id.parse::<MessageId>().ok();
+        let id = id.filter(|id| id.direction == Direction::Outbound).ok_or_else(|| {
+            to_status(ApiError::new(Code::NOT_FOUND, "There is no message with this id"))
+        })?;
+        let (reply, answer) = oneshot::channel();
+        self.0.drivers.cancel(Route::of(&id.number).shard(), id.key, reply);
+        // Dropped: the shard was lost under way. Its next owner knows.
+        let lost = || ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard has just moved");
+        let slow = || ApiError::new(Code::NOT_READY, "the coreapp did not answer in time");
+        match timeout(CANCEL, answer).await {
+            Ok(answer) => answer.unwrap_or_else(|_| Err(lost())),
+            Err(_) => Err(slow()),
+        }
+        .map_err(to_status)?;
+        Ok(Response::new(CancelResponse {}))
+    }
 }
 
 /// Only dispatches, so that small frames never pile up unread.
 async fn read(
     intake: Arc<Intake>,
-    frames: impl Stream<Item = Result<SendFrame, Status>> + Unpin,
+    frames: impl Stream<Item = Result<Vec<SendFrame>, Status>> + Unpin,
     out: Arc<StreamOut>,
 ) {
     let mut chunks = frames.ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
         let (mut good, mut answered, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-        for frame in chunk {
-            let frame = match frame {
-                Ok(frame) => frame,
+        for frames in chunk {
+            let frames = match frames {
+                Ok(frames) => frames,
                 Err(status) => {
-                    tracing::debug!(%status, "a webapp's stream broke");
+                    tracing::debug!(%status, "a stream of messages broke");
                     continue;
                 }
             };
-            let seq = frame.seq;
-            if !out.begin() {
-                let error = ApiError::new(
-                    Code::OVERLOADED,
-                    format!("{UNANSWERED_MAX} items of this stream are unanswered"),
-                );
-                refused.push(pipe::reply(seq, &Err(error.retry_after_ms(100))));
-                continue;
-            }
-            match intake.check(frame, ReplyTo::Stream { out: out.clone(), seq }) {
-                Ok(frame) => good.push(frame),
-                Err((_, error)) => answered.push(pipe::reply(seq, &Err(error))),
+            for frame in frames {
+                let seq = frame.seq;
+                if !out.begin() {
+                    refused.push(pipe::reply(seq, &Err(out.full())));
+                    continue;
+                }
+                match intake.check(frame, ReplyTo::Stream { out: out.clone(), seq }) {
+                    Ok(frame) => good.push(frame),
+                    Err((_, error)) => answered.push(pipe::reply(seq, &Err(error))),
+                }
             }
         }
         if !answered.is_empty() {
@@ -133,20 +181,21 @@ mod tests {
     async fn all_pipes_of_a_coreapp_together_get_its_quota_and_every_refusal_says_when() {
         let (drivers, mut given) = Drivers::idle();
         let beat = Arc::new(Beat::new());
-        let messages = Quota::default();
+        let messages = Arc::new(Quota::default());
         messages.set(80, 40);
+        let quota = messages.clone();
         let intake = Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone() };
         let intake = Arc::new(intake);
         let begin = Instant::now();
         let mut refusals = Vec::new();
         for pipe in 0..PIPES {
             let (frames, stream) = mpsc::channel(1);
-            let (out, mut replies) = StreamOut::new();
+            let (out, mut replies) = StreamOut::new(PIPE_MAX, quota.clone());
             tokio::spawn(read(intake.clone(), ReceiverStream::new(stream), Arc::new(out)));
             tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(pipe)).await;
                 for n in 0.. {
-                    if frames.send(Ok(frame(n * PIPES + pipe))).await.is_err() {
+                    if frames.send(Ok(vec![frame(n * PIPES + pipe)])).await.is_err() {
                         return;
                     }
                     tokio::time::sleep(EVERY).await;
@@ -155,7 +204,7 @@ mod tests {
             refusals.push(tokio::spawn(async move {
                 let mut refused = 0;
                 while begin.elapsed() < Duration::from_secs(65) {
-                    let Some(Ok(SendReplies { replies })) = replies.recv().await else { break };
+                    let Some(Ok(SendReplies { replies, .. })) = replies.recv().await else { break };
                     for reply in replies {
                         let Some(::rpc::coreapp::send_reply::Result::Error(error)) = reply.result
                         else {

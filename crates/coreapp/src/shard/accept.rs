@@ -8,15 +8,17 @@ use bytes::Bytes;
 use contract::{ApiError, Code, Direction, Key, MessageId, message};
 use store::{
     Read,
-    rows::{Job as JobRow, Message},
+    rows::{Idempotency, Job as JobRow, Message},
     write::{Class, Committed, Op, WriteError},
 };
 
 use super::{
-    effects::{Accepted, Ctx, Effects, Frame, ReplyTo},
+    cancel::not_accepted,
+    effects::{Acceptance, Accepted, Ctx, Effects, Frame},
+    idempotent::KeyHash,
     machine::{BODIES_MAX, Machine, Wanted, Written},
     peers::Peer,
-    queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage},
+    queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage, Waiter},
 };
 
 /// When a recipient's line is full, milliseconds until a repeat makes sense.
@@ -34,19 +36,22 @@ impl Machine {
         if let Some(job) = self.jobs.get_mut(&frame.key) {
             match (&mut job.stage, job.body_hash) {
                 (Stage::Accepting(waiters), Some(hash)) if hash == stored_hash(&frame) => {
-                    waiters.push(frame.reply);
+                    waiters.push(Waiter { reply: frame.reply, replayed: false });
                 }
                 (_, Some(hash)) if hash == stored_hash(&frame) => {
                     let id = public_id(&job.meta, frame.key);
-                    fx.replies.push((frame.reply, Ok(id)));
+                    fx.replies.push((frame.reply, Ok(Acceptance { id, replayed: false })));
                 }
                 (_, Some(_)) => fx.replies.push((frame.reply, Err(key_taken()))),
                 (_, None) => self.look_up_repeat(frame, fx),
             }
+        } else if let Some(hash) = frame.idempotent {
+            // Looked up in any case, so a repeat of ours needs nothing more.
+            self.accept_keyed(hash, frame, ctx, fx);
         } else if frame.attempt > 1 {
             self.look_up_repeat(frame, fx);
         } else {
-            self.begin_accept(frame, ctx, fx);
+            let _refused = self.begin_accept(frame, ctx, fx);
         }
     }
 
@@ -74,16 +79,17 @@ impl Machine {
         }
     }
 
-    fn begin_accept(&mut self, frame: Frame, ctx: &Ctx<'_>, fx: &mut Effects) {
+    /// Writes a message that is new; `false`: it was refused.
+    pub(super) fn begin_accept(&mut self, frame: Frame, ctx: &Ctx<'_>, fx: &mut Effects) -> bool {
         if let Err(error) = self.admit(&frame, ctx) {
             fx.replies.push((frame.reply, Err(error)));
-            return;
+            return false;
         }
         let body = stored(&frame);
         let body_hash = message::body_hash(&body);
         let meta = Arc::new(Meta { to: frame.to, input: frame.input, category: frame.category });
         let id = self.mint_job();
-        let ops = vec![
+        let mut ops = vec![
             Op::InsertMessage(Message { key: frame.key, created_ms: ctx.now_ms, body_hash, body }),
             Op::InsertJob(JobRow {
                 id,
@@ -93,6 +99,10 @@ impl Machine {
                 header: meta.encode(),
             }),
         ];
+        if let Some(hash) = frame.idempotent {
+            let row = Idempotency { hash, created_ms: ctx.now_ms, key: frame.key };
+            ops.push(Op::InsertIdempotency(row));
+        }
         let keep = self.body_bytes + frame.message.len() <= BODIES_MAX;
         if keep {
             self.body_bytes += frame.message.len();
@@ -111,11 +121,14 @@ impl Machine {
                 durable: 0,
                 stale: 0,
                 only: None,
-                stage: Stage::Accepting(vec![frame.reply]),
+                stage: Stage::Accepting(vec![Waiter { reply: frame.reply, replayed: false }]),
+                left: false,
                 not_before: None,
             },
         );
-        self.write(Class::Hot, ops, Some(Written::Accept(frame.key)), fx);
+        let written = Written::Accept(frame.key, frame.idempotent);
+        self.write(Class::Hot, ops, Some(written), fx);
+        true
     }
 
     /// The checks that need the shard's state. Enters the gate when they all pass.
@@ -166,26 +179,32 @@ impl Machine {
     pub(super) fn accept_written(
         &mut self,
         key: Key,
+        hash: Option<KeyHash>,
         result: Result<Committed, WriteError>,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
         match result {
             Ok(_) => {
+                self.answered_key(hash);
                 let Some(job) = self.jobs.get_mut(&key) else { return };
                 let id = public_id(&job.meta, key);
                 answer_all(std::mem::replace(&mut job.stage, Stage::Waiting), &Ok(id), fx);
                 self.order.insert(job.id, key);
                 self.recipients.entry(job.route).or_default().waiting.push_back(key);
                 self.address(key, ctx, fx);
+                self.cancel_accepted(key, ctx, fx);
             }
-            Err(WriteError::Conflict) => self.want(Read::Message(key), Wanted::Clash(key), fx),
+            Err(WriteError::Conflict) => {
+                self.want(Read::Message(key), Wanted::Clash(key, hash), fx);
+            }
             Err(error) => {
                 let code = match error {
                     WriteError::Fenced | WriteError::NotOwned => Code::NOT_PRIMARY_COREAPP,
                     _ => Code::DATABASE,
                 };
-                self.abandon_accept(key, &Err(ApiError::new(code, error.to_string())), ctx, fx);
+                let error = ApiError::new(code, error.to_string());
+                self.abandon_accept(key, hash, &Err(error), ctx, fx);
             }
         }
     }
@@ -194,6 +213,7 @@ impl Machine {
     pub(super) fn clash_read(
         &mut self,
         key: Key,
+        hash: Option<KeyHash>,
         found: Result<Option<Message>, String>,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
@@ -201,25 +221,47 @@ impl Machine {
         let Some(job) = self.jobs.get(&key) else { return };
         let answer = match found {
             Ok(Some(row)) if Some(row.body_hash) == job.body_hash => Ok(public_id(&job.meta, key)),
+            Ok(None) if hash.is_some() => {
+                let details = "the idempotency key was stored by another coreapp meanwhile";
+                Err(ApiError::new(Code::DATABASE, details))
+            }
             Ok(_) => Err(key_taken()),
             Err(details) => Err(ApiError::new(Code::DATABASE, details)),
         };
-        self.abandon_accept(key, &answer, ctx, fx);
+        self.abandon_accept(key, hash, &answer, ctx, fx);
     }
 
     /// Answers the waiters and forgets the job that did not come to be.
-    fn abandon_accept(&mut self, key: Key, answer: &Accepted, ctx: &Ctx<'_>, fx: &mut Effects) {
+    fn abandon_accept(
+        &mut self,
+        key: Key,
+        hash: Option<KeyHash>,
+        answer: &Result<MessageId, ApiError>,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        self.answered_key(hash);
+        self.cancelled(key, &Err(not_accepted()));
         if let Some(job) = self.jobs.remove(&key) {
             self.body_bytes -= job.body.as_ref().map_or(0, Bytes::len);
             ctx.gate.leave();
             answer_all(job.stage, answer, fx);
         }
     }
+
+    /// From here on the key's row tells.
+    fn answered_key(&mut self, hash: Option<KeyHash>) {
+        if let Some(hash) = hash {
+            self.keyed.remove(&hash);
+        }
+    }
 }
 
-fn answer_all(stage: Stage, answer: &Accepted, fx: &mut Effects) {
+fn answer_all(stage: Stage, answer: &Result<MessageId, ApiError>, fx: &mut Effects) {
     if let Stage::Accepting(waiters) = stage {
-        fx.replies.extend(waiters.into_iter().map(|waiter: ReplyTo| (waiter, answer.clone())));
+        fx.replies.extend(waiters.into_iter().map(|Waiter { reply, replayed }| {
+            (reply, answer.clone().map(|id| Acceptance { id, replayed }))
+        }));
     }
 }
 
@@ -233,13 +275,14 @@ fn stored(frame: &Frame) -> Bytes {
     message::Stored { to, input, category, message: frame.message.clone() }.encode()
 }
 
-fn stored_hash(frame: &Frame) -> [u8; 32] {
+pub(super) fn stored_hash(frame: &Frame) -> [u8; 32] {
     message::body_hash(&stored(frame))
 }
 
 fn same_message(frame: &Frame, row: &Message) -> Accepted {
     if row.body_hash == stored_hash(frame) {
-        Ok(MessageId { direction: Direction::Outbound, number: frame.to, key: frame.key })
+        let id = MessageId { direction: Direction::Outbound, number: frame.to, key: frame.key };
+        Ok(Acceptance { id, replayed: false })
     } else {
         Err(key_taken())
     }

@@ -14,6 +14,7 @@ use tokio::{
 };
 use upstream::{Outgoing, Sealing, UserBundles};
 
+use super::idempotent::KeyHash;
 use crate::{
     intake::{Gate, pipe::StreamOut},
     prekeys::Ring,
@@ -31,6 +32,8 @@ pub(crate) struct Frame {
     pub message: Bytes,
     pub attempt: u32,
     pub deadline: Instant,
+    /// What its idempotency key is stored as.
+    pub idempotent: Option<KeyHash>,
     pub reply: ReplyTo,
 }
 
@@ -42,7 +45,15 @@ pub(crate) enum ReplyTo {
 }
 
 /// Answer to a [`Frame`].
-pub(crate) type Accepted = Result<MessageId, ApiError>;
+pub(crate) type Accepted = Result<Acceptance, ApiError>;
+
+/// A message is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Acceptance {
+    pub id: MessageId,
+    /// By an earlier request with the same idempotency key.
+    pub replayed: bool,
+}
 
 /// A question about a contact's identity, or its acknowledgement.
 #[derive(Debug)]

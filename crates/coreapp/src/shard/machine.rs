@@ -14,7 +14,7 @@ use contract::{Key, Number, Route, ShardId};
 use lru::LruCache;
 use store::{
     Found, Read, ReadAnswer, ReadRequest, ShardLoad, StoreError,
-    rows::Message,
+    rows::{Idempotency, Message},
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
 use tokio::time::Instant;
@@ -22,7 +22,9 @@ use upstream::{Envelope, EnvelopeKind};
 
 use super::{
     block::StandingReply,
+    cancel::CancelReply,
     effects::{Ctx, Effects, Frame, IdentityReply},
+    idempotent::{KeyHash, Keyed},
     identity::not_acknowledged,
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
@@ -76,6 +78,10 @@ pub(crate) struct Machine {
     pub(super) retries: LruCache<(Number, Key), u32>,
     pub(super) resends: LruCache<(Key, u32), u32>,
     pub(super) requests: LruCache<Number, (Instant, u32)>,
+    /// Idempotency keys whose first request is not answered yet.
+    pub(super) keyed: HashMap<KeyHash, Keyed>,
+    /// Who waits for the cancellation of a message.
+    pub(super) cancels: HashMap<Key, Vec<CancelReply>>,
     writes: HashMap<u64, Written>,
     reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
@@ -98,7 +104,9 @@ pub(crate) struct Machine {
 /// What a write was for.
 #[derive(Debug)]
 pub(super) enum Written {
-    Accept(Key),
+    /// With what its idempotency key is stored as.
+    Accept(Key, Option<KeyHash>),
+    Cancel(Key),
     /// The messages, and the contacts whose sessions went with them.
     Seal(Vec<Key>, Vec<Number>),
     Settle(Key),
@@ -127,7 +135,15 @@ pub(super) enum Wanted {
     /// A repeated accept: is the message there already?
     Repeat(Frame),
     /// The accept's key was taken: by the same message?
-    Clash(Key),
+    Clash(Key, Option<KeyHash>),
+    /// Does an idempotency key stand for a message?
+    Keyed(KeyHash),
+    /// The message that it stands for.
+    Original(KeyHash, Key),
+    /// A message without a job: was it cancelled?
+    Cancelled(Key, CancelReply),
+    /// It was not: was it there at all?
+    Cancel(Key, CancelReply),
     Body(Key),
     Contact(Number),
     /// A receipt of a message that is no longer in memory.
@@ -188,6 +204,8 @@ impl Machine {
             retries: LruCache::new(RETRIES_KEPT),
             resends: LruCache::new(COUNTED),
             requests: LruCache::new(COUNTED),
+            keyed: HashMap::new(),
+            cancels: HashMap::new(),
             writes: HashMap::new(),
             reads: HashMap::new(),
             reading_bodies: HashSet::new(),
@@ -257,6 +275,7 @@ impl Machine {
                     envelopes,
                     stale: 0,
                     only: None,
+                    left: matches!(stage, Stage::Sealed),
                     stage,
                     not_before: None,
                 },
@@ -290,14 +309,17 @@ impl Machine {
             self.event_seq = self.event_seq.max(first_seq);
         }
         if let (Err(error @ (WriteError::Fenced | WriteError::NotOwned)), false) =
-            (&answer.result, matches!(written, Written::Accept(_)))
+            (&answer.result, matches!(written, Written::Accept(..)))
         {
             // The shard is somebody else's now; this machine will be dropped.
             tracing::debug!(shard = self.shard.get(), %error, "a write came too late");
             return;
         }
         match written {
-            Written::Accept(key) => self.accept_written(key, answer.result, ctx, fx),
+            Written::Accept(key, hash) => {
+                self.accept_written(key, hash, answer.result, ctx, fx);
+            }
+            Written::Cancel(key) => self.cancel_written(key, answer.result, ctx, fx),
             Written::Seal(keys, peers) => {
                 for wa_id in &peers {
                     self.unpin(wa_id);
@@ -325,7 +347,13 @@ impl Machine {
         let Some(wanted) = self.reads.remove(&answer.token) else { return };
         match wanted {
             Wanted::Repeat(frame) => self.repeat_read(frame, message(answer), ctx, fx),
-            Wanted::Clash(key) => self.clash_read(key, message(answer), ctx, fx),
+            Wanted::Clash(key, hash) => self.clash_read(key, hash, message(answer), ctx, fx),
+            Wanted::Keyed(hash) => self.keyed_read(hash, idempotency(answer), ctx, fx),
+            Wanted::Original(hash, key) => self.original_read(hash, key, message(answer), fx),
+            Wanted::Cancelled(key, reply) => {
+                self.cancelled_read(key, reply, idempotency(answer), ctx, fx);
+            }
+            Wanted::Cancel(key, reply) => self.cancel_read(key, reply, message(answer), ctx, fx),
             Wanted::Body(key) => self.body_read(key, message(answer), ctx, fx),
             Wanted::Contact(number) => {
                 let row = match answer.result {
@@ -483,6 +511,15 @@ const OTHER_TABLE: &str = "the reader answered with a row of another table";
 fn message(answer: ReadAnswer) -> Result<Option<Message>, String> {
     match answer.result {
         Ok(Found::Message(row)) => Ok(row),
+        Ok(_) => Err(OTHER_TABLE.to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// The same of an idempotency key.
+fn idempotency(answer: ReadAnswer) -> Result<Option<Idempotency>, String> {
+    match answer.result {
+        Ok(Found::Idempotency(row)) => Ok(row),
         Ok(_) => Err(OTHER_TABLE.to_owned()),
         Err(error) => Err(error.to_string()),
     }

@@ -6,7 +6,9 @@
 
 mod accept;
 pub(crate) mod block;
+pub(crate) mod cancel;
 pub(crate) mod effects;
+pub(crate) mod idempotent;
 mod identity;
 mod incoming;
 pub(crate) mod machine;

@@ -46,17 +46,29 @@ pub(crate) struct Job {
     /// Only for this device: it asked again.
     pub only: Option<u32>,
     pub stage: Stage,
+    /// The network may have it.
+    pub left: bool,
     /// Not transmitted before; after a refusal for now.
     pub not_before: Option<Instant>,
+}
+
+/// Who waits for the accept write.
+#[derive(Debug)]
+pub(crate) struct Waiter {
+    pub reply: ReplyTo,
+    /// Its request is not the one that made the message.
+    pub replayed: bool,
 }
 
 /// Where a job is. Only *accepted* and *sealed* are rows; the rest is memory.
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// The accept write is under way; these wait for it.
-    Accepting(Vec<ReplyTo>),
+    Accepting(Vec<Waiter>),
     /// In its recipient's line.
     Waiting,
+    /// The cancellation is under way; still in its line.
+    Cancelling,
     /// The seal write is under way.
     Sealing,
     /// The bytes are durable and may leave.

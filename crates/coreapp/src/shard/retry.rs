@@ -167,6 +167,7 @@ impl Machine {
                 stale: 0,
                 only: Some(number),
                 stage: Stage::Waiting,
+                left: true,
                 not_before: None,
             },
         );

@@ -249,6 +249,7 @@ impl World {
             input: to.to_string(),
             category: Category::Text,
             message: Bytes::from_static(br#"{"type":"text","text":{"body":"hi"}}"#),
+            idempotent: None,
             attempt: 1,
             deadline: self.now + Duration::from_secs(10),
             reply: ReplyTo::Once(reply),

@@ -122,6 +122,10 @@ impl Machine {
         }
         let key = *recipient.waiting.front()?;
         let job = self.jobs.get(&key)?;
+        if !matches!(job.stage, Stage::Waiting) {
+            // Being cancelled: what follows waits for that, to stay in order.
+            return None;
+        }
         let wa_id = job.wa_id?;
         if job.body.is_none() {
             self.read_body(key, fx);
@@ -335,6 +339,7 @@ impl Machine {
         let left_out = left_out.map(|(number, _)| *number).collect();
         job.not_before = None;
         job.stage = Stage::Transmitted;
+        job.left = true;
         self.untransmitted -= 1;
         fx.sends.push(Outgoing::Send(SendItem {
             shard: self.shard,
@@ -533,7 +538,7 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let route = job.route;
         match job.stage {
-            Stage::Accepting(_) | Stage::Sealing | Stage::Settling => return,
+            Stage::Accepting(_) | Stage::Cancelling | Stage::Sealing | Stage::Settling => return,
             Stage::Waiting => {
                 if let Some(recipient) = self.recipients.get_mut(&route) {
                     recipient.waiting.retain(|waiting| *waiting != key);
@@ -574,6 +579,11 @@ impl Machine {
             // The rows stay: the next start sends the same bytes again and settles then.
             tracing::error!(shard = self.shard.get(), %error, "failed to settle a message");
         }
+        self.forget(key, ctx);
+    }
+
+    /// The rows of a job are gone.
+    pub(super) fn forget(&mut self, key: Key, ctx: &Ctx<'_>) {
         let Some(job) = self.jobs.remove(&key) else { return };
         self.order.remove(&job.id);
         ctx.gate.leave();

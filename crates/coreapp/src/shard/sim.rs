@@ -2,6 +2,7 @@
 //! drops connections and repeats itself, clients that ask again. Every seed is one history.
 
 mod identity;
+mod repeats;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -11,7 +12,7 @@ use std::{
 
 use bytes::Bytes;
 use contract::{
-    Key, Number, Route, ShardId,
+    ApiError, Key, Number, Route, ShardId,
     message::{self, Category},
     settings::Application,
 };
@@ -29,6 +30,7 @@ use upstream::{
 
 use super::{
     effects::{Accepted, Ctx, Effects, Frame, ReplyTo, Window},
+    idempotent::KeyHash,
     machine::Machine,
     sim_phones::{Phones, Seeded},
 };
@@ -68,6 +70,12 @@ struct Tables {
     sessions: HashMap<Number, Session>,
     identities: HashMap<Number, rows::Identity>,
     events: Vec<NewEvent>,
+    /// By day.
+    idempotency: HashMap<(i64, KeyHash), rows::Idempotency>,
+}
+
+fn day(ms: i64) -> i64 {
+    ms.div_euclid(86_400_000)
 }
 
 impl Tables {
@@ -75,6 +83,9 @@ impl Tables {
         let taken = ops.iter().any(|op| match op {
             Op::InsertMessage(row) => self.messages.contains_key(&row.key),
             Op::InsertInbound(row) => self.inbound.contains(&row.key),
+            Op::InsertIdempotency(row) => {
+                self.idempotency.contains_key(&(day(row.created_ms), row.hash))
+            }
             _ => false,
         });
         if taken {
@@ -90,6 +101,9 @@ impl Tables {
                 Op::DeleteOutbox { key, device } => drop(self.outbox.remove(&(key, device))),
                 Op::PutContact(row) => drop(self.contacts.insert(row.number, row)),
                 Op::InsertInbound(row) => drop(self.inbound.insert(row.key)),
+                Op::InsertIdempotency(row) => {
+                    self.idempotency.insert((day(row.created_ms), row.hash), row);
+                }
                 Op::PutSession(row) => drop(self.sessions.insert(row.wa_id, row)),
                 Op::PutIdentity(row) => drop(self.identities.insert(row.wa_id, row)),
                 Op::InsertEvent(event) => {
@@ -164,11 +178,52 @@ impl Network {
 }
 
 struct Client {
-    frame: Box<dyn Fn(u32, ReplyTo, Instant) -> Frame>,
-    key: Key,
+    n: u8,
+    to: Number,
+    /// Names its request, and mints a new key each time it asks; others are repeated by the edge,
+    /// under one key.
+    name: Option<KeyHash>,
     attempt: u32,
-    waiting: Option<oneshot::Receiver<Accepted>>,
-    accepted: bool,
+    waiting: Vec<oneshot::Receiver<Accepted>>,
+    /// Of the message it was accepted as.
+    key: Option<Key>,
+    /// Wants its message back.
+    regrets: bool,
+    cancels: Vec<oneshot::Receiver<Result<(), ApiError>>>,
+    cancelled: bool,
+}
+
+impl Client {
+    fn ask(&mut self, now: Instant) -> Frame {
+        self.attempt += 1;
+        let mut bytes = [0; 9];
+        bytes[8] = self.n;
+        let attempt = if self.name.is_some() {
+            bytes[4..8].copy_from_slice(&self.attempt.to_be_bytes());
+            1
+        } else {
+            self.attempt
+        };
+        let (reply, answer) = oneshot::channel();
+        self.waiting.push(answer);
+        Frame {
+            key: Key::from_bytes(&bytes).unwrap(),
+            to: self.to,
+            route: Route::of(&self.to),
+            input: self.to.to_string(),
+            category: Category::Text,
+            message: Bytes::from(format!(r#"{{"n":{}}}"#, self.n)),
+            attempt,
+            deadline: now + Duration::from_secs(10),
+            idempotent: self.name,
+            reply: ReplyTo::Once(reply),
+        }
+    }
+
+    /// There is nothing more it wants to know.
+    fn content(&self) -> bool {
+        self.key.is_some() && (self.cancelled || !self.regrets)
+    }
 }
 
 struct World {
@@ -215,22 +270,18 @@ impl World {
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
         let clients = (0..MESSAGES)
             .map(|n| {
-                let to = number(dice.roll(4));
-                let mut bytes = [0; 9];
-                bytes[8] = u8::try_from(n).unwrap();
-                let key = Key::from_bytes(&bytes).unwrap();
-                let frame = move |attempt, reply, now: Instant| Frame {
-                    key,
-                    to,
-                    route: Route::of(&to),
-                    input: to.to_string(),
-                    category: Category::Text,
-                    message: Bytes::from(format!(r#"{{"n":{n}}}"#)),
-                    attempt,
-                    deadline: now + Duration::from_secs(10),
-                    reply,
-                };
-                Client { frame: Box::new(frame), key, attempt: 0, waiting: None, accepted: false }
+                let n = u8::try_from(n).unwrap();
+                Client {
+                    n,
+                    to: number(dice.roll(4)),
+                    name: (dice.roll(3) == 0).then_some([n; 16]),
+                    attempt: 0,
+                    waiting: Vec::new(),
+                    key: None,
+                    regrets: dice.roll(4) == 0,
+                    cancels: Vec::new(),
+                    cancelled: false,
+                }
             })
             .collect();
         let me = Arc::new(Identity::generate(&*rng));
@@ -309,7 +360,8 @@ impl World {
 
     fn step(&mut self, faults: bool) {
         match self.dice.roll(if faults { 110 } else { 100 }) {
-            0..15 => self.client(),
+            0..10 => self.client(),
+            10..15 => self.client_asks_again(),
             15..40 => self.commit(),
             40..55 => self.answer_read(),
             55..60 => self.answer_sync(),
@@ -332,7 +384,7 @@ impl World {
             .clients
             .iter()
             .take(self.next_client)
-            .position(|client| !client.accepted && client.waiting.is_none());
+            .position(|client| client.key.is_none() && client.waiting.is_empty());
         let at = match open {
             Some(at) => at,
             None if self.next_client < self.clients.len() => {
@@ -341,23 +393,58 @@ impl World {
             }
             None => return,
         };
-        let (reply, answer) = oneshot::channel();
-        let client = &mut self.clients[at];
-        client.attempt += 1;
-        client.waiting = Some(answer);
-        let frame = (client.frame)(client.attempt, ReplyTo::Once(reply), self.now);
+        let frame = self.clients[at].ask(self.now);
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
+    }
+
+    /// Names a request again, answered or not; wants a message back, answered or not.
+    fn client_asks_again(&mut self) {
+        self.hear_answers();
+        let at = usize::try_from(self.dice.roll(u64::try_from(MESSAGES).unwrap())).unwrap();
+        let client = &mut self.clients[at];
+        if client.name.is_some() && client.attempt > 0 && self.dice.roll(2) == 0 {
+            let frame = client.ask(self.now);
+            return self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
+        }
+        let Some(regrets) = self.clients.iter().position(|client| {
+            client.regrets && client.key.is_some() && (!client.cancelled || client.n == at as u8)
+        }) else {
+            return;
+        };
+        let (reply, answer) = oneshot::channel();
+        let client = &mut self.clients[regrets];
+        client.cancels.push(answer);
+        let key = client.key.unwrap();
+        self.turn(|machine, ctx, fx| machine.cancel(key, reply, ctx, fx));
     }
 
     fn hear_answers(&mut self) {
         for client in &mut self.clients {
-            let Some(waiting) = &mut client.waiting else { continue };
-            match waiting.try_recv() {
-                Ok(Ok(_)) => (client.accepted, client.waiting) = (true, None),
+            let Client { waiting, key, cancels, cancelled, regrets, .. } = client;
+            waiting.retain_mut(|answer| match answer.try_recv() {
+                Ok(Ok(accepted)) => {
+                    let known = *key.get_or_insert(accepted.id.key);
+                    assert_eq!(known, accepted.id.key, "one request, two messages");
+                    false
+                }
                 Ok(Err(error)) => panic!("refused: {error}"),
-                Err(oneshot::error::TryRecvError::Closed) => client.waiting = None,
-                Err(oneshot::error::TryRecvError::Empty) => {}
-            }
+                Err(oneshot::error::TryRecvError::Closed) => false,
+                Err(oneshot::error::TryRecvError::Empty) => true,
+            });
+            cancels.retain_mut(|answer| match answer.try_recv() {
+                Ok(Ok(())) => {
+                    *cancelled = true;
+                    false
+                }
+                Ok(Err(error)) => {
+                    assert_eq!(error.status(), 409, "{error}");
+                    assert!(!*cancelled, "cancelled, and then it was too late");
+                    *regrets = false;
+                    false
+                }
+                Err(oneshot::error::TryRecvError::Closed) => false,
+                Err(oneshot::error::TryRecvError::Empty) => true,
+            });
         }
     }
 
@@ -384,6 +471,11 @@ impl World {
                 identities: self.tables.identities.get(&wa_id).cloned().into_iter().collect(),
             },
             Read::Inbound { key, .. } => Found::Inbound(self.tables.inbound.contains(&key)),
+            Read::Idempotency { hash, from_ms, to_ms } => {
+                let mut days = (day(from_ms)..=day(to_ms)).rev();
+                let row = days.find_map(|day| self.tables.idempotency.get(&(day, hash)).copied());
+                Found::Idempotency(row)
+            }
         };
         let answer = ReadAnswer { shard: self.machine.shard, token, result: Ok(row) };
         self.turn(|machine, ctx, fx| machine.read(answer, ctx, fx));
@@ -482,6 +574,32 @@ impl World {
         self.turn(|machine, _, _| machine.detached());
     }
 
+    /// The database catches up; the network does not.
+    fn catch_up(&mut self) {
+        while !(self.uncommitted.is_empty() && self.reads.is_empty()) {
+            self.commit();
+            self.answer_read();
+        }
+    }
+
+    /// Everything happens that can.
+    fn come_to_rest(&mut self) {
+        for _ in 0..100 {
+            self.catch_up();
+            self.answer_sync();
+            self.network_speaks();
+            self.carry();
+            // A call that failed is repeated; the calendar stands still.
+            self.now += Duration::from_millis(100);
+            self.turn(Machine::tick);
+        }
+    }
+
+    /// What phones got.
+    fn delivered(&self) -> &[Key] {
+        &self.network.delivered
+    }
+
     /// The process dies; what was committed stays, what was not is gone.
     fn crash(&mut self) {
         let last_words = self.dice.roll(3);
@@ -491,6 +609,11 @@ impl World {
                 let _lost = self.tables.commit(write.ops);
             }
         }
+        self.lose();
+    }
+
+    /// The same, with nothing committed at the last moment.
+    fn lose(&mut self) {
         self.uncommitted.clear();
         self.reads.clear();
         self.syncs.clear();
@@ -520,40 +643,47 @@ impl World {
 
     fn settled(&self) -> bool {
         self.next_client == self.clients.len()
-            && self.clients.iter().all(|client| client.accepted)
+            && self.clients.iter().all(Client::content)
             && self.machine.idle()
             && self.network.kept.is_empty()
     }
 
     /// What is still under way.
     fn unrest(&self) -> String {
-        let accepted = self.clients.iter().filter(|client| client.accepted).count();
+        let accepted = self.clients.iter().filter(|client| client.content()).count();
         let kept = self.network.kept.len();
         let stages: Vec<_> = self.machine.jobs.values().map(|job| &job.stage).collect();
         format!("{accepted} accepted, {kept} kept by the network, jobs {stages:?}")
     }
 
     fn check(&self, seed: u64) {
-        for client in self.clients.iter().filter(|_| self.sealing == Sealing::EndToEnd) {
-            let stored = message::Stored::decode(&self.tables.messages[&client.key].body).unwrap();
-            assert_eq!(self.phones.read[&client.key], stored.message, "seed {seed}: another text");
+        let sent: HashSet<Key> = self
+            .clients
+            .iter()
+            .filter(|client| !client.cancelled)
+            .map(|client| client.key.unwrap())
+            .collect();
+        for key in sent.iter().filter(|_| self.sealing == Sealing::EndToEnd) {
+            let stored = message::Stored::decode(&self.tables.messages[key].body).unwrap();
+            assert_eq!(self.phones.read[key], stored.message, "seed {seed}: another text");
         }
         let heard = self.tables.events.iter().filter(|event| event.kind == 2);
         for event in heard {
             let body = String::from_utf8_lossy(&event.body);
             assert!(body.contains(r#""body":"hi""#), "seed {seed}: a customer was not understood");
         }
-        let accepted: HashSet<Key> = self.clients.iter().map(|client| client.key).collect();
+        let messages = self.tables.messages.len();
+        assert_eq!(messages, self.clients.len(), "seed {seed}: a request made two messages");
         let delivered: HashSet<Key> = self.network.delivered.iter().copied().collect();
-        assert_eq!(accepted, delivered, "seed {seed}: accepted and delivered differ");
+        assert_eq!(sent, delivered, "seed {seed}: accepted, not cancelled, and delivered differ");
         assert_eq!(self.network.delivered.len(), delivered.len(), "seed {seed}: delivered twice");
         assert!(self.tables.jobs.is_empty() && self.tables.outbox.is_empty(), "seed {seed}");
         assert_eq!(self.gate.jobs(), 0, "seed {seed}: the gate lost count");
         assert_eq!(self.window.taken(), 0, "seed {seed}: the window lost count");
-        for client in &self.clients {
+        for key in sent {
             for status in ["sent", "delivered", "read"] {
                 let said = self.tables.events.iter().any(|event| {
-                    event.key == Some(client.key)
+                    event.key == Some(key)
                         && String::from_utf8_lossy(&event.body)
                             .contains(&format!(r#""status":"{status}""#))
                 });

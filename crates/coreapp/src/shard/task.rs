@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use contract::{ApiError, Clock, Code, Number, Rng, ShardId};
+use contract::{ApiError, Clock, Code, Key, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,6 +19,7 @@ use upstream::{ContactResult, Item, Outgoing, Sealing, UserBundles};
 
 use super::{
     block::Standing,
+    cancel::CancelReply,
     effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
     machine::Machine,
 };
@@ -107,6 +108,11 @@ enum Control {
         standing: Standing,
     },
     SetUp(SetUp),
+    Cancel {
+        shard: ShardId,
+        key: Key,
+        reply: CancelReply,
+    },
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
 }
@@ -242,6 +248,11 @@ impl Drivers {
     pub(crate) fn identity(&self, wa_id: Number, request: IdentityRequest) {
         let shard = contract::Route::of(&wa_id).shard();
         self.control(self.index(shard), Control::Identity { wa_id, request });
+    }
+
+    /// Takes a message back, if it is not too late.
+    pub(crate) fn cancel(&self, shard: ShardId, key: Key, reply: CancelReply) {
+        self.control(self.index(shard), Control::Cancel { shard, key, reply });
     }
 
     /// Sessions were set up, or were not.
@@ -434,9 +445,14 @@ impl Driver {
                 self.machines.insert(shard, machine);
                 let _gone = done.send(());
             }
-            Control::Identity { wa_id, request } => {
-                if let Some(machine) = self.machine_of(&wa_id) {
-                    machine.identity(wa_id, request, ctx, fx);
+            Control::Identity { wa_id, request } => match self.machine_of(&wa_id) {
+                Some(machine) => machine.identity(wa_id, request, ctx, fx),
+                None => drop(request.reply.send(Err(owned_elsewhere()))),
+            },
+            Control::Cancel { shard, key, reply } => {
+                match self.machines.get_mut(&shard).filter(|_| self.draining.is_none()) {
+                    Some(machine) => machine.cancel(key, reply, ctx, fx),
+                    None => drop(reply.send(Err(owned_elsewhere()))),
                 }
             }
             Control::Standing { number, standing } => {
@@ -487,9 +503,7 @@ impl Driver {
             let shard = shard_of(&frame);
             let Some(machine) = self.machines.get_mut(&shard).filter(|_| self.draining.is_none())
             else {
-                let error =
-                    ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard is owned elsewhere");
-                fx.replies.push((frame.reply, Err(error)));
+                fx.replies.push((frame.reply, Err(owned_elsewhere())));
                 continue;
             };
             if self.shared.lanes.has_room(shard) {
@@ -570,6 +584,10 @@ fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
     for (out, replies) in streams.into_values() {
         out.answer(replies);
     }
+}
+
+fn owned_elsewhere() -> ApiError {
+    ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard is owned elsewhere")
 }
 
 fn no_room() -> ApiError {

@@ -7,6 +7,7 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, Entry, Item, ReplyTo, unstorable},
+    codec::{self, Dated},
     vault::Vault,
     write::{Op, WriteError},
 };
@@ -37,6 +38,7 @@ enum Fresh {
     Inbound(ShardId, Route, Key),
     Job(ShardId, i64),
     Outbox(ShardId, Key, i32),
+    Idempotency(ShardId, Dated),
 }
 
 /// Builds a batch of `items`, in order, as far as they may share a transaction: an insert of a row
@@ -120,7 +122,9 @@ fn unfit(item: &Item) -> Option<WriteError> {
     let mut fresh = HashSet::new();
     item.ops.iter().find_map(|op| match step(item.shard, op) {
         Step::Insert(row) if !fresh.insert(row) => Some(match row {
-            Fresh::Message(..) | Fresh::Inbound(..) => WriteError::Conflict,
+            Fresh::Message(..) | Fresh::Inbound(..) | Fresh::Idempotency(..) => {
+                WriteError::Conflict
+            }
             Fresh::Job(..) | Fresh::Outbox(..) => {
                 WriteError::Rejected("a row is inserted twice".to_owned())
             }
@@ -173,6 +177,10 @@ fn step(shard: ShardId, op: &Op) -> Step {
         Op::InsertInbound(row) => Step::Insert(Fresh::Inbound(shard, row.peer, row.key)),
         Op::InsertJob(row) => Step::Insert(Fresh::Job(shard, row.id)),
         Op::InsertOutbox(row) => Step::Insert(Fresh::Outbox(shard, row.key, row.device)),
+        Op::InsertIdempotency(row) => {
+            let dated = codec::dated(codec::day(row.created_ms), &row.hash);
+            Step::Insert(Fresh::Idempotency(shard, dated))
+        }
         Op::DeleteJob(id) => Step::Delete(Fresh::Job(shard, *id)),
         Op::DeleteOutbox { key, device } => Step::Delete(Fresh::Outbox(shard, *key, *device)),
         _ => Step::Other,

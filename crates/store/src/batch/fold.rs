@@ -9,9 +9,10 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     batch::Batch,
+    codec::{self, Dated},
     rows::{
-        Blocked, Config, Contact, Cursor, Identity, Inbound, Job, Message, NewEvent, Outbox,
-        OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, Idempotency, Identity, Inbound, Job, Message, NewEvent,
+        Outbox, OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -22,6 +23,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) messages: Vec<(ShardId, &'a Message)>,
     pub(crate) inbound: Vec<(ShardId, &'a Inbound)>,
     pub(crate) events: Vec<(ShardId, i64, &'a NewEvent)>,
+    pub(crate) idempotency: Vec<(ShardId, Dated, &'a Idempotency)>,
     pub(crate) jobs: Keyed<(ShardId, i64), &'a Job>,
     pub(crate) outbox: Keyed<(ShardId, Key, i32), &'a Outbox>,
     /// `None`: deleted.
@@ -49,6 +51,8 @@ pub(crate) struct Trim {
     pub(crate) messages: BTreeMap<ShardId, (Key, u32)>,
     /// before_ms, limit
     pub(crate) inbound: BTreeMap<(ShardId, Route), (i64, u32)>,
+    /// The first day that stays, limit.
+    pub(crate) idempotency: BTreeMap<ShardId, ([u8; 4], u32)>,
     pub(crate) revoked: Option<i64>,
 }
 
@@ -75,6 +79,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     }
     changes.messages.sort_unstable_by_key(|(shard, row)| (*shard, row.key));
     changes.inbound.sort_unstable_by_key(|(shard, row)| (*shard, row.peer, row.key));
+    changes.idempotency.sort_unstable_by_key(|(shard, dated, _)| (*shard, *dated));
     changes.events.sort_unstable_by_key(|(shard, seq, _)| (*shard, *seq));
     changes
 }
@@ -84,6 +89,10 @@ impl<'a> Changes<'a> {
         match op {
             Op::InsertMessage(row) => self.messages.push((shard, row)),
             Op::InsertInbound(row) => self.inbound.push((shard, row)),
+            Op::InsertIdempotency(row) => {
+                let dated = codec::dated(codec::day(row.created_ms), &row.hash);
+                self.idempotency.push((shard, dated, row));
+            }
             Op::InsertEvent(row) => {
                 self.events.push((shard, *seq, row));
                 *seq += 1;
@@ -146,6 +155,10 @@ impl<'a> Changes<'a> {
             Op::TrimInbound { from, before_ms, limit } => {
                 self.trim.inbound.insert((shard, *from), (*before_ms, *limit));
             }
+            Op::TrimIdempotency { before_ms, limit } => {
+                let first = codec::day(*before_ms).to_be_bytes();
+                self.trim.idempotency.insert(shard, (first, *limit));
+            }
             Op::TrimRevoked { before_s } => self.trim.revoked = Some(*before_s),
         }
     }
@@ -166,6 +179,7 @@ impl<'a> Changes<'a> {
             || !self.trim.events.is_empty()
             || !self.trim.messages.is_empty()
             || !self.trim.inbound.is_empty()
+            || !self.trim.idempotency.is_empty()
             || self.trim.revoked.is_some()
     }
 }

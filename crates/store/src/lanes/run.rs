@@ -259,6 +259,7 @@ fn blame(ops: &[Op], refusal: &Refusal) -> WriteError {
     let conflict = ops.iter().any(|op| match op {
         Op::InsertMessage(_) => taken("message"),
         Op::InsertInbound(_) => taken("inbound"),
+        Op::InsertIdempotency(_) => taken("idempotency"),
         _ => false,
     });
     if conflict { WriteError::Conflict } else { WriteError::Rejected(refusal.why.clone()) }

@@ -4,7 +4,9 @@
 //! What a statement says is fixed, whatever the optimizer believes: keys to delete are joined to
 //! their table in that order, by its primary key.
 
-use contract::{Key, ShardId};
+use std::collections::BTreeMap;
+
+use contract::{Key, Number, ShardId};
 
 use crate::{
     batch::Changes,
@@ -165,7 +167,7 @@ impl Script {
             changes.contacts.iter().filter_map(|((shard, _), row)| Some((shard, (*row)?))),
             |text, (shard, row)| {
                 text.int(shard.get()).sql(", ").bytes(row.number.as_bytes()).sql(", ");
-                text.maybe(row.wa_id.as_ref().map(contract::Number::as_bytes));
+                text.maybe(row.wa_id.as_ref().map(Number::as_bytes));
                 text.sql(", ").int(row.checked_ms);
             },
         );
@@ -206,11 +208,21 @@ impl Script {
             ";INSERT INTO identity (shard, wa_id, device, `key`, created_ms, acknowledged) VALUES ",
             " ON DUPLICATE KEY UPDATE `key` = VALUES(`key`), created_ms = VALUES(created_ms), \
              acknowledged = VALUES(acknowledged)",
-            &changes.identities,
-            |text, ((shard, ..), row)| {
+            changes.identities.iter().filter_map(|((shard, ..), row)| Some((shard, (*row)?))),
+            |text, (shard, row)| {
                 text.int(shard.get()).sql(", ").bytes(row.wa_id.as_bytes()).sql(", ");
                 text.int(row.device).sql(", ").bytes(&row.key).sql(", ").int(row.created_ms);
                 text.sql(", ").int(row.acknowledged);
+            },
+        );
+        self.insert(
+            "idempotency",
+            ";INSERT INTO idempotency (shard, hash, created_ms, `key`) VALUES ",
+            "",
+            &changes.idempotency,
+            |text, (shard, dated, row)| {
+                text.int(shard.get()).sql(", ").bytes(dated).sql(", ").int(row.created_ms);
+                text.sql(", ").bytes(row.key.as_bytes());
             },
         );
     }
@@ -235,16 +247,37 @@ impl Script {
         self.delete("contact", gone, "t.number = d.number", |row, (shard, number)| {
             row.int("shard", shard.get()).bytes("number", number.as_bytes());
         });
-        for table in ["session", "session_mark"] {
-            let gone = changes.sessions.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-            let by = "t.wa_id = d.wa_id AND t.device = d.device";
-            self.delete(table, gone, by, |row, (shard, wa_id, device)| {
-                row.int("shard", shard.get()).bytes("wa_id", wa_id.as_bytes());
-                row.int("device", *device);
-            });
-        }
+        self.insert(
+            "blocked",
+            ";INSERT INTO blocked (shard, route_hash, number, created_ms) VALUES ",
+            " ON DUPLICATE KEY UPDATE number = VALUES(number), created_ms = VALUES(created_ms)",
+            changes.blocked.iter().filter_map(|(key, row)| Some((key, (*row)?))),
+            |text, ((shard, route), row)| {
+                text.int(shard.get()).sql(", ").int(route.to_i64()).sql(", ");
+                text.bytes(row.number.as_bytes()).sql(", ").int(row.created_ms);
+            },
+        );
+        let gone = changes.blocked.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+        self.delete("blocked", gone, "t.route_hash = d.route_hash", |row, (shard, route)| {
+            row.int("shard", shard.get()).int("route_hash", route.to_i64());
+        });
+        self.delete_devices("session", &changes.sessions);
+        self.delete_devices("session_mark", &changes.sessions);
+        self.delete_devices("identity", &changes.identities);
         self.account(changes);
         self.trim(changes);
+    }
+
+    fn delete_devices<R>(
+        &mut self,
+        table: &'static str,
+        rows: &BTreeMap<(ShardId, Number, i32), Option<R>>,
+    ) {
+        let gone = rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+        let by = "t.wa_id = d.wa_id AND t.device = d.device";
+        self.delete(table, gone, by, |row, (shard, wa_id, device)| {
+            row.int("shard", shard.get()).bytes("wa_id", wa_id.as_bytes()).int("device", *device);
+        });
     }
 
     /// Rows of the account, which no shard is part of.
@@ -310,6 +343,11 @@ impl Script {
             self.statement("message", ";DELETE FROM message WHERE shard = ").int(shard.get());
             self.text.sql(" AND `key` < ").bytes(key.as_bytes());
             self.text.sql(" ORDER BY `key` LIMIT ").int(*most);
+        }
+        for (shard, (first, most)) in &changes.trim.idempotency {
+            self.statement("idempotency", ";DELETE FROM idempotency WHERE shard = ");
+            self.text.int(shard.get()).sql(" AND hash < ").bytes(first);
+            self.text.sql(" ORDER BY hash LIMIT ").int(*most);
         }
         for ((shard, from), (before_ms, most)) in &changes.trim.inbound {
             self.statement(

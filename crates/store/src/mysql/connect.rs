@@ -1,15 +1,7 @@
 //! Connections: what a session must have set, and how a silent one is noticed.
-//!
-//! This driver does not survive that a call is dropped half-way: the next one would read the answer
-//! of the last. So a pooled connection that was not given back in order is closed.
 
-use std::{
-    future::Future,
-    ops::{Deref, DerefMut},
-    time::Duration,
-};
+use std::{future::Future, sync::Arc, time::Duration};
 
-use deadpool::managed::{self, Metrics, Object, RecycleError, RecycleResult};
 use mysql_async::{
     Conn, Opts, OptsBuilder, TextProtocol,
     prelude::{FromRow, Queryable},
@@ -18,10 +10,9 @@ use tokio::time::{Instant, timeout};
 
 use crate::{
     error::StoreError,
-    mysql::{
-        error::{describe, is_unknown_database},
-        text::Text,
-    },
+    fault::Fault,
+    mysql::{fault::Target, text::Text, tls},
+    tls::{Tls, TlsSettings},
 };
 
 /// Longest SQL the driver sends; the server's own limit is checked before.
@@ -51,102 +42,100 @@ const LANE: &str = "; SET SESSION wait_timeout = 11";
 #[derive(Clone)]
 pub(crate) struct Connector {
     opts: Opts,
+    tls: Option<Arc<Tls>>,
     timeout: Duration,
 }
 
 impl Connector {
-    pub(crate) fn new(opts: &Opts, timeout: Duration) -> Self {
-        // Encryption belongs here: `ssl_opts`.
+    /// # Errors
+    /// [`Fault::Setting`] about TLS.
+    pub(super) fn new(opts: &Opts, tls: &TlsSettings, timeout: Duration) -> Result<Self, Fault> {
+        let (tls, ssl) = tls::load(tls)?.unzip();
         let opts = OptsBuilder::from_opts(opts.clone())
+            .ssl_opts(ssl)
             .prefer_socket(Some(false))
             .tcp_keepalive(Some(KEEPALIVE))
             .max_allowed_packet(Some(PACKET_MAX))
             // Asked of the server otherwise; only the driver's own pool would use it.
             .wait_timeout(Some(28_800))
             .stmt_cache_size(0);
-        Self { opts: opts.into(), timeout }
+        Ok(Self { opts: opts.into(), tls: tls.map(Arc::new), timeout })
     }
 
     /// The same server, no database.
-    pub(crate) fn without_database(&self) -> Self {
+    pub(super) fn without_database(&self) -> Self {
         let opts = OptsBuilder::from_opts(self.opts.clone()).db_name(None::<String>).into();
-        Self { opts, timeout: self.timeout }
+        Self { opts, ..self.clone() }
     }
 
-    pub(crate) fn database_name(&self) -> &str {
-        self.opts.db_name().unwrap_or_default()
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { opts: &self.opts, tls: self.tls.as_deref(), timeout: self.timeout }
     }
 
-    /// Whether there is such a database on the server.
-    pub(crate) async fn is_there(&self) -> Result<bool, StoreError> {
-        match self.bare().await {
-            Ok(_) => Ok(true),
-            Err(Refused::Server(error)) if is_unknown_database(&error) => Ok(false),
-            Err(refused) => Err(refused.into()),
+    /// How it is spoken to, for people. `version` is the server's word for it.
+    pub(super) fn encryption(&self, version: &str) -> String {
+        match &self.tls {
+            None => "no TLS".to_owned(),
+            Some(tls) => format!("{} ({})", version.replace("TLSv", "TLS "), tls.mode.name()),
         }
     }
 
-    pub(crate) async fn plain(&self) -> Result<Session, StoreError> {
+    /// Whether a connection can be made.
+    pub(super) async fn try_connect(&self) -> Result<(), Fault> {
+        self.open().await.map(drop)
+    }
+
+    pub(super) async fn plain(&self) -> Result<Session, StoreError> {
         self.session("").await
     }
 
-    pub(crate) async fn lane(&self) -> Result<Session, StoreError> {
+    pub(super) async fn lane(&self) -> Result<Session, StoreError> {
         self.session(LANE).await
     }
 
     async fn session(&self, more: &'static str) -> Result<Session, StoreError> {
-        let conn = self.bare().await?;
+        let conn = self.open().await?;
         let mut session =
             Session { conn, used: Instant::now(), patience: self.timeout, whole: true };
         let mut text = Text::of(COMMON);
         text.sql(more);
-        session.run(&text).await.map_err(|(_, error)| StoreError::Connect(describe(&error)))?;
-        Ok(session)
-    }
-
-    async fn bare(&self) -> Result<Conn, Refused> {
-        match timeout(self.timeout, Conn::new(self.opts.clone())).await {
-            Ok(conn) => conn.map_err(Refused::Server),
-            Err(_) => Err(Refused::Silent),
+        match timeout(self.timeout, session.run(&text)).await {
+            Ok(Ok(_)) => Ok(session),
+            Ok(Err((_, error))) => Err(self.target().explain(Some(&error)).await.into()),
+            Err(_) => Err(self.target().silent().into()),
         }
     }
-}
 
-/// Why there is no connection.
-enum Refused {
-    Server(mysql_async::Error),
-    Silent,
-}
-
-impl From<Refused> for StoreError {
-    fn from(refused: Refused) -> Self {
-        Self::Connect(match refused {
-            Refused::Server(error) => describe(&error),
-            Refused::Silent => "no answer in time".to_owned(),
-        })
+    async fn open(&self) -> Result<Conn, Fault> {
+        match timeout(self.timeout, Conn::new(self.opts.clone())).await {
+            Ok(Ok(conn)) => Ok(conn),
+            Ok(Err(error)) => Err(self.target().explain(Some(&error)).await),
+            Err(_) => Err(self.target().explain(None).await),
+        }
     }
 }
 
 /// A connection that is set up.
 pub(crate) struct Session {
-    conn: Conn,
+    pub(super) conn: Conn,
     used: Instant,
     /// For the answer to a question about nothing.
     patience: Duration,
     /// No answer is outstanding.
-    whole: bool,
+    pub(super) whole: bool,
 }
 
 impl Session {
-    pub(crate) fn conn(&mut self) -> &mut Conn {
-        &mut self.conn
+    /// It has answered just now.
+    pub(super) fn answered(&mut self) {
+        self.used = Instant::now();
     }
 
     /// Runs all statements of a text, for their effects. Tells how many there were, or the place of
     /// the one that failed, from 0.
-    pub(crate) async fn run(&mut self, text: &Text) -> Result<usize, (usize, mysql_async::Error)> {
+    pub(super) async fn run(&mut self, text: &Text) -> Result<usize, (usize, mysql_async::Error)> {
         let answer = timeout(BATCH_PATIENCE, run(&mut self.conn, text)).await;
-        self.used = Instant::now();
+        self.answered();
         answer.unwrap_or_else(|_| {
             let silent = std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time");
             Err((0, silent.into()))
@@ -154,7 +143,7 @@ impl Session {
     }
 
     /// The rows of a text's only statement.
-    pub(crate) async fn rows<R>(&mut self, text: &Text) -> Result<Vec<R>, StoreError>
+    pub(super) async fn rows<R>(&mut self, text: &Text) -> Result<Vec<R>, StoreError>
     where
         R: FromRow + Send + 'static,
     {
@@ -162,18 +151,18 @@ impl Session {
     }
 
     /// Whether it can still be spoken through; asks when it has been silent for long.
-    pub(crate) async fn is_there(&mut self) -> bool {
+    pub(super) async fn is_there(&mut self) -> bool {
         if self.used.elapsed() < SILENT {
             return true;
         }
         let answer = timeout(self.patience, self.conn.ping()).await;
-        self.used = Instant::now();
+        self.answered();
         matches!(answer, Ok(Ok(())))
     }
 }
 
 /// An answer that does not come is an error.
-pub(crate) async fn in_time<T>(
+pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<T, StoreError>>,
 ) -> Result<T, StoreError> {
     let late = |_| Err(StoreError::Database("no answer in time".to_owned()));
@@ -196,7 +185,7 @@ async fn run(conn: &mut Conn, text: &Text) -> Result<usize, (usize, mysql_async:
 }
 
 /// The rows of a text's only statement.
-pub(crate) async fn rows<R>(conn: &mut Conn, text: &Text) -> Result<Vec<R>, StoreError>
+pub(super) async fn rows<R>(conn: &mut Conn, text: &Text) -> Result<Vec<R>, StoreError>
 where
     R: FromRow + Send + 'static,
 {
@@ -207,7 +196,7 @@ where
 }
 
 /// The rows of the next statement; none of one that has no rows to give.
-pub(crate) async fn next_rows<R>(
+pub(super) async fn next_rows<R>(
     result: &mut mysql_async::QueryResult<'_, '_, TextProtocol>,
 ) -> Result<Vec<R>, StoreError>
 where
@@ -216,78 +205,4 @@ where
     let rows = result.map(|row| R::from_row_opt(row)).await?;
     let whole: Result<Vec<R>, _> = rows.into_iter().collect();
     whole.map_err(|_| StoreError::Database("a row has other columns than asked for".to_owned()))
-}
-
-/// A bounded pool. Whoever finds it empty waits, at most for the connect time-out.
-pub(crate) struct Pool {
-    pool: managed::Pool<Connector>,
-}
-
-impl Pool {
-    pub(crate) fn new(connector: &Connector, size: usize) -> Result<Self, StoreError> {
-        let pool = managed::Pool::builder(connector.clone())
-            .max_size(size)
-            .wait_timeout(Some(connector.timeout))
-            .runtime(deadpool::Runtime::Tokio1)
-            .build()
-            .map_err(|error| StoreError::Connect(error.to_string()))?;
-        Ok(Self { pool })
-    }
-
-    /// A connection; [`Lent::back`] keeps it.
-    pub(crate) async fn lend(&self) -> Result<Lent, StoreError> {
-        match self.pool.get().await {
-            Ok(mut session) => {
-                session.whole = false;
-                Ok(Lent { session })
-            }
-            Err(managed::PoolError::Backend(error)) => Err(error),
-            Err(error) => Err(StoreError::Connect(error.to_string())),
-        }
-    }
-}
-
-/// A pooled connection at work.
-pub(crate) struct Lent {
-    session: Object<Connector>,
-}
-
-impl Lent {
-    /// The connection can be used again: all its answers have been read.
-    pub(crate) fn back<T>(mut self, result: Result<T, StoreError>) -> Result<T, StoreError> {
-        self.session.whole = result.is_ok();
-        self.session.used = Instant::now();
-        result
-    }
-}
-
-impl Deref for Lent {
-    type Target = Conn;
-
-    fn deref(&self) -> &Conn {
-        &self.session.conn
-    }
-}
-
-impl DerefMut for Lent {
-    fn deref_mut(&mut self) -> &mut Conn {
-        &mut self.session.conn
-    }
-}
-
-impl managed::Manager for Connector {
-    type Type = Session;
-    type Error = StoreError;
-
-    async fn create(&self) -> Result<Session, StoreError> {
-        self.plain().await
-    }
-
-    async fn recycle(&self, session: &mut Session, _: &Metrics) -> RecycleResult<StoreError> {
-        if session.whole && session.is_there().await {
-            Ok(())
-        } else {
-            Err(RecycleError::message("an answer is missing"))
-        }
-    }
 }

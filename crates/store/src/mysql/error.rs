@@ -14,7 +14,8 @@ const GIVEN_UP: [u16; 2] = [1205, 1213];
 const UNFIT: [u16; 7] = [1048, 1264, 1406, 3819, 4025, 1451, 1452];
 /// Duplicate keys, syntax errors and unreadable values are shown with the values.
 const TELLS_VALUES: [u16; 4] = [DUPLICATE_KEY, 1064, 1292, 1366];
-const UNKNOWN_DATABASE: u16 = 1049;
+/// Of a database, a table, in general.
+const DENIED: [u16; 3] = [1044, 1142, 1227];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -39,8 +40,9 @@ pub(crate) fn kind(error: &Error) -> Kind {
     }
 }
 
-pub(crate) fn is_unknown_database(error: &Error) -> bool {
-    matches!(error, Error::Server(ServerError { code: UNKNOWN_DATABASE, .. }))
+/// The user has no right to what was asked.
+pub(crate) fn is_denied(error: &Error) -> bool {
+    matches!(error, Error::Server(ServerError { code, .. }) if DENIED.contains(code))
 }
 
 /// For people and logs: no values of rows.

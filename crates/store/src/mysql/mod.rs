@@ -7,13 +7,16 @@ mod batch;
 mod cluster;
 mod connect;
 mod error;
+mod fault;
 mod open;
+mod pool;
 mod reads;
 mod text;
+mod tls;
 
 use std::sync::Arc;
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
@@ -24,7 +27,8 @@ use crate::{
     reader::{Found, Read, ShardLoad},
     rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
-use connect::{Connector, Pool, Session, in_time};
+use connect::{Connector, Session, in_time};
+use pool::Pool;
 
 /// An open database.
 #[derive(Clone)]
@@ -96,6 +100,15 @@ impl Engine for Mysql {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         on!(self.inner.reads, reads::events(shard, after_seq, limit))
+    }
+
+    async fn latest_inbound(
+        &self,
+        shard: ShardId,
+        peer: Route,
+        limit: i64,
+    ) -> Result<Vec<(Key, i64)>, StoreError> {
+        on!(self.inner.reads, reads::latest_inbound(shard, peer, limit))
     }
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {

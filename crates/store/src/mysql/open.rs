@@ -7,10 +7,13 @@ use mysql_async::{Conn, Opts, prelude::Queryable};
 use crate::{
     batch::BATCH_BYTES,
     error::StoreError,
-    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
+    fault::Fault,
+    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations, tables},
     mysql::{
         Inner, Mysql,
-        connect::{Connector, Pool, rows},
+        connect::{Connector, rows},
+        error::{describe, is_denied},
+        pool::Pool,
         text::Text,
     },
     open::Found,
@@ -28,45 +31,47 @@ const OLDEST_MARIADB: (u32, u32) = (10, 6);
 /// A full batch: its bytes as hexadecimal digits, the same again for keys, numbers and words. A
 /// larger write goes alone; it is refused when it is more than the server takes.
 const PACKET_NEEDED: u64 = 4 * BATCH_BYTES as u64;
-/// Connections for reads: one for the grouped look-ups, the others for pages and loads.
-const READ_POOL: usize = 6;
-/// Connections for ticks, claims and fences.
-const CONTROL_POOL: usize = 2;
-
 impl Mysql {
     pub(crate) async fn open(
         opts: &Opts,
         settings: &Settings,
     ) -> Result<(Self, Found), StoreError> {
-        let connector = Connector::new(opts, settings.connect_timeout);
+        let connector = Connector::new(opts, &settings.tls, settings.connect_timeout)?;
         create_if_missing(&connector).await?;
         let mut session = connector.plain().await?;
-        let conn = session.conn();
+        let conn = &mut session.conn;
         let server = server(conn).await?;
         let durability = server.check(settings.unsafe_durability)?;
-        migrate(conn).await?;
+        use_tables(conn, &connector).await?;
+        migrate(conn, &connector).await?;
         drop(session);
         let inner = Inner {
-            reads: Pool::new(&connector, READ_POOL)?,
-            control: Pool::new(&connector, CONTROL_POOL)?,
-            connector,
+            reads: Pool::new(&connector, settings.pools.read, settings)?,
+            control: Pool::new(&connector, settings.pools.control, settings)?,
             packet_max: usize::try_from(server.packet_max).unwrap_or(usize::MAX),
+            connector,
         };
         let found = Found {
             engine: server.engine(),
-            version: server.version,
             durability,
-            connections: READ_POOL + CONTROL_POOL,
+            server: Some(inner.connector.target().server()),
+            encryption: inner.connector.encryption(&server.tls_version),
+            version: server.version,
+            pools: settings.pools,
+            idle_timeout: settings.idle_timeout,
         };
         Ok((Self { inner: Arc::new(inner) }, found))
     }
 }
 
 async fn create_if_missing(connector: &Connector) -> Result<(), StoreError> {
-    if connector.is_there().await? {
-        return Ok(());
+    match connector.try_connect().await {
+        Ok(()) => return Ok(()),
+        Err(Fault::NoDatabase { .. }) => {}
+        Err(fault) => return Err(fault.into()),
     }
-    let name = connector.database_name();
+    let target = connector.target();
+    let name = target.database();
     let failed = |cause: &dyn ToString| StoreError::Create {
         name: name.to_owned(),
         cause: cause.to_string(),
@@ -75,9 +80,40 @@ async fn create_if_missing(connector: &Connector) -> Result<(), StoreError> {
     let quoted = name.replace('`', "``");
     // Another coreapp that starts at the same time may be first.
     let create = format!("CREATE DATABASE IF NOT EXISTS `{quoted}`");
-    session.conn().query_drop(create).await.map_err(|error| failed(&StoreError::from(error)))?;
+    session.conn.query_drop(create).await.map_err(|error| failed(&StoreError::from(error)))?;
     tracing::info!(database.name = name, "The database was missing and has been created");
     Ok(())
+}
+
+/// Finds out that a table may not be written before the first message does: the statements change
+/// nothing.
+async fn use_tables(conn: &mut Conn, connector: &Connector) -> Result<(), StoreError> {
+    let there = "SELECT table_name FROM information_schema.tables WHERE table_schema = database()";
+    let there: Vec<String> = rows(conn, &Text::of(there)).await?;
+    for table in tables(MIGRATIONS).into_iter().filter(|name| there.iter().any(|one| one == name)) {
+        let mut text = Text::of("INSERT INTO `");
+        text.sql(table).sql("` SELECT * FROM `").sql(table).sql("` WHERE 1 = 0;DELETE FROM `");
+        text.sql(table).sql("` WHERE 1 = 0");
+        conn.query_drop(text.as_bytes()).await.map_err(|error| {
+            let rights = "SELECT, INSERT, UPDATE, DELETE";
+            refused(error, connector, "use the tables", rights)
+        })?;
+    }
+    Ok(())
+}
+
+/// An error, told as a missing right where it is one.
+fn refused(
+    error: mysql_async::Error,
+    connector: &Connector,
+    what: &str,
+    rights: &str,
+) -> StoreError {
+    if !is_denied(&error) {
+        return error.into();
+    }
+    let what = format!("{what} ({})", describe(&error));
+    connector.target().privilege(what, rights).into()
 }
 
 /// What a server says of itself.
@@ -92,6 +128,8 @@ struct Server {
     sync_binlog: i64,
     /// `max_allowed_packet`
     packet_max: u64,
+    /// Of this session; empty in clear text.
+    tls_version: String,
 }
 
 async fn server(conn: &mut Conn) -> Result<Server, StoreError> {
@@ -102,7 +140,10 @@ async fn server(conn: &mut Conn) -> Result<Server, StoreError> {
     let rows: Vec<(String, i64, i64, i64, u64)> = rows(conn, &text).await?;
     let (version, flush, binlog, sync_binlog, packet_max) =
         rows.into_iter().next().ok_or_else(|| StoreError::Database("no answer".to_owned()))?;
-    Ok(Server { version, flush, binlog: binlog != 0, sync_binlog, packet_max })
+    let text = Text::of("SHOW SESSION STATUS LIKE 'Ssl_version'");
+    let tls: Vec<(String, String)> = self::rows(conn, &text).await?;
+    let tls_version = tls.into_iter().next().map(|(_, version)| version).unwrap_or_default();
+    Ok(Server { version, flush, binlog: binlog != 0, sync_binlog, packet_max, tls_version })
 }
 
 impl Server {
@@ -146,7 +187,7 @@ fn version_numbers(version: &str) -> Option<(u32, u32)> {
 
 /// Runs what is pending, alone. The lock goes with the session, whatever happens. Changes of tables
 /// commit by themselves, so a migration that was interrupted is repeated.
-async fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
+async fn migrate(conn: &mut Conn, connector: &Connector) -> Result<(), StoreError> {
     let lock = format!("SELECT get_lock({MIGRATION_LOCK}, {MIGRATION_PATIENCE})");
     let locked: Option<Option<i64>> = conn.query_first(lock).await?;
     if locked.flatten() != Some(1) {
@@ -155,8 +196,10 @@ async fn migrate(conn: &mut Conn) -> Result<(), StoreError> {
     }
     let found = version(conn).await?;
     for (number, (name, statement)) in migrate::pending(MIGRATIONS, found)? {
-        let failed =
-            |error| StoreError::Migrate { name, cause: StoreError::from(error).to_string() };
+        let failed = |error| match refused(error, connector, "create tables", "ALL") {
+            StoreError::Database(cause) => StoreError::Migrate { name, cause },
+            error => error,
+        };
         conn.query_drop(statement).await.map_err(failed)?;
         let mut text = Text::of("INSERT INTO `schema` (id, version, min_reader, min_writer) ");
         text.sql("VALUES (1, ").int(number).sql(", ").int(MIN_READER).sql(", ").int(MIN_WRITER);
@@ -200,6 +243,7 @@ mod tests {
             binlog: false,
             sync_binlog: 0,
             packet_max: 16 << 20,
+            tls_version: String::new(),
         }
     }
 

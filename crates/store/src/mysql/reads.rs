@@ -1,6 +1,6 @@
 //! Reads, on pooled connections. What is read together is one text, so one round trip.
 
-use contract::ShardId;
+use contract::{Key, Route, ShardId};
 use mysql_async::{Conn, prelude::Queryable};
 
 use crate::{
@@ -41,6 +41,11 @@ const INBOUND: [&str; 2] = [
      ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.`key` = k.k",
 ];
 
+const IDEMPOTENCY: [&str; 2] = [
+    "SELECT STRAIGHT_JOIN k.n, 5, i.created_ms, 0, i.`key`, NULL, 0 FROM ",
+    " k JOIN idempotency i FORCE INDEX (PRIMARY) ON i.shard = k.shard AND i.hash = k.k",
+];
+
 pub(crate) async fn look_up(
     conn: &mut Conn,
     keys: &[(ShardId, Read)],
@@ -54,35 +59,50 @@ pub(crate) async fn look_up(
 
 fn look_up_text(keys: &[(ShardId, Read)]) -> Text {
     let mut text = Text::default();
-    let numbered = || (0i64..).zip(keys).map(|(n, (shard, what))| (n, *shard, *what));
-    part(&mut text, CONTACT, numbered().filter(|(.., what)| matches!(what, Read::Contact(_))));
-    part(&mut text, MESSAGE, numbered().filter(|(.., what)| matches!(what, Read::Message(_))));
+    let numbered = || (0i64..).zip(keys).map(|(n, (shard, what))| (n, shard.get(), *what));
+    let contacts = numbered().filter_map(|(n, shard, what)| match what {
+        Read::Contact(number) => Some((n, shard, number)),
+        _ => None,
+    });
+    part(&mut text, CONTACT, contacts, |row, number| row.bytes("k", number.as_bytes()));
+    let messages = numbered().filter_map(|(n, shard, what)| match what {
+        Read::Message(key) => Some((n, shard, key)),
+        _ => None,
+    });
+    part(&mut text, MESSAGE, messages, |row, key| row.bytes("k", key.as_bytes()));
     for table in [SESSION, IDENTITY] {
-        part(&mut text, table, numbered().filter(|(.., what)| matches!(what, Read::Peer(_))));
+        let peers = numbered().filter_map(|(n, shard, what)| match what {
+            Read::Peer(wa_id) => Some((n, shard, wa_id)),
+            _ => None,
+        });
+        part(&mut text, table, peers, |row, wa_id| row.bytes("k", wa_id.as_bytes()));
     }
-    part(&mut text, INBOUND, numbered().filter(|(.., what)| matches!(what, Read::Inbound { .. })));
+    let inbound = numbered().filter_map(|(n, shard, what)| match what {
+        Read::Inbound { peer, key } => Some((n, shard, (peer, key))),
+        _ => None,
+    });
+    part(&mut text, INBOUND, inbound, |row, (peer, key)| {
+        row.int("peer_hash", peer.to_i64()).bytes("k", key.as_bytes())
+    });
+    part(&mut text, IDEMPOTENCY, unions::dated(keys), |row, hash| row.bytes("k", &hash));
     text
 }
 
-fn part(
+/// A part of a look-up: the number of each key, its shard, and the rest of it as `each` writes it.
+/// Nothing without keys.
+fn part<K>(
     text: &mut Text,
     [before, after]: [&'static str; 2],
-    keys: impl Iterator<Item = (i64, ShardId, Read)>,
+    keys: impl IntoIterator<Item = (i64, i16, K)>,
+    each: impl for<'a, 'b> Fn(&'a mut Row<'b>, K) -> &'a mut Row<'b>,
 ) {
-    let mut keys = keys.peekable();
+    let mut keys = keys.into_iter().peekable();
     if keys.peek().is_none() {
         return;
     }
     text.sql(if text.len() == 0 { "" } else { " UNION ALL " }).sql(before);
-    text.keys(keys, |row: &mut Row<'_>, (n, shard, what)| {
-        row.int("n", n).int("shard", shard.get());
-        match what {
-            Read::Contact(number) | Read::Peer(number) => row.bytes("k", number.as_bytes()),
-            Read::Message(key) => row.bytes("k", key.as_bytes()),
-            Read::Inbound { peer, key } => {
-                row.int("peer_hash", peer.to_i64()).bytes("k", key.as_bytes())
-            }
-        };
+    text.keys(keys, |row: &mut Row<'_>, (n, shard, key)| {
+        each(row.int("n", n).int("shard", shard), key);
     });
     text.sql(after);
 }
@@ -96,16 +116,19 @@ pub(crate) async fn load_shard(conn: &mut Conn, shard: ShardId) -> Result<ShardL
         .sql(" ORDER BY `key`, device;SELECT coalesce(max(seq), 0) FROM event WHERE shard = ");
     text.int(of).sql(";SELECT event_floor FROM shard WHERE id = ");
     text.int(of).sql(";SELECT endpoint, read_to, holes FROM `cursor` WHERE shard = ");
-    text.int(of).sql(" ORDER BY endpoint");
+    text.int(of).sql(" ORDER BY endpoint;SELECT number, created_ms FROM blocked WHERE shard = ");
+    text.int(of).sql(" ORDER BY route_hash");
     let mut result = conn.query_iter(text.as_bytes()).await?;
     let jobs: Vec<codec::JobColumns> = next_rows(&mut result).await?;
     let outbox: Vec<codec::OutboxColumns> = next_rows(&mut result).await?;
     let last: Vec<i64> = next_rows(&mut result).await?;
     let floor: Vec<i64> = next_rows(&mut result).await?;
     let cursors: Vec<codec::CursorColumns> = next_rows(&mut result).await?;
+    let blocked: Vec<codec::BlockedColumns> = next_rows(&mut result).await?;
     result.drop_result().await?;
     let one = |rows: &[i64]| rows.first().copied();
     Ok(ShardLoad {
+        blocked: blocked.into_iter().map(codec::blocked).collect::<Result<_, _>>()?,
         jobs: jobs.into_iter().map(codec::job).collect::<Result<_, _>>()?,
         outbox: outbox
             .into_iter()
@@ -130,6 +153,19 @@ pub(crate) async fn events(
     text.int(shard.get()).sql(" AND seq > ").int(after_seq).sql(" ORDER BY seq LIMIT ").int(limit);
     let rows: Vec<codec::EventColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) async fn latest_inbound(
+    conn: &mut Conn,
+    shard: ShardId,
+    peer: Route,
+    limit: i64,
+) -> Result<Vec<(Key, i64)>, StoreError> {
+    let mut text = Text::of("SELECT `key`, created_ms FROM inbound WHERE shard = ");
+    text.int(shard.get()).sql(" AND peer_hash = ").int(peer.to_i64());
+    text.sql(" ORDER BY created_ms DESC, `key` DESC LIMIT ").int(limit);
+    let rows: Vec<codec::HeardColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(codec::heard).collect()
 }
 
 pub(crate) async fn shards(conn: &mut Conn) -> Result<Vec<Shard>, StoreError> {

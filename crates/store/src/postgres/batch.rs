@@ -67,6 +67,11 @@ const USUAL: &[Part] = &[
      created_ms = excluded.created_ms, acknowledged = excluded.acknowledged",
 ];
 
+/// What a batch has whose requests carry idempotency keys; apart, so that others do not pay for it.
+/// [`keyed_binds`] gives the arrays in this order.
+const KEYED: &[Part] = &["INSERT INTO idempotency (shard, hash, created_ms, key) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)"];
+
 /// What a batch rarely has; [`rare_binds`] gives the arrays in this order.
 const RARE: &[Part] = &[
     "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
@@ -123,6 +128,10 @@ const RARE: &[Part] = &[
      AND peer_hash >= d.peer_hash ORDER BY peer_hash, key LIMIT d.most) AS o \
      WHERE t.shard = d.shard AND t.peer_hash = o.peer_hash AND t.key = o.key \
      AND t.created_ms < d.before_ms AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM idempotency t USING unnest(?, ?, ?) AS d(shard, hash, most), \
+     LATERAL (SELECT hash FROM idempotency WHERE shard = d.shard AND hash < d.hash \
+     ORDER BY hash LIMIT d.most) AS o \
+     WHERE t.shard = d.shard AND t.hash = o.hash AND EXISTS (SELECT 1 FROM f)",
 ];
 
 /// Events are trimmed from the old end up to the first one that is too young, so that the log keeps
@@ -140,9 +149,10 @@ const TRIM_EVENTS: &str = "old AS (SELECT d.shard, max(w.seq) AS seq \
 
 /// The statement of nearly every batch.
 static USUAL_TEXT: LazyLock<String> = LazyLock::new(|| statement(USUAL, ""));
+static KEYED_TEXT: LazyLock<String> = LazyLock::new(|| statement(&[USUAL, KEYED].concat(), ""));
 /// The same with the rare parts: planning and running empty ones is not free.
 static FULL_TEXT: LazyLock<String> =
-    LazyLock::new(|| statement(&[USUAL, RARE].concat(), TRIM_EVENTS));
+    LazyLock::new(|| statement(&[USUAL, KEYED, RARE].concat(), TRIM_EVENTS));
 
 fn statement(parts: &[Part], last: &str) -> String {
     let mut text = format!("WITH {FENCE}");
@@ -175,8 +185,12 @@ pub(crate) async fn commit(
     let mut binds = vec![Big(batch), Big(inc), Small(lane), Big(batch - 1)];
     usual_binds(changes, &mut binds);
     let text = if changes.has_rare() {
+        keyed_binds(changes, &mut binds);
         rare_binds(changes, &mut binds);
         &*FULL_TEXT
+    } else if !changes.idempotency.is_empty() {
+        keyed_binds(changes, &mut binds);
+        &*KEYED_TEXT
     } else {
         &*USUAL_TEXT
     };
@@ -309,6 +323,14 @@ fn gone_devices<'a, R>(
     rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect()
 }
 
+fn keyed_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
+    let rows = &changes.idempotency;
+    binds.push(ids(rows.iter().map(|(shard, ..)| shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, dated, _)| dated.as_slice()).collect()));
+    binds.push(Bigs(rows.iter().map(|(.., row)| row.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(.., row)| row.key.as_bytes()).collect()));
+}
+
 fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     job_binds(changes.jobs.puts(), binds);
     outbox_binds(changes.outbox.puts(), binds);
@@ -374,6 +396,11 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.values().map(|(before_ms, _)| *before_ms).collect()));
     binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
 
+    let rows = &changes.trim.idempotency;
+    binds.push(ids(rows.keys()));
+    binds.push(ManyBytes(rows.values().map(|(first, _)| first.as_slice()).collect()));
+    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+
     let rows = &changes.trim.events;
     binds.push(ids(rows.keys()));
     binds.push(Bigs(rows.values().map(|(floor, ..)| *floor).collect()));
@@ -419,6 +446,9 @@ mod tests {
         usual_binds(&changes, &mut binds);
         assert!(USUAL_TEXT.contains(&format!("${}", binds.len())));
         assert!(!USUAL_TEXT.contains(&format!("${}", binds.len() + 1)));
+        keyed_binds(&changes, &mut binds);
+        assert!(KEYED_TEXT.contains(&format!("${}", binds.len())));
+        assert!(!KEYED_TEXT.contains(&format!("${}", binds.len() + 1)));
         rare_binds(&changes, &mut binds);
         assert!(FULL_TEXT.contains(&format!("${}", binds.len())));
         assert!(!FULL_TEXT.contains(&format!("${}", binds.len() + 1)));
@@ -428,9 +458,9 @@ mod tests {
     fn every_part_that_writes_asks_for_the_fence() {
         let writes = ["INSERT INTO", "DELETE FROM", "UPDATE shard"];
         let parts = writes.iter().map(|verb| FULL_TEXT.matches(verb).count()).sum::<usize>();
-        assert_eq!(parts, USUAL.len() + RARE.len() + 2);
+        assert_eq!(parts, USUAL.len() + KEYED.len() + RARE.len() + 2);
         assert!(FULL_TEXT.matches("EXISTS (SELECT 1 FROM f)").count() >= parts);
-        for part in USUAL.iter().chain(RARE) {
+        for part in USUAL.iter().chain(KEYED).chain(RARE) {
             assert!(part.contains("EXISTS (SELECT 1 FROM f)"), "{part}");
         }
     }

@@ -8,7 +8,7 @@ use diesel::{
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    codec,
+    codec::{self, Dated},
     error::StoreError,
     postgres::stmt::{
         Bind::{self, Bigs, ManyBytes, Smalls},
@@ -42,19 +42,28 @@ const LOOK_UP: &str = "\
     UNION ALL \
     SELECT k.n, 4::smallint, i.created_ms, 0, NULL, NULL, 0::smallint FROM \
     unnest($10, $11, $12, $13) AS k(n, shard, peer_hash, key) \
-    JOIN inbound i ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.key = k.key";
+    JOIN inbound i ON i.shard = k.shard AND i.peer_hash = k.peer_hash AND i.key = k.key \
+    UNION ALL \
+    SELECT k.n, 5::smallint, i.created_ms, 0, i.key, NULL, 0::smallint FROM \
+    unnest($14, $15, $16) AS k(n, shard, hash) \
+    JOIN idempotency i ON i.shard = k.shard AND i.hash = k.hash";
 
 pub(crate) async fn look_up(
     conn: &mut AsyncPgConnection,
     keys: &[(ShardId, Read)],
 ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     type Row = (BigInt, SmallInt, BigInt, BigInt, Nullable<Binary>, Nullable<Binary>, SmallInt);
-    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &look_up_binds(keys)).load(conn).await?;
+    let dated = unions::dated(keys);
+    let binds = look_up_binds(keys, &dated);
+    let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &binds).load(conn).await?;
     Ok(unions::look_up(keys, rows))
 }
 
 /// The arrays of [`LOOK_UP`], in its order.
-fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
+fn look_up_binds<'a>(
+    keys: &'a [(ShardId, Read)],
+    dated: &'a [(i64, i16, Dated)],
+) -> [Bind<'a>; 16] {
     let mut contacts = (Vec::new(), Vec::new(), Vec::new());
     let mut messages = (Vec::new(), Vec::new(), Vec::new());
     let mut peers = (Vec::new(), Vec::new(), Vec::new());
@@ -69,6 +78,7 @@ fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
                 routes.push(peer.to_i64());
                 (&mut inbound, key.as_bytes())
             }
+            Read::Idempotency { .. } => continue,
         };
         list.0.push(n);
         list.1.push(shard.get());
@@ -88,6 +98,9 @@ fn look_up_binds(keys: &[(ShardId, Read)]) -> [Bind<'_>; 13] {
         Smalls(inbound.1),
         Bigs(routes),
         ManyBytes(inbound.2),
+        Bigs(dated.iter().map(|(n, ..)| *n).collect()),
+        Smalls(dated.iter().map(|(_, shard, _)| *shard).collect()),
+        ManyBytes(dated.iter().map(|(.., hash)| hash.as_slice()).collect()),
     ]
 }
 

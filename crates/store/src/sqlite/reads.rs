@@ -86,6 +86,19 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
             .load(conn)?;
             Ok(Found::Inbound(!rows.is_empty()))
         }
+        Read::Idempotency { hash, from_ms, to_ms } => {
+            for dated in codec::dates(hash, from_ms, to_ms) {
+                let rows: Vec<codec::IdempotencyColumns> = Stmt::<(BigInt, Binary)>::new(
+                    "SELECT created_ms, key FROM idempotency WHERE shard = ? AND hash = ?",
+                    &[Small(shard.get()), Bytes(&dated)],
+                )
+                .load(conn)?;
+                if let Some(row) = rows.into_iter().next() {
+                    return Ok(Found::Idempotency(Some(codec::idempotency(hash, row)?)));
+                }
+            }
+            Ok(Found::Idempotency(None))
+        }
     }
 }
 

@@ -195,6 +195,12 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             ],
         )?;
     }
+    for (shard, dated, row) in &changes.idempotency {
+        run(
+            "INSERT INTO idempotency (shard, hash, created_ms, key) VALUES (?, ?, ?, ?)",
+            &[Small(shard.get()), Bytes(dated), Big(row.created_ms), Bytes(row.key.as_bytes())],
+        )?;
+    }
     for ((shard, number), row) in &changes.contacts {
         match row {
             Some(row) => run(
@@ -378,6 +384,14 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
                 Big(from.to_i64()),
                 Big((*limit).into()),
             ],
+        )?;
+    }
+    for (shard, (first, limit)) in &changes.trim.idempotency {
+        rows += execute(
+            conn,
+            "DELETE FROM idempotency WHERE shard = ? AND hash IN \
+             (SELECT hash FROM idempotency WHERE shard = ? AND hash < ? ORDER BY hash LIMIT ?)",
+            &[Small(shard.get()), Small(shard.get()), Bytes(first), Big((*limit).into())],
         )?;
     }
     if let Some(before_s) = changes.trim.revoked {

@@ -194,6 +194,19 @@ impl Database {
         rows.first().map(|row| row.get(0))
     }
 
+    /// How many connections of ours there are.
+    pub(crate) async fn connections(&self) -> i64 {
+        if let Self::Mariadb { name, .. } = self {
+            let text =
+                format!("SELECT count(*) FROM information_schema.processlist WHERE db = '{name}'");
+            return self.mysql_admin().await.query_first(text).await.unwrap().unwrap();
+        }
+        let text = "SELECT count(*) FROM pg_stat_activity \
+            WHERE datname = $1 AND application_name = $2";
+        let rows = self.admin().await.query_one(text, &[&self.name(), &APPLICATION]).await;
+        rows.unwrap().get(0)
+    }
+
     /// Ends a connection from the server's side.
     pub(crate) async fn kill(&self, number: i64) {
         match self {

@@ -7,7 +7,8 @@ use contract::{Key, Number, Route, ShardId};
 use store::{
     Feed, Found, Lanes, Read, ReadRequest, Store, StoreError,
     rows::{
-        Event, Identity, Job, Message, NewEvent, Node, NodeState, Outbox, OwnKey, Session, Shard,
+        Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node,
+        NodeState, Outbox, OwnKey, Session, Shard,
     },
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
@@ -134,6 +135,23 @@ pub(crate) fn identity(n: u64, device: i32) -> Identity {
 
 pub(crate) fn own_key(kind: i16, id: i64) -> OwnKey {
     OwnKey { kind, id, state: 1, created_ms: 7, body: Bytes::from(vec![8; 65]) }
+}
+
+pub(crate) const DAY_MS: i64 = 86_400_000;
+
+/// The `n`-th key of a client, made at a time.
+pub(crate) fn idempotency(n: u8, created_ms: i64) -> Idempotency {
+    Idempotency { hash: [n; IDEMPOTENCY_HASH_LEN], created_ms, key: key(n.into()) }
+}
+
+/// What is found of it within the day before a time.
+pub(crate) async fn known(store: &Store, shard: ShardId, n: u8, to_ms: i64) -> Option<Idempotency> {
+    let hash = [n; IDEMPOTENCY_HASH_LEN];
+    let what = Read::Idempotency { hash, from_ms: to_ms - DAY_MS, to_ms };
+    match look_up(store, shard, what).await.unwrap() {
+        Found::Idempotency(row) => row,
+        found => panic!("{found:?}"),
+    }
 }
 
 /// What is stored about a contact's devices.

@@ -210,7 +210,7 @@ async fn coreapps_that_start_at_once_create_and_migrate_one_database(database: &
 async fn a_wrong_password_is_named_and_not_shown(database: &Database) {
     let url = database.url_with(database.address().port(), "nobody-we-know", "hunter2");
     let error = Store::open(Settings::new(url), rng()).await.err().unwrap();
-    assert_eq!(error.code(), "store_connect");
+    assert_eq!(error.code(), "store_password");
     let named = ["authentication failed", "Access denied"];
     assert!(named.iter().any(|name| error.to_string().contains(name)), "{error}");
     assert!(!error.to_string().contains("hunter2"));

@@ -4,18 +4,19 @@ use contract::Route;
 use store::{
     StoreError,
     rows::{Inbound, NewEvent},
-    write::Op,
+    write::{Op, WriteError},
 };
 
 use crate::{
     database::Database,
-    member::{Member, event, key, log, message, shard},
+    member::{DAY_MS, Member, event, idempotency, key, known, log, message, shard},
     on_every_engine,
 };
 
 on_every_engine!(
     events_are_trimmed_from_the_old_end_only,
     old_messages_and_inbound_rows_are_trimmed_within_the_limit,
+    idempotency_rows_are_found_for_a_day_and_trimmed_by_days_within_the_limit,
     opening_again_keeps_everything,
     a_schema_of_a_newer_version_is_refused,
     another_number_of_shards_is_refused,
@@ -79,6 +80,56 @@ async fn old_messages_and_inbound_rows_are_trimmed_within_the_limit(database: &D
         let result = member.write(of.id, of.epoch, again).await;
         assert_eq!(result.is_ok(), n == 4 || n == 6, "{n}");
     }
+}
+
+async fn idempotency_rows_are_found_for_a_day_and_trimmed_by_days_within_the_limit(
+    database: &Database,
+) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let claimed = member.take(&[shard(3), shard(5)]).await;
+    let noon = 20_000 * DAY_MS + DAY_MS / 2;
+    for of in &claimed {
+        // Each is written with a message, as the coreapp does it.
+        for n in 1..=6 {
+            let row = Op::InsertIdempotency(idempotency(n, noon + i64::from(n)));
+            let ops = vec![Op::InsertMessage(message(n.into())), row];
+            member.write(of.id, of.epoch, ops).await.unwrap();
+        }
+        let later = vec![Op::InsertIdempotency(idempotency(1, noon + DAY_MS))];
+        member.write(of.id, of.epoch, later).await.unwrap();
+        let taken = vec![
+            Op::InsertMessage(message(50)),
+            Op::InsertIdempotency(idempotency(2, noon + 7_000)),
+        ];
+        let refused = member.write(of.id, of.epoch, taken).await;
+        assert_eq!(refused.unwrap_err(), WriteError::Conflict);
+    }
+    let of = claimed[0];
+    assert_eq!(store.reader().message(of.id, key(50)).await.unwrap(), None, "all or nothing");
+    assert_eq!(known(&store, of.id, 2, noon + 60_000).await, Some(idempotency(2, noon + 2)));
+    assert_eq!(known(&store, of.id, 9, noon).await, None);
+    assert_eq!(known(&store, shard(4), 2, noon).await, None);
+    let latest = known(&store, of.id, 1, noon + DAY_MS + 60_000).await;
+    assert_eq!(latest, Some(idempotency(1, noon + DAY_MS)), "the later of two days");
+    assert_eq!(known(&store, of.id, 1, noon).await, Some(idempotency(1, noon + 1)));
+    assert_eq!(known(&store, of.id, 2, noon + 3 * DAY_MS).await, None, "two days later");
+
+    let trim = async |before_ms, limit| {
+        let trim = vec![Op::TrimIdempotency { before_ms, limit }];
+        member.write(of.id, of.epoch, trim).await.unwrap();
+        let mut left = Vec::new();
+        for n in 1..=6 {
+            left.extend(known(&store, of.id, n, noon).await.map(|_| n));
+        }
+        left
+    };
+    assert_eq!(trim(noon + DAY_MS / 4, 100).await, [1, 2, 3, 4, 5, 6], "of the same day");
+    assert_eq!(trim(noon + DAY_MS, 4).await, [5, 6], "the limit");
+    assert_eq!(trim(noon + DAY_MS, 100).await, Vec::<u8>::new());
+    let later = known(&store, of.id, 1, noon + DAY_MS).await;
+    assert!(later.is_some(), "the next day's stays");
+    assert!(known(&store, shard(5), 2, noon).await.is_some(), "another shard's too");
 }
 
 async fn opening_again_keeps_everything(database: &Database) {

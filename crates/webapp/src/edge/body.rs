@@ -23,9 +23,21 @@ const DISCARD_TIME: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// 413/1025 too large, 408/1025 too slow, 400/1025 broken off.
-pub(crate) async fn read(metrics: &Web, mut body: Body) -> Result<Bytes, ApiError> {
+pub(crate) async fn read(metrics: &Web, body: Body) -> Result<Bytes, ApiError> {
+    read_within(metrics, body, MAX_BODY).await
+}
+
+/// The same with at most `max` bytes.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) async fn read_within(
+    metrics: &Web,
+    mut body: Body,
+    max: usize,
+) -> Result<Bytes, ApiError> {
     let _reading = Web::held(&metrics.reading);
-    let read = match timeout(ARRIVAL, collect(&mut body)).await {
+    let read = match timeout(ARRIVAL, collect(&mut body, max)).await {
         Ok(read) => read,
         Err(_) => Err(ApiError::new(
             Code::INVALID_REQUEST,
@@ -39,22 +51,22 @@ pub(crate) async fn read(metrics: &Web, mut body: Body) -> Result<Bytes, ApiErro
     read
 }
 
-async fn collect(body: &mut Body) -> Result<Bytes, ApiError> {
+async fn collect(body: &mut Body, max: usize) -> Result<Bytes, ApiError> {
     let announced = body.size_hint().lower();
-    if announced > MAX_BODY as u64 {
-        return Err(too_large());
+    if announced > max as u64 {
+        return Err(too_large(max));
     }
     let Some(first) = data(body).await? else { return Ok(Bytes::new()) };
-    if first.len() > MAX_BODY {
-        return Err(too_large());
+    if first.len() > max {
+        return Err(too_large(max));
     }
     if body.is_end_stream() {
         return Ok(first);
     }
     let mut whole = BytesMut::from(first);
     while let Some(next) = data(body).await? {
-        if whole.len() + next.len() > MAX_BODY {
-            return Err(too_large());
+        if whole.len() + next.len() > max {
+            return Err(too_large(max));
         }
         whole.extend_from_slice(&next);
     }
@@ -84,7 +96,7 @@ async fn discard(body: &mut Body) {
     }
 }
 
-fn too_large() -> ApiError {
-    ApiError::new(Code::INVALID_REQUEST, format!("The body has more than {MAX_BODY} bytes"))
+fn too_large(max: usize) -> ApiError {
+    ApiError::new(Code::INVALID_REQUEST, format!("The body has more than {max} bytes"))
         .with_status(413)
 }

@@ -1,4 +1,4 @@
-//! The coreapps' contacts and control listeners: those configured, and those the shard map names.
+//! The coreapps' listeners for unary calls: those configured, and those the shard map names.
 
 use std::{
     collections::HashMap,
@@ -30,6 +30,7 @@ pub(crate) struct Cores {
 #[derive(Clone)]
 struct Core {
     address: CoreAddress,
+    messages: Channel,
     contacts: Channel,
     control: Channel,
 }
@@ -37,6 +38,7 @@ struct Core {
 /// Which listener a call goes to.
 #[derive(Clone, Copy)]
 enum Port {
+    Messages,
     Contacts,
     Control,
 }
@@ -44,12 +46,14 @@ enum Port {
 impl Core {
     fn new(address: CoreAddress) -> Result<Self, tonic::transport::Error> {
         let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"));
-        let (contacts, control) = (channel(&address.contacts)?, channel(&address.control)?);
-        Ok(Self { address, contacts, control })
+        let (messages, contacts) = (channel(&address.messages)?, channel(&address.contacts)?);
+        let control = channel(&address.control)?;
+        Ok(Self { address, messages, contacts, control })
     }
 
     fn port(&self, port: Port) -> (&str, Channel) {
         match port {
+            Port::Messages => (&self.address.messages, self.messages.clone()),
             Port::Contacts => (&self.address.contacts, self.contacts.clone()),
             Port::Control => (&self.address.control, self.control.clone()),
         }
@@ -107,13 +111,44 @@ impl Cores {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let shard = Route::of(wa_id).shard();
+        self.call_owner(Port::Contacts, wa_id, owners, limit, call).await
+    }
+
+    /// The same for the messages listener.
+    ///
+    /// # Errors
+    /// As [`Self::owner_of`].
+    pub(crate) async fn messages_owner_of<T, F>(
+        &self,
+        to: &Number,
+        owners: &[Option<Arc<str>>],
+        limit: Duration,
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call_owner(Port::Messages, to, owners, limit, call).await
+    }
+
+    async fn call_owner<T, F>(
+        &self,
+        port: Port,
+        number: &Number,
+        owners: &[Option<Arc<str>>],
+        limit: Duration,
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let shard = Route::of(number).shard();
         let owner = usize::try_from(shard.get()).ok().and_then(|place| owners.get(place)?.clone());
         let core = owner.and_then(|owner| self.node(&owner)).ok_or_else(|| {
             let details = format!("No coreapp owns shard {shard} at the moment");
             ApiError::new(Code::NOT_READY, details)
         })?;
-        let (address, channel) = core.port(Port::Contacts);
+        let (address, channel) = core.port(port);
         let answer = bounded(address, limit, call(channel)).await;
         answer.map_err(|status| refusal(address, &status))
     }

@@ -5,14 +5,17 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use rpc::coreapp::{SendFrame, SendReply, send_reply};
+use rpc::coreapp::{Quota, SendFrame, SendReplies, send_reply};
 use tokio::sync::{mpsc, oneshot};
 
 /// Unanswered items a stream may have; one more is refused with 1016.
 pub(super) const MAX_PENDING: usize = 1_024;
 
-/// What a coreapp said of an item.
-pub(super) type Verdict = send_reply::Result;
+/// What a coreapp said of an item, and what is left of its quota.
+pub(super) struct Verdict {
+    pub(super) result: send_reply::Result,
+    pub(super) quota: Option<Quota>,
+}
 
 /// An open stream. Dropping the last sender of frames ends it.
 pub(super) struct Live {
@@ -75,12 +78,13 @@ impl Live {
     }
 
     /// Passes answers on. Those nobody waits for any more are dropped.
-    pub(super) fn answered(&self, replies: Vec<SendReply>) {
+    pub(super) fn answered(&self, replies: SendReplies) {
+        let SendReplies { replies, quota } = replies;
         let mut pending = self.pending();
         for reply in replies {
             let waiting = pending.waiting.remove(&reply.seq);
-            if let (Some(waiting), Some(verdict)) = (waiting, reply.result) {
-                let _gone = waiting.send(verdict);
+            if let (Some(waiting), Some(result)) = (waiting, reply.result) {
+                let _gone = waiting.send(Verdict { result, quota });
             }
         }
     }
@@ -117,6 +121,8 @@ impl Drop for Waiting {
 
 #[cfg(test)]
 mod tests {
+    use rpc::coreapp::SendReply;
+
     use super::*;
 
     fn submit(live: &Arc<Live>) -> Result<Waiting, NotTaken> {
@@ -134,11 +140,13 @@ mod tests {
         waiting.push(submit(&live).unwrap());
         out.recv().await.unwrap();
         let seq = waiting[0].seq;
-        live.answered(vec![SendReply {
-            seq,
-            result: Some(Verdict::Accepted(rpc::coreapp::Accepted { id: "a".to_owned() })),
-        }]);
-        assert!(matches!(waiting[0].verdict().await, Some(Verdict::Accepted(_))));
+        let accepted = rpc::coreapp::Accepted { id: "a".to_owned(), replayed: false };
+        let result = Some(send_reply::Result::Accepted(accepted));
+        let quota = Some(Quota { per_second: 80, remaining: 7, reset_s: 1 });
+        live.answered(SendReplies { replies: vec![SendReply { seq, result }], quota });
+        let verdict = waiting[0].verdict().await.unwrap();
+        assert!(matches!(verdict.result, send_reply::Result::Accepted(_)));
+        assert_eq!(verdict.quota, quota);
         assert!(submit(&live).is_ok());
     }
 

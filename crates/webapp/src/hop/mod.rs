@@ -15,7 +15,7 @@ mod unary;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use cores::Cores;
-pub(crate) use send::{Failure, Message};
+pub(crate) use send::{Failure, Message, Outcome};
 pub(crate) use table::Hop;
 pub(crate) use unary::{Asker, cause};
 

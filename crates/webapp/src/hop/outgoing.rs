@@ -1,4 +1,5 @@
-//! The request side of a pipe: frames straight from the channel, no task in between.
+//! The request side of a pipe: frames straight from the channel, no task in between, what is ready
+//! together in one message.
 
 use std::{
     pin::Pin,
@@ -6,11 +7,13 @@ use std::{
 };
 
 use futures_util::Stream;
-use rpc::coreapp::SendFrame;
+use rpc::coreapp::{SendFrame, SendFrames};
 use tokio::sync::mpsc;
 
-/// Frames taken from the channel at once; tonic writes what is ready in one piece.
+/// Frames of one message.
 const BATCH: usize = 64;
+/// Bytes of messages after which it takes no further one; far below what the other side reads.
+const BATCH_BYTES: usize = 256 << 10;
 
 /// Ends when all senders are gone.
 pub(super) struct Outgoing {
@@ -23,24 +26,34 @@ impl Outgoing {
     pub(super) fn new(frames: mpsc::Receiver<SendFrame>) -> Self {
         Self { frames, ready: Vec::with_capacity(BATCH) }
     }
+
+    /// What goes into the next message; empty when nothing is left.
+    fn next_frames(&mut self) -> Vec<SendFrame> {
+        let mut frames = Vec::with_capacity(self.ready.len());
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES
+            && let Some(frame) = self.ready.pop()
+        {
+            bytes += frame.message.len();
+            frames.push(frame);
+        }
+        frames
+    }
 }
 
 impl Stream for Outgoing {
-    type Item = SendFrame;
+    type Item = SendFrames;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SendFrame>> {
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<SendFrames>> {
         let this = &mut *self;
-        if let Some(frame) = this.ready.pop() {
-            return Poll::Ready(Some(frame));
-        }
-        match this.frames.poll_recv_many(cx, &mut this.ready, BATCH) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(0) => Poll::Ready(None),
-            Poll::Ready(_) => {
-                this.ready.reverse();
-                Poll::Ready(this.ready.pop())
+        if this.ready.is_empty() {
+            match this.frames.poll_recv_many(cx, &mut this.ready, BATCH) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(0) => return Poll::Ready(None),
+                Poll::Ready(_) => this.ready.reverse(),
             }
         }
+        Poll::Ready(Some(SendFrames { frames: this.next_frames() }))
     }
 }
 
@@ -50,14 +63,27 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test]
-    async fn frames_leave_in_the_order_they_came_over_several_batches() {
+    async fn passed(frames: impl Iterator<Item = SendFrame>) -> Vec<Vec<u64>> {
         let (sender, receiver) = mpsc::channel(4 * BATCH);
-        for seq in 0..150 {
-            sender.try_send(SendFrame { seq, ..SendFrame::default() }).unwrap();
-        }
+        frames.for_each(|frame| sender.try_send(frame).unwrap());
         drop(sender);
-        let seqs: Vec<u64> = Outgoing::new(receiver).map(|frame| frame.seq).collect().await;
-        assert_eq!(seqs, (0..150).collect::<Vec<_>>());
+        let seqs = |frames: SendFrames| frames.frames.iter().map(|frame| frame.seq).collect();
+        Outgoing::new(receiver).map(seqs).collect().await
+    }
+
+    #[tokio::test]
+    async fn frames_leave_together_in_the_order_they_came() {
+        let frames = (0..150).map(|seq| SendFrame { seq, ..SendFrame::default() });
+        let passed = passed(frames).await;
+        assert_eq!(passed.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 22]);
+        assert_eq!(passed.concat(), (0..150).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn large_frames_do_not_gather_beyond_what_is_read() {
+        let message = bytes::Bytes::from(vec![b'x'; 200 << 10]);
+        let frames =
+            (0..5).map(|seq| SendFrame { seq, message: message.clone(), ..SendFrame::default() });
+        assert_eq!(passed(frames).await, [vec![0, 1], vec![2, 3], vec![4]]);
     }
 }

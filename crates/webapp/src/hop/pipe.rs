@@ -140,7 +140,7 @@ async fn open(address: &str) -> Result<(Arc<Live>, Streaming<SendReplies>), Stat
 async fn read(live: &Live, mut replies: Streaming<SendReplies>) -> Status {
     loop {
         match replies.message().await {
-            Ok(Some(replies)) => live.answered(replies.replies),
+            Ok(Some(replies)) => live.answered(replies),
             Ok(None) => return Status::unavailable("the coreapp ended the stream"),
             Err(status) => return status,
         }

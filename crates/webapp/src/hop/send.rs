@@ -7,13 +7,14 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{ApiError, Code, Key, Number, Route};
-use rpc::coreapp::SendFrame;
+use contract::{ApiError, Code, Direction, IdempotencyKey, Key, MessageId, Number, Route};
+use futures_util::{StreamExt as _, stream};
+use rpc::coreapp::{Accepted, Quota, SendFrame, send_reply};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     backoff::Backoff,
-    live::{NotTaken, Verdict},
+    live::{MAX_PENDING, NotTaken},
     table::Hop,
 };
 
@@ -21,6 +22,11 @@ use super::{
 const BUDGET: Duration = Duration::from_secs(10);
 /// Of one try; then it is repeated under the same key with the shard map of that moment.
 const TRY: Duration = Duration::from_secs(3);
+
+/// Of many messages, from the first to the last answer.
+const MANY_BUDGET: Duration = Duration::from_secs(30);
+/// Of many messages so many are on their way at once: a quarter of what a pipe takes.
+const MANY_AT_ONCE: usize = MAX_PENDING / 4;
 
 /// A message to be accepted by a coreapp.
 pub(crate) struct Message {
@@ -30,11 +36,28 @@ pub(crate) struct Message {
     pub(crate) input: String,
     /// The canonical message.
     pub(crate) body: Bytes,
+    /// What the client calls the request.
+    pub(crate) idempotency_key: Option<IdempotencyKey>,
     /// Who asks.
     pub(crate) actor: Arc<str>,
     pub(crate) request_id: String,
     /// Trace of the caller, may be empty.
     pub(crate) traceparent: String,
+}
+
+impl Message {
+    /// The id it gets, unless it was accepted before.
+    pub(crate) fn id(&self) -> MessageId {
+        MessageId { direction: Direction::Outbound, number: self.to, key: self.key }
+    }
+}
+
+/// What became of a message.
+pub(crate) struct Outcome {
+    /// Where it was accepted, or why it was not.
+    pub(crate) result: Result<Accepted, Failure>,
+    /// What is left of the coreapp's quota, if it has one and answered.
+    pub(crate) quota: Option<Quota>,
 }
 
 /// Why a message was not accepted.
@@ -47,7 +70,7 @@ pub(crate) enum Failure {
 
 /// How one try ended.
 enum Try {
-    Accepted(String),
+    Accepted(Accepted),
     Refused(ApiError),
     /// Sent, not answered.
     Lost(String),
@@ -58,10 +81,31 @@ enum Try {
 }
 
 impl Hop {
-    /// Sends until there is an answer or the budget is spent. Gives the public id.
-    pub(crate) async fn send(&self, message: Message) -> Result<String, Failure> {
+    /// Sends until there is an answer or the budget is spent.
+    pub(crate) async fn send(&self, message: Message) -> Outcome {
+        self.send_until(message, Instant::now() + BUDGET).await
+    }
+
+    /// The same for many, answered in their order; each fails alone.
+    pub(crate) async fn send_many(&self, messages: Vec<Message>) -> Vec<Outcome> {
+        let end = Instant::now() + MANY_BUDGET;
+        let send = |message| self.send_until(message, end.min(Instant::now() + BUDGET));
+        stream::iter(messages).map(send).buffered(MANY_AT_ONCE).collect().await
+    }
+
+    async fn send_until(&self, message: Message, deadline: Instant) -> Outcome {
+        let mut quota = None;
+        let result = self.tries(message, deadline, &mut quota).await;
+        Outcome { result, quota }
+    }
+
+    async fn tries(
+        &self,
+        message: Message,
+        deadline: Instant,
+        quota: &mut Option<Quota>,
+    ) -> Result<Accepted, Failure> {
         let Ok(_place) = self.in_flight.try_acquire() else { return Err(Failure::Refused(full())) };
-        let deadline = Instant::now() + BUDGET;
         let key = Bytes::copy_from_slice(message.key.as_bytes());
         let frame = |attempt| SendFrame {
             seq: 0,
@@ -75,12 +119,20 @@ impl Hop {
             actor: message.actor.to_string(),
             request_id: message.request_id.clone(),
             traceparent: message.traceparent.clone(),
+            idempotency_key: message
+                .idempotency_key
+                .as_ref()
+                .map(|name| name.as_str().to_owned())
+                .unwrap_or_default(),
         };
         let mut backoff = Backoff::default();
         let (mut attempt, mut unknown) = (1, false);
         loop {
-            let (wait, last) = match self.attempt(&message.to, frame(attempt), deadline).await {
-                Try::Accepted(id) => return Ok(id),
+            let (wait, last) = match self
+                .attempt(&message.to, frame(attempt), deadline, quota)
+                .await
+            {
+                Try::Accepted(accepted) => return Ok(accepted),
                 Try::Refused(error) => match after(&error, unknown) {
                     After::Answer => return Err(Failure::Refused(error)),
                     After::Repeat { settled } => {
@@ -111,7 +163,13 @@ impl Hop {
         }
     }
 
-    async fn attempt(&self, to: &Number, mut frame: SendFrame, deadline: Instant) -> Try {
+    async fn attempt(
+        &self,
+        to: &Number,
+        mut frame: SendFrame,
+        deadline: Instant,
+        quota: &mut Option<Quota>,
+    ) -> Try {
         let until = deadline.min(Instant::now() + TRY);
         let shard = Route::of(to).shard();
         let mut changes = self.changes();
@@ -128,8 +186,13 @@ impl Hop {
             Err(NotTaken::Broken) => return Try::Unsent(pipe.cause()),
         };
         match timeout_at(until, waiting.verdict()).await {
-            Ok(Some(Verdict::Accepted(accepted))) => Try::Accepted(accepted.id),
-            Ok(Some(Verdict::Error(error))) => Try::Refused(error.into()),
+            Ok(Some(verdict)) => {
+                *quota = verdict.quota;
+                match verdict.result {
+                    send_reply::Result::Accepted(accepted) => Try::Accepted(accepted),
+                    send_reply::Result::Error(error) => Try::Refused(error.into()),
+                }
+            }
             Ok(None) => {
                 Try::Lost(format!("the connection to the coreapp at {} broke", pipe.address()))
             }

@@ -15,6 +15,9 @@ use crate::metrics::Web;
 /// Messages on their way over all pipes, those included that wait for a pipe to open; one more is
 /// refused with 1016.
 const MAX_IN_FLIGHT: usize = 4 * MAX_PENDING;
+/// Requests with many messages that are sent at once; further ones wait for their turn. Together
+/// with what each has on the way they leave half of a pipe to single messages.
+const MAX_BATCHES: usize = 2;
 /// Coreapps talked to at once; shards of further ones have no pipe until others leave.
 const MAX_PIPES: usize = 256;
 
@@ -25,6 +28,8 @@ pub(crate) struct Hop {
     table: watch::Sender<Table>,
     pipes: Mutex<HashMap<Arc<str>, Arc<Pipe>>>,
     pub(super) in_flight: Semaphore,
+    /// Of requests that carry many messages.
+    pub(crate) batches: Semaphore,
     pub(super) metrics: Arc<Web>,
 }
 
@@ -43,6 +48,7 @@ impl Hop {
             table: watch::Sender::new(Arc::new([])),
             pipes: Mutex::new(HashMap::new()),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            batches: Semaphore::new(MAX_BATCHES),
             metrics,
         }
     }

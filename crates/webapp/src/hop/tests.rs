@@ -5,7 +5,7 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use contract::{Code, Key};
 use futures_util::{Stream, StreamExt as _, future::join_all};
 use rpc::coreapp::{
-    Accepted, SendFrame, SendReplies, SendReply,
+    Accepted, CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
     messages_server::{Messages, MessagesServer},
     send_reply,
 };
@@ -34,7 +34,7 @@ impl Messages for Slow {
 
     async fn pipe(
         &self,
-        request: Request<Streaming<SendFrame>>,
+        request: Request<Streaming<SendFrames>>,
     ) -> Result<Response<Self::PipeStream>, Status> {
         let (replies, out) = mpsc::channel(1);
         let (this, mut frames) = (self.clone(), request.into_inner());
@@ -42,14 +42,19 @@ impl Messages for Slow {
             this.read.notified().await;
             let mut held = Vec::new();
             while held.len() < MAX_PENDING {
-                let Some(Ok(frame)) = frames.next().await else { return };
-                this.attempts.lock().await.push(frame.attempt);
-                held.push(frame.seq);
+                let Some(Ok(frames)) = frames.next().await else { return };
+                for frame in frames.frames {
+                    this.attempts.lock().await.push(frame.attempt);
+                    held.push(frame.seq);
+                }
             }
             for seq in held {
-                let result = send_reply::Result::Accepted(Accepted { id: seq.to_string() });
-                let replies_ =
-                    SendReplies { replies: vec![SendReply { seq, result: Some(result) }] };
+                let accepted = Accepted { id: seq.to_string(), replayed: false };
+                let result = send_reply::Result::Accepted(accepted);
+                let replies_ = SendReplies {
+                    replies: vec![SendReply { seq, result: Some(result) }],
+                    quota: None,
+                };
                 if replies.send(Ok(replies_)).await.is_err() {
                     return;
                 }
@@ -61,6 +66,19 @@ impl Messages for Slow {
     }
 
     async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    type SendManyStream = Pin<Box<dyn Stream<Item = Result<SendReply, Status>> + Send>>;
+
+    async fn send_many(
+        &self,
+        _: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::SendManyStream>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn cancel(&self, _: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
         Err(Status::unimplemented("not asked for"))
     }
 }
@@ -83,6 +101,7 @@ fn message(n: usize) -> Message {
         to: format!("1631555{n:04}").parse().unwrap(),
         input: String::new(),
         body: "{}".into(),
+        idempotency_key: None,
         actor: "clerk_7".into(),
         request_id: String::new(),
         traceparent: String::new(),
@@ -107,14 +126,16 @@ async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more()
     let mut sends = Vec::new();
     for n in 0..MAX_PENDING {
         let sender = Arc::clone(&hop);
-        sends.push(tokio::spawn(async move { sender.send(message(n)).await.ok() }));
+        sends.push(tokio::spawn(async move { sender.send(message(n)).await.result.ok() }));
         eventually(|| hop.parts().unanswered > n).await;
         // One at a time, so that each becomes a small DATA frame of its own.
         for _ in 0..YIELDS {
             tokio::task::yield_now().await;
         }
     }
-    let Err(Failure::Refused(error)) = hop.send(message(0)).await else { panic!("one too many") };
+    let Err(Failure::Refused(error)) = hop.send(message(0)).await.result else {
+        panic!("one too many")
+    };
     assert_eq!(error.code, Code::OVERLOADED);
 
     slow.read.notify_one();

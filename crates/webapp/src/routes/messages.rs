@@ -2,19 +2,32 @@
 
 use std::sync::Arc;
 
-use axum::{Extension, body::Body, extract::State, response::Response};
-use contract::{ApiError, Code, Direction, Key, MessageId, answer, message::Outgoing};
-use http::{HeaderMap, HeaderName, StatusCode};
+use axum::{
+    Extension,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use contract::{ApiError, Code, IdempotencyKey, Key, MessageId, answer, message::Outgoing};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rpc::coreapp::Quota;
 
 use crate::{
     app::App,
     auth::{Caller, traceparent},
     edge::{Consulted, Context, Refusal, json, read},
-    hop::{Failure, Message},
+    hop::{Failure, Message, Outcome},
 };
 
+/// What the client calls its request.
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// The answer is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The id a message may have been accepted under, when that is not known.
 const MESSAGE_ID: HeaderName = HeaderName::from_static("x-heliograph-message-id");
+/// The quota and what is left of it, as draft-ietf-httpapi-ratelimit-headers-10 writes them.
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Accepts a message: 201 with its id once a coreapp has committed it.
 pub(super) async fn send(
@@ -24,36 +37,107 @@ pub(super) async fn send(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
+    let name = idempotency_key(&headers)?;
     let body = read(&app.metrics, body).await?;
-    let Outgoing { to, input, message, .. } = Outgoing::parse(&body)?;
-    if app.directory.current()?.own_number == Some(to) {
-        let details = "Parameter 'to': a message to the business' own number cannot be sent";
-        return Err(ApiError::new(Code::BAD_USER, details).into());
-    }
-    let key = Key::mint(&app.clock, &app.rng);
-    let message = Message {
-        key,
-        to,
-        input,
-        body: message,
-        actor: caller.user,
-        request_id: context.id.to_string(),
-        traceparent: traceparent(&headers),
-    };
-    let consulted = Consulted(Some(key));
-    let id = match app.hop.send(message).await {
-        Ok(id) => id,
-        Err(Failure::Refused(error)) => return Err(Refusal::from(error).consulted(consulted)),
-        Err(Failure::Unknown(error)) => {
-            let id = MessageId { direction: Direction::Outbound, number: to, key };
-            let refusal = Refusal::from(error).header(MESSAGE_ID, &id.to_string());
-            return Err(refusal.consulted(consulted));
+    let message = Outgoing::parse(&body)?;
+    let sender = Sender::of(&app, &context, &caller, &headers)?;
+    let message = sender.message(&app, message, name)?;
+    let (id, consulted) = (message.id(), Consulted(Some(message.key)));
+    let Outcome { result, quota } = app.hop.send(message).await;
+    let mut response = match result {
+        Ok(sent) => {
+            let id: MessageId = sent.id.parse().map_err(|_| {
+                let details = "The coreapp accepted the message under no valid id";
+                ApiError::new(Code::INTERNAL, details)
+            })?;
+            let mut response = json(StatusCode::CREATED, answer::message_accepted(&id));
+            if sent.replayed {
+                response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+            }
+            response.extensions_mut().insert(Consulted(Some(id.key)));
+            response
         }
+        Err(Failure::Refused(error)) => Refusal::from(error).consulted(consulted).into_response(),
+        Err(Failure::Unknown(error)) => Refusal::from(error)
+            .header(MESSAGE_ID, &id.to_string())
+            .consulted(consulted)
+            .into_response(),
     };
-    let id: MessageId = id.parse().map_err(|_| {
-        ApiError::new(Code::INTERNAL, "The coreapp accepted the message under no valid id")
-    })?;
-    let mut response = json(StatusCode::CREATED, answer::message_accepted(&id));
-    response.extensions_mut().insert(consulted);
+    show_quota(&mut response, quota);
     Ok(response)
+}
+
+/// What the messages of a request share.
+pub(super) struct Sender {
+    own_number: Option<contract::Number>,
+    actor: Arc<str>,
+    request_id: String,
+    traceparent: String,
+}
+
+impl Sender {
+    /// # Errors
+    /// When the directory is too old to be trusted.
+    pub(super) fn of(
+        app: &App,
+        context: &Context,
+        caller: &Caller,
+        headers: &HeaderMap,
+    ) -> Result<Self, ApiError> {
+        Ok(Self {
+            own_number: app.directory.current()?.own_number,
+            actor: Arc::clone(&caller.user),
+            request_id: context.id.to_string(),
+            traceparent: traceparent(headers),
+        })
+    }
+
+    /// A message under a fresh key.
+    ///
+    /// # Errors
+    /// When it is to our own number.
+    pub(super) fn message(
+        &self,
+        app: &App,
+        outgoing: Outgoing,
+        idempotency_key: Option<IdempotencyKey>,
+    ) -> Result<Message, ApiError> {
+        let Outgoing { to, input, message, .. } = outgoing;
+        if self.own_number == Some(to) {
+            let details = "Parameter 'to': a message to the business' own number cannot be sent";
+            return Err(ApiError::new(Code::BAD_USER, details));
+        }
+        Ok(Message {
+            key: Key::mint(&app.clock, &app.rng),
+            to,
+            input,
+            body: message,
+            idempotency_key,
+            actor: Arc::clone(&self.actor),
+            request_id: self.request_id.clone(),
+            traceparent: self.traceparent.clone(),
+        })
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, ApiError> {
+    let mut given = headers.get_all(IDEMPOTENCY_KEY).iter();
+    let Some(name) = given.next() else { return Ok(None) };
+    if given.next().is_some() {
+        let details = "'Idempotency-Key' was given more than once";
+        return Err(ApiError::new(Code::INVALID, details));
+    }
+    IdempotencyKey::parse("Idempotency-Key", name.as_bytes()).map(Some)
+}
+
+/// Tells what is left of the coreapp's quota, if it has one.
+pub(super) fn show_quota(response: &mut Response, quota: Option<Quota>) {
+    let Some(Quota { per_second, remaining, reset_s }) = quota else { return };
+    let policy = format!("\"messages\";q={per_second};w=1");
+    let left = format!("\"messages\";r={remaining};t={reset_s}");
+    for (name, value) in [(POLICY, policy), (LEFT, left)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
 }

@@ -18,6 +18,8 @@ use crate::{
     edge::{Consulted, EdgeLayer, Refusal, json},
 };
 
+mod batch;
+mod cancel;
 mod contacts;
 mod health;
 mod identity;
@@ -38,6 +40,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
         .route("/v1/users/logout", post(users::logout).layer(edge("POST_v1_users_logout")))
         .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
+        .route("/v1/messages/batch", post(batch::send).layer(edge("POST_v1_messages_batch")))
+        .route("/v1/messages/{id}", delete(cancel::cancel).layer(edge("DELETE_v1_messages")))
         .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
         .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
         .route(

@@ -103,6 +103,16 @@ impl Edge {
         self.post("/v1/messages", &bearer("clerk_7"), text(to)).await
     }
 
+    /// Sends a text as `clerk_7` under idempotency keys; one is usual.
+    pub(crate) async fn text_named(&self, to: &str, names: &[&str]) -> Answer {
+        let mut request =
+            Request::post("/v1/messages").header(header::AUTHORIZATION, bearer("clerk_7"));
+        for name in names {
+            request = request.header("idempotency-key", name.as_bytes());
+        }
+        send(self.http, request, text(to).into()).await
+    }
+
     pub(crate) async fn call(
         &self,
         method: Method,

@@ -12,7 +12,7 @@ use std::{
 use contract::{ApiError, Code, Direction, Key, MessageId, Number};
 use futures_util::{Stream, StreamExt as _};
 use rpc::coreapp::{
-    self as proto, SendFrame, SendReplies, SendReply, Snapshot,
+    self as proto, SendFrame, SendFrames, SendReplies, SendReply, Snapshot,
     admin_server::{Admin, AdminServer},
     contacts_server::{Contacts, ContactsServer},
     directory_server::{Directory, DirectoryServer},
@@ -33,6 +33,8 @@ pub(crate) const TOKEN_KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 /// What to do with a frame.
 pub(crate) enum Reaction {
     Accept,
+    /// As another request with this idempotency key was.
+    Replay(MessageId),
     Refuse(ApiError),
     /// Never answer.
     Hold,
@@ -40,11 +42,16 @@ pub(crate) enum Reaction {
     Break,
 }
 
+type CancelScript = Box<dyn Fn(&str) -> Result<(), ApiError> + Send>;
 type Script = Box<dyn Fn(usize, &SendFrame) -> Reaction + Send>;
 
 /// What outlives a kill.
 pub(crate) struct Shared {
     frames: Mutex<Vec<SendFrame>>,
+    /// How many came together.
+    pub(crate) together: Mutex<Vec<usize>>,
+    pub(crate) quota: Mutex<Option<proto::Quota>>,
+    pub(crate) cancel: Mutex<CancelScript>,
     script: Mutex<Script>,
     pub(crate) snapshot: watch::Sender<Snapshot>,
     /// Password hashes by name.
@@ -69,6 +76,9 @@ impl Core {
     pub(crate) fn start() -> Self {
         let shared = Arc::new(Shared {
             frames: Mutex::default(),
+            together: Mutex::default(),
+            quota: Mutex::default(),
+            cancel: Mutex::new(Box::new(|_| Ok(()))),
             script: Mutex::new(Box::new(|_, _| Reaction::Accept)),
             snapshot: watch::Sender::new(Snapshot::default()),
             hashes: Mutex::default(),
@@ -190,19 +200,31 @@ impl Messages for Peer {
 
     async fn pipe(
         &self,
-        request: Request<Streaming<SendFrame>>,
+        request: Request<Streaming<SendFrames>>,
     ) -> Result<Response<Self::PipeStream>, Status> {
         let (replies, out) = mpsc::channel(2_048);
         let (mut frames, shared) = (request.into_inner(), Arc::clone(&self.0));
         tokio::spawn(async move {
-            while let Some(Ok(frame)) = frames.next().await {
+            let mut together = std::collections::VecDeque::new();
+            loop {
+                let Some(frame): Option<SendFrame> = together.pop_front() else {
+                    let Some(Ok(next)) = frames.next().await else { return };
+                    shared.together.lock().unwrap().push(next.frames.len());
+                    together.extend(next.frames);
+                    continue;
+                };
                 let reaction = {
                     let mut seen = shared.frames.lock().unwrap();
                     seen.push(frame.clone());
                     (shared.script.lock().unwrap())(seen.len(), &frame)
                 };
                 let result = match reaction {
+                    Reaction::Replay(id) => send_reply::Result::Accepted(proto::Accepted {
+                        id: id.to_string(),
+                        replayed: true,
+                    }),
                     Reaction::Accept => send_reply::Result::Accepted(proto::Accepted {
+                        replayed: false,
                         id: MessageId {
                             direction: Direction::Outbound,
                             number: frame.to.parse::<Number>().unwrap(),
@@ -215,7 +237,8 @@ impl Messages for Peer {
                     Reaction::Break => return,
                 };
                 let reply = SendReply { seq: frame.seq, result: Some(result) };
-                if replies.send(Ok(SendReplies { replies: vec![reply] })).await.is_err() {
+                let quota = *shared.quota.lock().unwrap();
+                if replies.send(Ok(SendReplies { replies: vec![reply], quota })).await.is_err() {
                     return;
                 }
             }
@@ -225,6 +248,25 @@ impl Messages for Peer {
 
     async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         Err(Status::unimplemented("the edge does not use it"))
+    }
+
+    type SendManyStream = BoxStream<SendReply>;
+
+    async fn send_many(
+        &self,
+        _: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::SendManyStream>, Status> {
+        Err(Status::unimplemented("the edge does not use it"))
+    }
+
+    async fn cancel(
+        &self,
+        request: Request<proto::CancelRequest>,
+    ) -> Result<Response<proto::CancelResponse>, Status> {
+        self.heard(&request);
+        let cancelled = (self.0.cancel.lock().unwrap())(&request.into_inner().id);
+        cancelled.map_err(rpc::error::to_status)?;
+        Ok(Response::new(proto::CancelResponse {}))
     }
 }
 

@@ -8,6 +8,7 @@ mod core;
 mod auth;
 mod hop;
 mod input;
+mod intake;
 mod listen;
 mod monitoring;
 mod resources;

@@ -23,15 +23,10 @@ impl World {
 
     /// Nothing is committed yet.
     fn accept(&mut self, to: Number) -> Key {
-        let client = self.clients.iter_mut().find(|client| {
-            let (reply, _) = oneshot::channel();
-            client.attempt == 0 && (client.frame)(1, ReplyTo::Once(reply), self.now).to == to
-        });
-        let client = client.expect("more clients write to this number");
-        client.attempt = 1;
-        let (reply, _) = oneshot::channel();
-        let frame = (client.frame)(1, ReplyTo::Once(reply), self.now);
-        let key = client.key;
+        let mut clients = self.clients.iter_mut();
+        let unnamed = clients.find(|c| (c.attempt, c.to, c.name) == (0, to, None));
+        let frame = unnamed.expect("more clients write to this number").ask(self.now);
+        let key = frame.key;
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
         key
     }

@@ -1,0 +1,160 @@
+//! Sandbox, coreapp and webapps as processes of their own, to be killed one by one.
+
+use std::{collections::HashMap, process::Stdio, sync::Mutex};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    process::{Child, Command},
+};
+
+use super::{Answer, PASSWORD, call, call_with, until};
+
+/// Messages, contacts, control, health.
+const CORE_PORTS: usize = 4;
+/// Ports a test process may take; another corner than that of `free_ports`.
+const CORNER: u16 = 30;
+
+const OWN_NUMBER: &str = "15550100100";
+
+pub struct Roles {
+    directory: tempfile::TempDir,
+    children: Mutex<HashMap<String, Child>>,
+    /// Its messages port.
+    pub coreapp: u16,
+    upstream: u16,
+    phones: u16,
+    /// Their HTTP ports.
+    pub webapps: Vec<u16>,
+    token: String,
+}
+
+impl Roles {
+    /// A coreapp behind so many webapps, ready and logged in, without limits.
+    pub async fn start(webapps: usize) -> Self {
+        let ports = ports(CORE_PORTS + 2 + 2 * webapps).await;
+        let coreapp = ports.start;
+        let mut ports = ports.skip(CORE_PORTS);
+        let mut next = || ports.next().unwrap();
+        let mut roles = Self {
+            directory: tempfile::tempdir().unwrap(),
+            children: Mutex::default(),
+            coreapp,
+            upstream: next(),
+            phones: next(),
+            webapps: Vec::new(),
+            token: String::new(),
+        };
+        roles.start_sandbox();
+        roles.start_coreapp();
+        for n in 0..webapps {
+            roles.start_webapp(n, next(), next());
+        }
+        for http in &roles.webapps {
+            until("a webapp is ready", async || {
+                let connected = TcpStream::connect(("127.0.0.1", *http)).await.is_ok();
+                (connected && call(*http, "GET", "/readyz", "", "").await.status == StatusCode::OK)
+                    .then_some(())
+            })
+            .await;
+        }
+        let basic = format!("Basic {}", STANDARD.encode("admin:secret"));
+        let body = json!({ "new_password": PASSWORD }).to_string();
+        let login = call(roles.webapps[0], "POST", "/v1/users/login", &basic, &body).await;
+        let token = login.body.pointer("/users/0/token").and_then(Value::as_str).unwrap();
+        roles.token = format!("Bearer {token}");
+        let settings = json!({"heliograph": {
+            "quotas": {"messages_per_second": 0, "contacts_per_second": 0},
+            "web": {"per_user": 0, "per_address": 0},
+        }});
+        until("the limits are off", async || {
+            let path = "/v1/settings/application";
+            let answer = roles.call(0, "PATCH", path, &[], &settings.to_string()).await;
+            (answer.status == StatusCode::OK).then_some(())
+        })
+        .await;
+        roles
+    }
+
+    pub fn start_sandbox(&self) {
+        let (listen, http) = (at(self.upstream), at(self.phones));
+        self.spawn("sandbox", "sandbox", &["--listen", &listen, "--http", &http]);
+    }
+
+    pub fn start_coreapp(&self) {
+        let database = format!("sqlite:{}", self.directory.path().join("heliograph.db").display());
+        let (port, upstream) = (self.coreapp.to_string(), format!("http://{}", at(self.upstream)));
+        let options = ["--database", &database, "--listen", "127.0.0.1", "--port", &port];
+        let options = [&options[..], &["--node", "core", "--upstream", &upstream]].concat();
+        self.spawn("coreapp", "coreapp", &options);
+    }
+
+    fn start_webapp(&mut self, n: usize, http: u16, https: u16) {
+        let data = self.directory.path().join(format!("webapp-{n}")).display().to_string();
+        let (http_at, https_at, core) = (at(http), at(https), at(self.coreapp));
+        let options = ["--http", &http_at, "--https", &https_at, "--coreapps", &core];
+        let options = [&options[..], &["--data-dir", &data]].concat();
+        self.spawn(&format!("webapp-{n}"), "webapp", &options);
+        self.webapps.push(http);
+    }
+
+    fn spawn(&self, name: &str, role: &str, options: &[&str]) {
+        let child = Command::new(env!("CARGO_BIN_EXE_heliograph"))
+            .arg(role)
+            .args(options)
+            .env("HELIOGRAPH_ACCOUNT__NUMBER", OWN_NUMBER)
+            .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        self.children.lock().unwrap().insert(name.to_owned(), child.unwrap());
+    }
+
+    /// kill -9.
+    pub async fn kill(&self, name: &str) {
+        let child = self.children.lock().unwrap().remove(name);
+        child.unwrap().kill().await.unwrap();
+    }
+
+    /// A call to one of the webapps.
+    pub async fn call(
+        &self,
+        webapp: usize,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
+        let headers = [headers, &[("authorization", &*self.token)]].concat();
+        call_with(self.webapps[webapp], method, path, &headers, body).await
+    }
+
+    /// Texts that reached a phone.
+    pub async fn texts_at(&self, phone: &str) -> Vec<String> {
+        super::texts_at(self.phones, phone).await
+    }
+}
+
+/// So many free ones in a row.
+async fn ports(count: usize) -> std::ops::Range<u16> {
+    let count = u16::try_from(count).unwrap();
+    let corner = 20_000 + u16::try_from(std::process::id() % 400).unwrap() * CORNER;
+    for first in corner..=corner + CORNER - count {
+        let mut held = Vec::new();
+        for port in first..first + count {
+            held.extend(TcpListener::bind(("127.0.0.1", port)).await);
+        }
+        if held.len() == usize::from(count) {
+            return first..first + count;
+        }
+    }
+    panic!("no {count} ports in a row are free from {corner} on");
+}
+
+fn at(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
