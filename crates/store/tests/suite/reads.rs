@@ -186,11 +186,13 @@ async fn a_read_that_is_given_up_spoils_no_other(database: &Database) {
     let store = database.open().await;
     let member = Member::join(&store, 1).await;
     let of = member.take(&[shard(1)]).await[0];
-    let ops = (0..64).map(|n| Op::InsertMessage(message(n)));
+    let contact =
+        |n| Contact { number: number(n), wa_id: None, checked_ms: i64::try_from(n).unwrap() };
+    let ops = (0..64).map(|n| Op::PutContact(contact(n)));
     member.write(of.id, of.epoch, ops.collect()).await.unwrap();
     let reader = store.reader();
     for n in 0..400u64 {
-        let given_up = reader.message(of.id, key(n % 64));
+        let given_up = reader.contact(of.id, number(n % 64));
         tokio::select! {
             biased;
             _ = given_up => {}
@@ -200,9 +202,9 @@ async fn a_read_that_is_given_up_spoils_no_other(database: &Database) {
                 }
             } => {}
         }
-        let expected = message((n + 1) % 64);
-        let found = reader.message(of.id, expected.key).await.unwrap();
-        assert_eq!(found.map(|row| row.key), Some(expected.key), "after {n} were given up");
+        let expected = contact((n + 1) % 64);
+        let found = reader.contact(of.id, expected.number).await.unwrap();
+        assert_eq!(found, Some(expected), "after {n} were given up");
     }
 }
 
