@@ -6,7 +6,7 @@ use telemetry::config::SslMode;
 
 use crate::{
     fault::Fault,
-    tls::{MODE, Tls, TlsSettings},
+    tls::{Identity, MODE, Tls, TlsSettings},
 };
 
 /// `None`: clear text.
@@ -34,6 +34,6 @@ pub(super) fn load(settings: &TlsSettings) -> Result<Option<(Tls, SslOpts)>, Fau
     };
     let identity = settings
         .identity()?
-        .map(|(certificates, key)| ClientIdentity::new(certificates.into(), key.into()));
+        .map(|Identity { certificates, key }| ClientIdentity::new(certificates.into(), key.into()));
     Ok(Some((tls, opts.with_client_identity(identity))))
 }

@@ -35,6 +35,12 @@ pub struct TlsSettings {
     pub key: Option<Secret>,
 }
 
+/// Our certificate with its chain, and its key, as PEM.
+pub(crate) struct Identity {
+    pub(crate) certificates: Vec<u8>,
+    pub(crate) key: Vec<u8>,
+}
+
 /// What the settings amount to, read and checked.
 pub(crate) struct Tls {
     pub(crate) mode: SslMode,
@@ -96,9 +102,10 @@ impl TlsSettings {
     ///
     /// # Errors
     /// [`Fault::Setting`].
-    pub(crate) fn identity(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>, Fault> {
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, Fault> {
         let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
-        Ok(Some((pem::text(CERT, cert)?, pem::text(KEY, key.expose())?)))
+        let certificates = pem::text(CERT, cert)?;
+        Ok(Some(Identity { certificates, key: pem::text(KEY, key.expose())? }))
     }
 }
 
