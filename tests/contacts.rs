@@ -1,5 +1,6 @@
 //! Contacts over REST, against the real program: every notation, the cache, blocks, accounts that
 //! are gone.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod support;
 

@@ -1,11 +1,17 @@
 //! The two queues that close intake, with small limits: who closes them, what goes on, when they
 //! open.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a test that cannot go on has failed; counts are small"
+)]
+
 mod support;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Gateway, call, free_ports, until, webhook::Webhook};
+use support::{Answer, Gateway, free_ports, network::Network, until, webhook::Webhook};
 
 const CUSTOMER: &str = "4915112345678";
 
@@ -57,18 +63,16 @@ async fn a_full_job_queue_refuses_until_the_network_has_taken_half_of_it() {
     let contacts = json!({"contacts": [CUSTOMER]}).to_string();
     assert_eq!(gateway.call("POST", "/v1/contacts", &contacts).await.status, StatusCode::OK);
 
-    let sandbox = support::sandbox(grpc, http).await;
+    let network = Network::start_on(grpc, http).await;
     until("half of the queue to leave", async || {
         (send(&gateway).await.status == StatusCode::CREATED).then_some(())
     })
     .await;
     assert_eq!(of_queue(&gateway, "gate_closed", "jobs").await, 0);
     until("all of it to arrive", async || {
-        let stats = call(http, "GET", "/stats", "", "").await;
-        (stats.body["accepted"].as_u64()? >= 11).then_some(())
+        (network.stats().await["accepted"].as_u64()? >= 11).then_some(())
     })
     .await;
-    drop(sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,8 +112,11 @@ async fn a_dead_webhook_closes_the_gate_at_its_limit_and_no_receipt_is_lost() {
     })
     .await;
     for id in &accepted {
+        // Whose hold was spent on a dead webhook may be overtaken.
         until("every callback of what was accepted", async || {
-            (webhook.statuses_of(id) == ["sent", "delivered", "read"]).then_some(())
+            let statuses = webhook.statuses_of(id);
+            let there = |status: &str| statuses.iter().any(|known| known == status);
+            ["sent", "delivered", "read"].into_iter().all(there).then_some(())
         })
         .await;
     }

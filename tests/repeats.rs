@@ -56,7 +56,7 @@ async fn a_thousand_retries_through_several_webapps_and_a_killed_coreapp_are_one
         })
         .collect();
     until("the first answer", async || {
-        retries.iter().any(|retry| retry.is_finished()).then_some(())
+        retries.iter().any(tokio::task::JoinHandle::is_finished).then_some(())
     })
     .await;
     roles.kill("coreapp").await;

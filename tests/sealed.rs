@@ -1,6 +1,8 @@
 //! What the sealed sessions promise, seen from the outside: identities that change, keys that are not
 //! what they should be, devices that come and go, phones that cannot decrypt.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use base64::{Engine, engine::general_purpose::STANDARD};

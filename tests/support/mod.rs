@@ -1,7 +1,12 @@
 //! A gateway as a process, a client and a webhook: what black-box tests speak with.
 
 #![expect(dead_code, reason = "each test binary uses its part")]
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 use std::{
     process::Stdio,
@@ -26,6 +31,7 @@ use tokio::{
 };
 
 pub mod device;
+pub mod network;
 pub mod roles;
 pub mod server;
 pub mod webhook;
@@ -79,10 +85,32 @@ impl Gateway {
         Self::spawn(directory, &[]).await
     }
 
+    /// One on the data in a directory, old or new, and on a network of its own.
+    pub async fn start_on(directory: Arc<tempfile::TempDir>, network: &network::Network) -> Self {
+        let [https, http, receiver, _] = free_ports().await;
+        let mut command = up_at(&directory, https, http, receiver);
+        command.arg("--upstream").arg(network.url());
+        Self::run(command, directory, http, network.http).await
+    }
+
     async fn spawn(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
         let [https, http, sandbox, receiver] = free_ports().await;
-        let mut command = up(&directory, https, http, sandbox, receiver);
-        let mut child = command.args(options).stderr(Stdio::piped()).spawn().unwrap();
+        let mut command = if options.contains(&"--upstream") {
+            up_at(&directory, https, http, receiver)
+        } else {
+            up(&directory, https, http, sandbox, receiver)
+        };
+        command.args(options);
+        Self::run(command, directory, http, sandbox).await
+    }
+
+    async fn run(
+        mut command: Command,
+        directory: Arc<tempfile::TempDir>,
+        http: u16,
+        sandbox: u16,
+    ) -> Self {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<String>>::default();
         let mut errors = BufReader::new(child.stderr.take().unwrap()).lines();
         let shared = log.clone();
@@ -180,21 +208,6 @@ impl Gateway {
     }
 }
 
-/// A network apart from any gateway; ends with the value.
-pub async fn sandbox(grpc: u16, http: u16) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
-    command
-        .arg("sandbox")
-        .args(["--listen", &format!("127.0.0.1:{grpc}"), "--http", &format!("127.0.0.1:{http}")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    let child = command.spawn().unwrap();
-    until("the sandbox", async || TcpStream::connect(("127.0.0.1", http)).await.ok()).await;
-    child
-}
-
 /// The command, not yet started.
 pub fn up(
     directory: &tempfile::TempDir,
@@ -203,11 +216,16 @@ pub fn up(
     sandbox: u16,
     receiver: u16,
 ) -> Command {
+    let mut command = up_at(directory, https, http, receiver);
+    command.arg("--sandbox").arg(format!("127.0.0.1:{sandbox}"));
+    command
+}
+
+/// The same without a network.
+fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
     command.arg("up").arg("--data-dir").arg(directory.path());
-    let ports =
-        [("--https", https), ("--http", http), ("--sandbox", sandbox), ("--receiver", receiver)];
-    for (option, port) in ports {
+    for (option, port) in [("--https", https), ("--http", http), ("--receiver", receiver)] {
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command

@@ -20,6 +20,8 @@ struct Inner {
     answers: VecDeque<StatusCode>,
     /// Callbacks that were answered 200.
     taken: Vec<Value>,
+    /// Their ids and bodies.
+    ids: Vec<(String, Bytes)>,
     refused: usize,
 }
 
@@ -78,6 +80,11 @@ impl Webhook {
         mine.map(|status| status["status"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// The id of each callback that was answered 200, and its body; repeats included.
+    pub fn ids(&self) -> Vec<(String, Bytes)> {
+        self.inner.lock().unwrap().ids.clone()
+    }
+
     /// Why a message failed, once that has been said.
     pub fn failure_of(&self, id: &str) -> Option<u64> {
         let inner = self.inner.lock().unwrap();
@@ -117,11 +124,13 @@ async fn answer(
     inner: Arc<Mutex<Inner>>,
     request: Request<Incoming>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
+    let id = request.headers().get("webhook-id").map(|id| id.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut inner = inner.lock().unwrap();
     let status = inner.answers.pop_front().unwrap_or(StatusCode::OK);
     if status == StatusCode::OK {
         inner.taken.push(serde_json::from_slice(&body).unwrap());
+        inner.ids.extend(id.map(|id| (id, body)));
     } else {
         inner.refused += 1;
     }

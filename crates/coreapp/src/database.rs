@@ -3,7 +3,7 @@
 use std::{ops::RangeInclusive, time::Duration};
 
 use store::{
-    Store, TlsSettings,
+    Store, StoreError, TlsSettings,
     settings::{BATCH_MAX, LANES_MAX, POOL_MAX},
 };
 use telemetry::config::ConfigError;
@@ -38,6 +38,17 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Store, StartError
 }
 
 fn settings(config: &Config) -> Result<store::Settings, StartError> {
+    let mut settings = connection::<StartError>(config)?;
+    settings.vault = vault::master_keys(&config.coreapp)?;
+    settings.account = config.account.number;
+    Ok(settings)
+}
+
+/// All but what seals the rows.
+pub(crate) fn connection<E>(config: &Config) -> Result<store::Settings, E>
+where
+    E: From<ConfigError> + From<StoreError>,
+{
     let database = &config.database;
     let mut settings = store::Settings::parse(database.to_url()?.expose())?;
     settings.tls = settings.tls.or(TlsSettings {
@@ -49,8 +60,6 @@ fn settings(config: &Config) -> Result<store::Settings, StartError> {
     let lanes = database.lanes.map(usize::from);
     settings.lanes = within("database.lanes", lanes, 1..=LANES_MAX)?;
     settings.unsafe_durability = database.unsafe_durability;
-    settings.vault = vault::master_keys(&config.coreapp)?;
-    settings.account = config.account.number;
     if let Some(max) = within("database.batch_max", database.batch_max, 1..=BATCH_MAX)? {
         settings.batch_max = max;
     }

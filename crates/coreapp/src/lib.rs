@@ -13,9 +13,11 @@ mod database;
 mod delivery;
 mod egress;
 mod gauges;
+mod generation;
 mod intake;
 mod log;
 mod metrics;
+mod migrate;
 mod prekeys;
 mod rpc;
 mod run;
@@ -27,5 +29,6 @@ mod vault;
 
 pub use cluster::JoinError;
 pub use config::{Args, Config, PORT};
+pub use migrate::{MigrateError, Migrated, migrate};
 pub use run::main;
 pub use start::{Env, Running, StartError, start};

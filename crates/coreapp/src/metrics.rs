@@ -25,6 +25,10 @@ struct Inner {
     pending_messages: metrics::IntGauge,
     peak: metrics::IntGauge,
     window: metrics::IntGauge,
+    generation: metrics::IntGauge,
+    generations_begun: metrics::IntCounter,
+    epochs_raised: metrics::IntCounter,
+    sessions_refused: IntCounterVec,
     contacts_waiting: metrics::IntGauge,
     contacts_asked: metrics::IntGauge,
     queue_size: IntGaugeVec,
@@ -70,6 +74,19 @@ impl Metrics {
             window: registry.gauge(
                 "unanswered_messages",
                 "Messages sealed or on the link and not answered yet",
+            )?,
+            generation: registry
+                .gauge("account_generation", "Generation of the account; grows with a restore")?,
+            generations_begun: registry.counter(
+                "generations_begun",
+                "Times the network had seen more than the database holds",
+            )?,
+            epochs_raised: registry
+                .counter("shard_epochs_raised", "Shards raised above an epoch the network saw")?,
+            sessions_refused: registry.counters(
+                "sessions_refused",
+                "Stored sessions that were not used and are made anew",
+                &["reason"],
             )?,
             contacts_waiting: registry
                 .gauge("contacts_waiting", "Numbers that wait for a contact sync")?,
@@ -117,6 +134,25 @@ impl Metrics {
             if let Outgoing::Send(item) = send {
                 self.0.transmitted.with_label_values(&[item.category]).inc();
             }
+        }
+    }
+
+    /// The account is in this generation.
+    pub(crate) fn generation(&self, generation: i64) {
+        self.0.generation.set(generation);
+    }
+
+    /// A generation was begun because the network had seen more than our rows hold.
+    pub(crate) fn renewed(&self, generation: i64, epochs: usize) {
+        self.generation(generation);
+        self.0.generations_begun.inc();
+        self.0.epochs_raised.inc_by(u64::try_from(epochs).unwrap_or(u64::MAX));
+    }
+
+    /// Stored sessions were not used.
+    pub(crate) fn sessions_refused(&self, reasons: &[&str]) {
+        for reason in reasons {
+            self.0.sessions_refused.with_label_values(&[*reason]).inc();
         }
     }
 

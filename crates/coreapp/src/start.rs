@@ -30,9 +30,10 @@ use crate::{
     contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
     database,
-    delivery::{self, Link},
+    delivery::{self, Link, Renewal},
     egress::{Allow, Egress, EgressError},
     gauges::Gauges,
+    generation::Generations,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
     metrics,
@@ -50,8 +51,6 @@ use crate::{
 const LINK_QUEUE: usize = 512;
 /// How long an orderly stop may take; what is not finished then is finished by the next start.
 const STOP_MAX: Duration = Duration::from_secs(30);
-/// Generation of the account's keys and of its event log.
-const GENERATION: u64 = 1;
 
 /// What a `main` provides.
 #[derive(Clone)]
@@ -184,6 +183,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let lanes = store.start_lanes(joined.inc, feed.clone());
     let reader = store.reader();
 
+    let generations = Arc::new(Generations::new(&reader.generations().await?));
+    metrics.generation(generations.current());
+
     // Our own keys: their first rows are written before any shard works.
     let control_shard = joined.shards.iter().find(|shard| shard.id == ShardId::CONTROL);
     let control_epoch = control_shard.map_or(0, |shard| shard.epoch);
@@ -218,7 +220,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
-            generation: GENERATION.cast_signed(),
+            generation: generations.current(),
             keys: opened.ring.clone(),
             rng: env.rng.clone(),
         },
@@ -235,7 +237,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
-        generation: GENERATION,
+        generation: {
+            let generations = generations.clone();
+            Box::new(move |shard, seq| generations.of(shard, seq))
+        },
         may_post,
     })?;
     let callbacks = Arc::new(callbacks);
@@ -281,6 +286,16 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let renewal = Renewal {
+        cluster: store.cluster(),
+        inc: joined.inc,
+        generations: generations.clone(),
+        clock: env.clock.clone(),
+        lanes: lanes.clone(),
+        keys: opened.ring.clone(),
+        metrics: metrics.clone(),
+        last: None,
+    };
     let contacts_waiting = Arc::<AtomicUsize>::default();
     if let Some(batch) = upstream.caps().contacts {
         let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
@@ -307,11 +322,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             clock: env.clock.clone(),
             rng: env.rng.clone(),
             opened,
+            generations,
         };
         background.spawn(upkeep.run());
     }
-    let link =
-        Link { outgoing, sender: link, shards, generation: GENERATION, connected: connected_tx };
+    let link = Link { outgoing, sender: link, shards, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
         shards: joined.shards.clone(),

@@ -1,4 +1,4 @@
-//! One binary for everything: `up` (all in one process), the single roles, `bench`.
+//! One binary for everything: `up` (all in one process), the single roles, `migrate`, `bench`.
 
 use std::process::ExitCode;
 
@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod client;
+mod migrate;
 mod network;
 mod up;
 
@@ -35,6 +36,8 @@ enum Command {
     Webapp(webapp::Args),
     /// Run the sandbox network alone: a stand-in for the vendor's servers, with virtual phones
     Sandbox(sandbox::Args),
+    /// Bring a database to this version, or make one that was restored from a backup safe to use
+    Migrate(migrate::MigrateArgs),
     /// Measure: drive a gateway with messages and tell rate, latencies, losses and CPU time
     Bench(bench::BenchArgs),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Coreapp(args) => coreapp::main(&args),
         Command::Webapp(args) => block_on("webapp", webapp::run(args)),
         Command::Sandbox(args) => block_on("sandbox", network::run(args)),
+        Command::Migrate(args) => block_on("migrate", migrate::run(args)),
         Command::Bench(args) => block_on("bench", bench::main(args)),
     }
 }

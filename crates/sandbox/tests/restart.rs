@@ -6,9 +6,10 @@ mod support;
 
 use std::{path::Path, sync::Arc};
 
+use contract::{Number, Route};
 use sandbox::{Config, Running};
 use serde_json::json;
-use upstream::{EnvelopeKind, Item, Receipt, ReceiptKind, Upstream};
+use upstream::{EnvelopeKind, Incoming, Item, Outgoing, Receipt, ReceiptKind, Upstream};
 
 use support::{Coreapp, Counting, Device, Fixed, bundle, call, client, config, key, received};
 
@@ -116,4 +117,30 @@ async fn a_phone_is_as_it_was_set_and_its_letters_are_not_lost() {
     sandbox.publish_keys(business.own_keys()).await.unwrap();
     let inbound = coreapp.inbound().await;
     assert!(business.open(ADA, &inbound.envelope).contains("Anybody there?"));
+}
+
+#[tokio::test]
+async fn it_still_tells_how_far_a_business_had_got() {
+    let dir = tempfile::tempdir().unwrap();
+    let shard = Route::of(&Number::parse(ADA).unwrap()).shard();
+    let told = Item::Welcome { epoch_seen: 3, acked_our_seq: 12 };
+    let running = start_in(dir.path(), 1).await;
+    let mut coreapp = Coreapp::attached(&client(&running), ADA).await;
+    coreapp.hello(shard, 3).await;
+    for our_seq in [12, 7] {
+        coreapp.out.send(Outgoing::Ack { shard, epoch: 3, seq: 0, our_seq }).await.unwrap();
+    }
+    assert_eq!(coreapp.hello(shard, 3).await, told, "the highest counts");
+    drop(coreapp);
+    running.stop().await;
+
+    // To one whose database is older as well.
+    for seed in [2, 3] {
+        let running = start_in(dir.path(), seed).await;
+        let mut coreapp = Coreapp::start(&client(&running));
+        assert_eq!(coreapp.next().await, Incoming::Connected);
+        assert_eq!(coreapp.hello(shard, 1).await, told);
+        drop(coreapp);
+        running.stop().await;
+    }
 }

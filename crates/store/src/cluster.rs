@@ -1,10 +1,12 @@
 //! Membership: who is there, who owns which shard, and taking over from who is gone. No wall clock
 //! is involved; whoever suspects a node proves it with the node's own counter.
 
+use contract::ShardId;
+
 use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
-    rows::{Node, NodeState, Shard},
+    rows::{Generation, Node, NodeState, Shard},
     settings::LANES_MAX,
 };
 
@@ -21,6 +23,15 @@ pub struct Tick {
     pub shards: Vec<Shard>,
     /// Name and version of every document.
     pub configs: Vec<(String, i64)>,
+}
+
+/// A shard to be claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Claimed only if owner and epoch are still these.
+    pub seen: Shard,
+    /// The new epoch is above this too.
+    pub above: i64,
 }
 
 /// Membership. Nothing here is repeated on error: the caller ticks anyway, and an outcome that is
@@ -77,10 +88,37 @@ impl Cluster {
     /// # Errors
     /// See [`Cluster::nodes`].
     pub async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
-        if seen.is_empty() {
+        let claims: Vec<_> = seen.iter().map(|seen| Claim { seen: *seen, above: 0 }).collect();
+        self.claim_above(inc, &claims).await
+    }
+
+    /// The same for an owner that has been told of higher epochs than its rows hold.
+    ///
+    /// # Errors
+    /// See [`Cluster::nodes`].
+    pub async fn claim_above(&self, inc: i64, claims: &[Claim]) -> Result<Vec<Shard>, StoreError> {
+        if claims.is_empty() {
             return Ok(Vec::new());
         }
-        with_engine!(&self.backend, engine => engine.claim(inc, seen).await)
+        with_engine!(&self.backend, engine => engine.claim(inc, claims).await)
+    }
+
+    /// Begins a generation of the account in every shard, behind all numbers its log holds and
+    /// those of `above`. Only for `inc`, while it lives; `None`: while no node does. Gives the
+    /// generations there are now: without this one it was not permitted.
+    ///
+    /// # Errors
+    /// See [`Cluster::nodes`].
+    pub async fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> Result<Vec<Generation>, StoreError> {
+        with_engine!(&self.backend, engine => {
+            engine.begin_generation(inc, generation, above).await?;
+            engine.generations().await
+        })
     }
 
     /// Beats once and reads everything about the cluster.

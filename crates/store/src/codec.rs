@@ -8,8 +8,9 @@ use crate::{
     error::StoreError,
     reader::DAYS_MAX,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job,
-        Message, NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, User,
+        Blocked, Config, Contact, Cursor, Event, Generation, IDEMPOTENCY_HASH_LEN, Idempotency,
+        Identity, Job, Message, NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard,
+        User,
     },
 };
 
@@ -41,6 +42,7 @@ pub(crate) type ConfigColumns = (Vec<u8>, i64, Vec<u8>);
 pub(crate) type UserColumns = (Vec<u8>, Vec<u8>, i16, i16, i64);
 pub(crate) type RevokedColumns = (Vec<u8>, i64);
 pub(crate) type ShardColumns = (i16, i64, i64, i64);
+pub(crate) type GenerationColumns = (i64, i16, i64);
 pub(crate) type NodeColumns = (i64, Vec<u8>, Vec<u8>, i16, Vec<u8>, i64);
 
 pub(crate) fn job((id, key, route, created_ms, header): JobColumns) -> Read<Job> {
@@ -178,6 +180,12 @@ pub(crate) fn user((name, hash, admin, must_change, not_before): UserColumns) ->
 
 pub(crate) fn revoked((rand, expires): RevokedColumns) -> Read<Revoked> {
     Ok(Revoked { rand: text(rand, "revoked", "rand")?, expires })
+}
+
+pub(crate) fn generation((generation, shard, first_seq): GenerationColumns) -> Read<Generation> {
+    let shard =
+        ShardId::new(shard).ok_or_else(|| corrupt("generation", "shard", "one generation"))?;
+    Ok(Generation { generation, shard, first_seq })
 }
 
 pub(crate) fn shard((id, owner_inc, epoch, event_floor): ShardColumns) -> Read<Shard> {

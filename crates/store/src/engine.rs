@@ -6,13 +6,13 @@ use std::future::Future;
 use contract::{Key, Route, ShardId};
 
 use crate::{
-    cluster::Tick,
+    cluster::{Claim, Tick},
     error::StoreError,
     lanes::LaneEngine,
     mysql::Mysql,
     postgres::Postgres,
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
 
@@ -32,6 +32,7 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn generations(&self) -> impl Future<Output = Answer<Vec<Generation>>> + Send;
     fn latest_inbound(
         &self,
         shard: ShardId,
@@ -48,7 +49,13 @@ pub(crate) trait Engine: LaneEngine {
     fn nodes(&self) -> impl Future<Output = Answer<Vec<Node>>> + Send;
     fn join(&self, node: &Node, lanes: i16) -> impl Future<Output = Answer<()>> + Send;
     fn fence(&self, inc: i64, seen_beat: Option<i64>) -> impl Future<Output = Answer<bool>> + Send;
-    fn claim(&self, inc: i64, seen: &[Shard]) -> impl Future<Output = Answer<Vec<Shard>>> + Send;
+    fn claim(&self, inc: i64, claims: &[Claim]) -> impl Future<Output = Answer<Vec<Shard>>> + Send;
+    fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> impl Future<Output = Answer<()>> + Send;
     fn tick(&self, inc: i64) -> impl Future<Output = Answer<Tick>> + Send;
     fn set_state(&self, inc: i64, state: NodeState) -> impl Future<Output = Answer<()>> + Send;
     fn leave(&self, inc: i64) -> impl Future<Output = Answer<()>> + Send;

@@ -30,10 +30,11 @@ mod vault;
 mod wait;
 pub mod write;
 
-pub use cluster::{Cluster, Tick};
+pub use cluster::{Claim, Cluster, Tick};
 pub use error::{Closed, StoreError};
 pub use fault::Fault;
 pub use lanes::{Feed, Lanes};
+pub use migrate::Migrating;
 pub use open::{Facts, Store};
 pub use reader::{Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
 pub use settings::{DatabaseUrl, Pools, Settings};

@@ -12,6 +12,16 @@ use crate::error::StoreError;
 /// Name and statement of a migration; its number is its place, from 1.
 pub(crate) type Migration = (&'static str, &'static str);
 
+/// A migration that is about to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrating {
+    pub name: &'static str,
+    /// From 1.
+    pub number: i64,
+    /// Migrations this version knows.
+    pub of: usize,
+}
+
 /// The `schema` row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
@@ -53,6 +63,7 @@ macro_rules! migrations {
             "019_identity",
             "020_own_key",
             "021_session_mark",
+            "022_generation",
             "023_blocked",
             "025_idempotency"
         )
@@ -80,7 +91,7 @@ pub(crate) use migrations;
 pub(crate) fn pending(
     all: &'static [Migration],
     found: Option<Version>,
-) -> Result<impl Iterator<Item = (i64, Migration)>, StoreError> {
+) -> Result<impl Iterator<Item = (Migrating, &'static str)>, StoreError> {
     let ours = i64::try_from(all.len()).unwrap_or(i64::MAX);
     let done = match found {
         Some(found) if found.min_reader > ours || found.min_writer > ours => {
@@ -89,7 +100,10 @@ pub(crate) fn pending(
         Some(found) => found.version,
         None => 0,
     };
-    Ok((1..).zip(all.iter().copied()).filter(move |(number, _)| *number > done))
+    let numbered = (1..).zip(all.iter().copied());
+    Ok(numbered.filter(move |(number, _)| *number > done).map(
+        move |(number, (name, statement))| (Migrating { name, number, of: all.len() }, statement),
+    ))
 }
 
 /// The tables they create.

@@ -59,6 +59,10 @@ pub struct Facts {
     pub pools: Pools,
     /// After how long an unused one of those is closed.
     pub idle_timeout: Option<Duration>,
+    /// Migrations that this opening ran, in order.
+    pub migrated: Vec<&'static str>,
+    /// Number of the last migration.
+    pub schema: usize,
 }
 
 impl Store {
@@ -115,6 +119,8 @@ impl Store {
             encryption: found.encryption,
             pools: found.pools,
             idle_timeout: found.idle_timeout,
+            migrated: found.migrated,
+            schema: found.schema,
         };
         let vault = Arc::new(Vault::new(settings.vault, settings.account, Arc::clone(&rng)));
         let reader = Reader::start(backend.clone(), Arc::clone(&rng), Arc::clone(&vault));
@@ -158,6 +164,8 @@ pub(crate) struct Found {
     pub(crate) encryption: String,
     pub(crate) pools: Pools,
     pub(crate) idle_timeout: Option<Duration>,
+    pub(crate) migrated: Vec<&'static str>,
+    pub(crate) schema: usize,
 }
 
 /// Median of [`PROBE_COMMITS`] commits that only move a fence.

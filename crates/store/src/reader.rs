@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job,
-        Message, Outbox, OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, Event, Generation, IDEMPOTENCY_HASH_LEN, Idempotency,
+        Identity, Job, Message, Outbox, OwnKey, Revoked, Session, User,
     },
     vault::Vault,
 };
@@ -90,6 +90,8 @@ pub struct ShardLoad {
     /// 0 when the log is empty.
     pub max_event_seq: i64,
     pub event_floor: i64,
+    /// First number of the account's generation; 0 in the first one.
+    pub generation_start: i64,
     pub cursors: Vec<Cursor>,
     pub blocked: Vec<Blocked>,
 }
@@ -99,7 +101,7 @@ impl ShardLoad {
     #[must_use]
     pub fn next_seq(&self) -> i64 {
         let read_to = self.cursors.iter().map(|cursor| cursor.read_to).max().unwrap_or(0);
-        self.max_event_seq.max(self.event_floor).max(read_to) + 1
+        (self.max_event_seq.max(self.event_floor).max(read_to) + 1).max(self.generation_start)
     }
 }
 
@@ -233,6 +235,18 @@ impl Reader {
         .await?;
         keys.iter_mut().try_for_each(|row| self.vault.open_own_key(row))?;
         Ok(keys)
+    }
+
+    /// Where each generation of the account begins, by generation and shard.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        let backend = &self.backend;
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.generations().await)
+        })
+        .await
     }
 
     /// All users, by name.

@@ -3,7 +3,7 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, event, inbound, job, outbox, own_key, revoked, shard, user,
+    blocked, config, cursor, event, generation, inbound, job, outbox, own_key, revoked, shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -81,6 +81,25 @@ pub(crate) fn latest_inbound(of: i16, peer: i64, most: i64) -> _ {
 #[auto_type(no_type_alias)]
 pub(crate) fn event_floor(of: i16) -> _ {
     shard::table.filter(shard::id.eq(of)).select(shard::event_floor)
+}
+
+/// The last generation of a shard; the order uses the primary key's few rows.
+#[auto_type(no_type_alias)]
+pub(crate) fn generation_start(of: i16) -> _ {
+    generation::table
+        .filter(generation::shard.eq(of))
+        .order(generation::number.desc())
+        .select(generation::first_seq)
+        .limit(1i64)
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn generations() -> _ {
+    generation::table.order((generation::number.asc(), generation::shard.asc())).select((
+        generation::number,
+        generation::shard,
+        generation::first_seq,
+    ))
 }
 
 #[auto_type(no_type_alias)]

@@ -103,6 +103,16 @@ pub struct Event {
     pub event: NewEvent,
 }
 
+/// `generation`: where a generation of the account begins in a shard's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Generation {
+    /// The Unix second it was begun in, or one more than the one before. The first, without a row,
+    /// is 1.
+    pub generation: i64,
+    pub shard: ShardId,
+    pub first_seq: i64,
+}
+
 /// `cursor`: how far an endpoint has got in a shard's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {

@@ -119,6 +119,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    generation (number, shard) {
+        #[sql_name = "generation"]
+        number -> BigInt,
+        shard -> SmallInt,
+        first_seq -> BigInt,
+    }
+}
+
+diesel::table! {
     shard (id) {
         id -> SmallInt,
         owner_inc -> BigInt,

@@ -5,7 +5,7 @@ use std::{fmt, path::PathBuf, str::FromStr, sync::Arc, time::Duration};
 use contract::Number;
 use session::sealing::MasterKeys;
 
-use crate::{error::StoreError, tls, tls::TlsSettings};
+use crate::{error::StoreError, migrate::Migrating, tls, tls::TlsSettings};
 
 /// Most writes a transaction takes; larger ones save nothing and delay whoever waits.
 pub const BATCH_MAX: usize = 256;
@@ -65,6 +65,8 @@ pub struct Settings {
     /// The business number, part of what a sealed row belongs to: rows of another one do not open.
     /// So it stays as it was when the first row was sealed.
     pub account: Option<Number>,
+    /// Told of each migration before it runs; it may take long on a large table.
+    pub migrating: fn(Migrating),
 }
 
 impl Settings {
@@ -83,6 +85,7 @@ impl Settings {
             connect_timeout: CONNECT_TIMEOUT,
             vault: None,
             account: None,
+            migrating: |_| {},
         }
     }
 

@@ -59,8 +59,8 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
-    /// `account.generation`: first part of each `webhook-id`.
-    pub generation: u64,
+    /// The account's generation that an event was numbered in: first part of its `webhook-id`.
+    pub generation: Box<dyn Fn(ShardId, i64) -> i64 + Send + Sync>,
     /// False while another node may have taken this one's shards: then nothing is POSTed. Asked
     /// before each POST, so it must be quick.
     pub may_post: Box<dyn Fn() -> bool + Send + Sync>,

@@ -55,7 +55,7 @@ pub(super) struct Driver {
     machine: Machine,
     log: Arc<dyn Log>,
     egress: Arc<Egress>,
-    generation: u64,
+    generation: Box<dyn Fn(ShardId, i64) -> i64 + Send + Sync>,
     /// `None` until they are known: nothing is sent and nothing discarded.
     settings: Option<Settings>,
     /// `None`: no URL, or one that is refused.
@@ -300,7 +300,8 @@ impl Driver {
 
     fn post(&mut self, Post { spot, kind, attempt, body }: Post) -> bool {
         let endpoint = self.endpoint.clone();
-        let job = endpoint.map(|endpoint| Job { spot, kind, attempt, body, endpoint });
+        let generation = (self.generation)(spot.shard, spot.seq);
+        let job = endpoint.map(|endpoint| Job { spot, generation, kind, attempt, body, endpoint });
         if job.is_some_and(|job| self.crew.give(job).is_ok()) {
             return false;
         }
@@ -315,8 +316,8 @@ impl Driver {
     fn endpoint_of(&self, settings: &Settings) -> Option<Arc<Endpoint>> {
         match self.egress.target(settings.url.as_deref()?) {
             Ok(target) => {
-                let (egress, generation) = (self.egress.clone(), self.generation);
-                Some(Arc::new(Endpoint { egress, target, generation }))
+                let egress = self.egress.clone();
+                Some(Arc::new(Endpoint { egress, target }))
             }
             Err(error) => {
                 tracing::error!(%error, "webhooks.url cannot be called; callbacks are kept");

@@ -105,7 +105,7 @@ impl Node {
             clock: Arc::new(Wall),
             rng: Arc::new(Zeros),
             metrics: metrics.clone(),
-            generation: 3,
+            generation: Box::new(|_, _| 3),
             may_post: Box::new(move || asked.load(Ordering::Relaxed)),
         });
         let node = Self { log, feed, may_post, metrics, callbacks: callbacks.unwrap() };

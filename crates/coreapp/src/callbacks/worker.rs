@@ -47,7 +47,6 @@ const USER_AGENT: HeaderValue =
 pub(super) struct Endpoint {
     pub(super) egress: Arc<Egress>,
     pub(super) target: Target,
-    pub(super) generation: u64,
 }
 
 /// What all workers share.
@@ -59,6 +58,7 @@ pub(super) struct Sender {
 /// One POST.
 pub(super) struct Job {
     pub(super) spot: Spot,
+    pub(super) generation: i64,
     pub(super) kind: i16,
     pub(super) attempt: u32,
     pub(super) body: Bytes,
@@ -211,7 +211,7 @@ impl Worker {
         }
         let Spot { shard, lease, seq } = job.spot;
         self.text.clear();
-        write!(self.text, "{}.{shard}.{seq}", job.endpoint.generation).ok()?;
+        write!(self.text, "{}.{shard}.{seq}", job.generation).ok()?;
         headers.insert(WEBHOOK_ID, HeaderValue::from_str(&self.text).ok()?);
         self.text.clear();
         let (prefix, attempt) = (self.sender.prefix, job.attempt);

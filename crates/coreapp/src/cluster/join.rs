@@ -104,8 +104,8 @@ pub(crate) async fn join(
     Err(JoinError::Race)
 }
 
-/// Fences nodes of other names whose beat stands still.
-async fn bury(cluster: &Cluster, suspects: Vec<Node>) -> Result<(), JoinError> {
+/// Fences nodes whose beat stands still.
+pub(crate) async fn bury(cluster: &Cluster, suspects: Vec<Node>) -> Result<(), JoinError> {
     tracing::info!(
         nodes = suspects.len(),
         "other coreapps are on record; watching for 5 s whether any is alive"

@@ -5,5 +5,5 @@ mod join;
 mod tick;
 
 pub use join::JoinError;
-pub(crate) use join::{Me, join};
+pub(crate) use join::{Me, bury, join};
 pub(crate) use tick::{Lost, tick};

@@ -84,7 +84,7 @@ impl Complaints {
             Some(MessageId { key, .. }) => {
                 let route = Route::of(&number);
                 let known = self.reader.heard(route.shard(), route, key).await;
-                if !known.map_err(database)? {
+                if !known.map_err(|error| database(&error))? {
                     let details = "'message_id' is no message of this contact that is known here";
                     return Err(ApiError::new(Code::NOT_FOUND, details));
                 }
@@ -99,7 +99,7 @@ impl Complaints {
     async fn engaged(&self, number: &Number) -> Result<Vec<Key>, ApiError> {
         let route = Route::of(number);
         let latest = self.reader.latest_inbound(route.shard(), route, LATEST).await;
-        let latest = latest.map_err(database)?;
+        let latest = latest.map_err(|error| database(&error))?;
         let since_ms = self.clock.unix_ms() - ENGAGED_MS;
         if latest.first().is_none_or(|(_, heard_ms)| *heard_ms < since_ms) {
             let details = "the contact has not written within the last 24 hours";
@@ -118,6 +118,6 @@ impl Complaints {
     }
 }
 
-fn database(error: StoreError) -> ApiError {
+fn database(error: &StoreError) -> ApiError {
     ApiError::new(Code::DATABASE, error.to_string())
 }

@@ -19,9 +19,11 @@ pub(crate) struct SetUp {
     pub wa_id: Number,
     /// All devices the user has; else only those a retry named.
     pub complete: bool,
-    /// Of each device; its bundle may not be what it should be.
-    pub sessions: Result<Vec<(u32, Result<Session, BundleError>)>, SetUpError>,
+    pub sessions: Result<Sessions, SetUpError>,
 }
+
+/// Of each device; its bundle may not be what it should be.
+pub(crate) type Sessions = Vec<(u32, Result<Session, BundleError>)>;
 
 /// See [`SetUp`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -90,10 +92,7 @@ fn work_on(queue: &Mutex<mpsc::Receiver<(UserBundles, bool)>>, deps: &Deps) {
     }
 }
 
-fn set_up(
-    user: UserBundles,
-    deps: &Deps,
-) -> Result<Vec<(u32, Result<Session, BundleError>)>, SetUpError> {
+fn set_up(user: UserBundles, deps: &Deps) -> Result<Sessions, SetUpError> {
     if user.devices.is_empty() {
         return Err(SetUpError::NoKeys);
     }

@@ -19,6 +19,7 @@ use store::{
 use upstream::Upstream;
 
 use super::ring::{Keys, Ring};
+use crate::generation::Generations;
 
 /// `own_key.kind`.
 const IDENTITY: i16 = 1;
@@ -73,6 +74,7 @@ pub(crate) struct Upkeep<U> {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub opened: Opened,
+    pub generations: Arc<Generations>,
 }
 
 /// What the rows hold: the ring, when each signed key was made, which one-time keys were never
@@ -160,7 +162,12 @@ impl<U: Upstream> Upkeep<U> {
     }
 
     async fn round(&mut self, all: bool) -> Result<(), String> {
-        self.rotate().await.map_err(|error| error.to_string())?;
+        let old = self.before_generation();
+        if old {
+            // Ids follow those our rows know, so that they take the place of lost ones there.
+            self.make(STOCK).await.map_err(|error| error.to_string())?;
+        }
+        self.rotate(old).await.map_err(|error| error.to_string())?;
         let left = self.publish(all).await?;
         if left < STOCK_LOW {
             self.make(STOCK - left).await.map_err(|error| error.to_string())?;
@@ -177,11 +184,26 @@ impl<U: Upstream> Upkeep<U> {
         Ok(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
-    async fn rotate(&mut self) -> Result<(), WriteError> {
+    /// The newest key is older than the account's generation: keys made after it may be lost, and
+    /// the network hands them out.
+    fn before_generation(&self) -> bool {
+        let newest_ms = self.opened.made_ms.values().max().copied().unwrap_or_default();
+        newest_ms < self.begun_ms()
+    }
+
+    /// The generation's number is the second it began in.
+    fn begun_ms(&self) -> i64 {
+        self.generations.current().saturating_mul(1_000)
+    }
+
+    /// A new signed pre-key when the last has served its time, or `at_once`.
+    async fn rotate(&mut self, at_once: bool) -> Result<(), WriteError> {
         let now_ms = self.clock.unix_ms();
         let newest_ms = self.opened.made_ms.values().max().copied().unwrap_or_default();
         let mut ops = Vec::new();
-        if now_ms - newest_ms > ROTATE_MS {
+        if at_once || now_ms - newest_ms > ROTATE_MS {
+            // Not before its generation, should the clock have gone back.
+            let now_ms = now_ms.max(self.begun_ms());
             let last =
                 self.opened.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
             let id = last.following();

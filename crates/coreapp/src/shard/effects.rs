@@ -117,6 +117,8 @@ pub(crate) struct Effects {
     pub bundles: Vec<Number>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
+    /// Why stored sessions were not used.
+    pub refused: Vec<&'static str>,
     pub counts: Counts,
 }
 

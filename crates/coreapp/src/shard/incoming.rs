@@ -91,8 +91,17 @@ impl Machine {
     fn welcomed(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         self.detached();
         self.attached = true;
+        self.welcomed = true;
         self.down = Down { attachment: self.down.attachment + 1, ..Down::default() };
+        for (key, error) in std::mem::take(&mut self.doomed) {
+            self.fail(key, &error, ctx, fx);
+        }
         self.transmit_all(ctx, fx);
+    }
+
+    /// The log has grown: the network is to know, as its word tells an old copy of the database.
+    pub(super) fn tell_event_seq(&mut self) {
+        self.down.ack_due |= self.attached;
     }
 
     /// The link is gone: nothing that was transmitted will be answered.

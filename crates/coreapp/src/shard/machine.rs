@@ -10,8 +10,9 @@ use std::{
     time::Duration,
 };
 
-use contract::{Key, Number, Route, ShardId};
+use contract::{ApiError, Key, Number, Route, ShardId};
 use lru::LruCache;
+use session::Record;
 use store::{
     Found, Read, ReadAnswer, ReadRequest, ShardLoad, StoreError,
     rows::{Idempotency, Message},
@@ -82,7 +83,8 @@ pub(crate) struct Machine {
     pub(super) keyed: HashMap<KeyHash, Keyed>,
     /// Who waits for the cancellation of a message.
     pub(super) cancels: HashMap<Key, Vec<CancelReply>>,
-    writes: HashMap<u64, Written>,
+    /// With the number of events in each.
+    writes: HashMap<u64, (Written, i64)>,
     reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
     /// A seal write is under way: one at a time.
@@ -90,6 +92,11 @@ pub(crate) struct Machine {
     /// Messages the next seal writes may carry one at a time, after one was refused.
     pub(super) seal_singly: usize,
     pub(super) attached: bool,
+    /// The network has been heard of since the start. Before that it may still tell that our rows
+    /// are old, and no event gets a number.
+    pub(super) welcomed: bool,
+    /// Messages that fail once it has been.
+    pub(super) doomed: Vec<(Key, ApiError)>,
     pub(super) link_hold: Option<Instant>,
     /// Jobs in [`Stage::Sealed`].
     pub(super) untransmitted: usize,
@@ -212,11 +219,13 @@ impl Machine {
             sealing: false,
             seal_singly: 0,
             attached: false,
+            welcomed: false,
+            doomed: Vec::new(),
             link_hold: None,
             untransmitted: 0,
             recent: LruCache::new(const { NonZeroUsize::new(RECENT_MAX).unwrap() }),
             down: Down::default(),
-            event_seq: load.max_event_seq,
+            event_seq: load.next_seq() - 1,
             body_bytes: 0,
             timers: BTreeMap::new(),
         };
@@ -291,6 +300,17 @@ impl Machine {
         }
     }
 
+    /// A generation of the account has begun: sessions of the one before are dead, wherever they
+    /// are. What was sealed with them stays: its bytes are the only ones of their message keys.
+    pub(crate) fn renew(&mut self, epoch: i64, next_seq: i64) {
+        self.epoch = epoch;
+        self.next_job = self.next_job.max(epoch << 40);
+        self.event_seq = self.event_seq.max(next_seq - 1);
+        for (_, peer) in &mut self.peers {
+            peer.devices.values_mut().for_each(|device| device.record = Record::default());
+        }
+    }
+
     /// A write is not answered yet.
     pub(crate) fn writing(&self) -> bool {
         !self.writes.is_empty()
@@ -304,9 +324,12 @@ impl Machine {
 
     /// A database write was answered.
     pub(crate) fn written(&mut self, answer: Answer, ctx: &Ctx<'_>, fx: &mut Effects) {
-        let Some(written) = self.writes.remove(&answer.token) else { return };
-        if let Ok(Committed { first_seq }) = answer.result {
-            self.event_seq = self.event_seq.max(first_seq);
+        let Some((written, events)) = self.writes.remove(&answer.token) else { return };
+        if let Ok(Committed { first_seq }) = answer.result
+            && first_seq + events - 1 > self.event_seq
+        {
+            self.event_seq = first_seq + events - 1;
+            self.tell_event_seq();
         }
         if let (Err(error @ (WriteError::Fenced | WriteError::NotOwned)), false) =
             (&answer.result, matches!(written, Written::Accept(..)))
@@ -372,6 +395,7 @@ impl Machine {
                     Err(error) if lost(&error) => {
                         // Never used: whoever is on the other side gets a session made anew.
                         tracing::error!(shard = self.shard.get(), %error, "the sessions with a contact are lost");
+                        fx.refused.push(error.code());
                         Ok((Vec::new(), Vec::new()))
                     }
                     Err(error) => Err(error.to_string()),
@@ -426,6 +450,9 @@ impl Machine {
 
     /// Gives up what could not leave for a day.
     fn expire(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if !self.welcomed {
+            return;
+        }
         let too_old = ctx.now_ms - UNSENT_MAX_MS;
         let old = self.order.values().map_while(|key| {
             let job = self.jobs.get(key)?;
@@ -440,7 +467,7 @@ impl Machine {
             let error = if self.held.contains(&route) {
                 not_acknowledged()
             } else {
-                contract::ApiError::new(
+                ApiError::new(
                     contract::Code::NOT_VALID,
                     "the message could not be sent for more than a day",
                 )
@@ -468,7 +495,9 @@ impl Machine {
             None => Reply::None,
             Some(written) => {
                 self.next_token += 1;
-                self.writes.insert(self.next_token, written);
+                let events = ops.iter().filter(|op| matches!(op, Op::InsertEvent(_))).count();
+                let events = i64::try_from(events).unwrap_or(i64::MAX);
+                self.writes.insert(self.next_token, (written, events));
                 Reply::Token(self.next_token)
             }
         };

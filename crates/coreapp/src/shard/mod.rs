@@ -24,5 +24,7 @@ mod seal;
 mod sim;
 #[cfg(test)]
 mod sim_phones;
+#[cfg(test)]
+mod sim_restore;
 pub(crate) mod task;
 mod undelivered;

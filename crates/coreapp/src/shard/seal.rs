@@ -514,6 +514,10 @@ impl Machine {
 
     /// The message will not be sent.
     pub(super) fn fail(&mut self, key: Key, error: &ApiError, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if !self.welcomed {
+            self.doomed.push((key, error.clone()));
+            return;
+        }
         self.settle(key, ctx, fx, |machine, meta, route| {
             let errors = std::slice::from_ref(error);
             Some(machine.status_event(

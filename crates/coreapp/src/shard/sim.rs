@@ -45,12 +45,13 @@ const SEEDS: u64 = 2_000;
 const SEALED_SEEDS: u64 = 300;
 const MESSAGES: usize = 40;
 const INBOUND: usize = 5;
+pub(super) const TEXT: &[u8] = br#"{"type":"text","text":{"body":"hi"}}"#;
 
 /// SplitMix64.
-struct Dice(u64);
+pub(super) struct Dice(u64);
 
 impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
+    pub(super) fn roll(&mut self, sides: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -60,22 +61,47 @@ impl Dice {
 }
 
 /// The tables.
-#[derive(Default)]
-struct Tables {
-    messages: HashMap<Key, Message>,
-    jobs: BTreeMap<i64, Job>,
-    outbox: BTreeMap<(Key, i32), Outbox>,
+#[derive(Clone)]
+pub(super) struct Tables {
+    pub(super) messages: HashMap<Key, Message>,
+    pub(super) jobs: BTreeMap<i64, Job>,
+    pub(super) outbox: BTreeMap<(Key, i32), Outbox>,
     contacts: HashMap<Number, Contact>,
-    inbound: HashSet<Key>,
+    pub(super) inbound: HashSet<Key>,
     sessions: HashMap<Number, Session>,
     identities: HashMap<Number, rows::Identity>,
-    events: Vec<NewEvent>,
+    pub(super) events: Vec<NewEvent>,
+    /// Number of the last event.
+    pub(super) last_seq: i64,
+    pub(super) generation: i64,
+    pub(super) generation_start: i64,
+    pub(super) epoch: i64,
     /// By day.
     idempotency: HashMap<(i64, KeyHash), rows::Idempotency>,
 }
 
 fn day(ms: i64) -> i64 {
     ms.div_euclid(86_400_000)
+}
+
+impl Default for Tables {
+    fn default() -> Self {
+        Self {
+            messages: HashMap::new(),
+            jobs: BTreeMap::new(),
+            outbox: BTreeMap::new(),
+            contacts: HashMap::new(),
+            inbound: HashSet::new(),
+            sessions: HashMap::new(),
+            identities: HashMap::new(),
+            events: Vec::new(),
+            last_seq: 0,
+            generation: 1,
+            generation_start: 0,
+            epoch: 1,
+            idempotency: HashMap::new(),
+        }
+    }
 }
 
 impl Tables {
@@ -108,7 +134,8 @@ impl Tables {
                 Op::PutIdentity(row) => drop(self.identities.insert(row.wa_id, row)),
                 Op::InsertEvent(event) => {
                     self.events.push(event);
-                    first_seq = i64::try_from(self.events.len()).unwrap();
+                    self.last_seq = self.next_seq();
+                    first_seq = if first_seq == 0 { self.last_seq } else { first_seq };
                 }
                 other => panic!("the machine does not write {other:?}"),
             }
@@ -116,12 +143,18 @@ impl Tables {
         Ok(Committed { first_seq })
     }
 
-    fn load(&self) -> ShardLoad {
+    /// As `ShardLoad::next_seq`.
+    pub(super) fn next_seq(&self) -> i64 {
+        (self.last_seq + 1).max(self.generation_start)
+    }
+
+    pub(super) fn load(&self) -> ShardLoad {
         ShardLoad {
             jobs: self.jobs.values().cloned().collect(),
             outbox: self.outbox.values().cloned().collect(),
-            max_event_seq: i64::try_from(self.events.len()).unwrap(),
+            max_event_seq: self.last_seq,
             event_floor: 0,
+            generation_start: self.generation_start,
             cursors: Vec::new(),
             blocked: Vec::new(),
         }
@@ -130,30 +163,37 @@ impl Tables {
 
 /// The network's end.
 #[derive(Default)]
-struct Network {
-    attached: Option<i64>,
-    taken: HashMap<Key, SendItem>,
+pub(super) struct Network {
+    pub(super) attached: Option<i64>,
+    pub(super) epoch_seen: i64,
+    pub(super) our_seq: i64,
+    pub(super) taken: HashMap<Key, SendItem>,
+    /// Phones that have not decrypted them.
+    pub(super) asked: HashSet<Key>,
+    /// Times it is asked in vain before it attaches anybody.
+    pub(super) away: u64,
     /// In order of arrival, repeats left out.
-    delivered: Vec<Key>,
-    answers: VecDeque<(Key, Result<Sent, Refused>)>,
-    kept: VecDeque<(u64, Item)>,
-    passed: usize,
+    pub(super) delivered: Vec<Key>,
+    pub(super) answers: VecDeque<(Key, Result<Sent, Refused>)>,
+    pub(super) kept: VecDeque<(u64, Item)>,
+    pub(super) passed: usize,
     seq: u64,
     refused_once: HashSet<Key>,
 }
 
 impl Network {
-    fn keep(&mut self, item: Item) {
+    pub(super) fn keep(&mut self, item: Item) {
         self.seq += 1;
         self.kept.push_back((self.seq, item));
     }
 
-    fn take(&mut self, item: &SendItem, dice: &mut Dice, refusals: bool) {
+    fn take(&mut self, item: &SendItem, dice: &mut Dice, refusals: bool, restored: bool) {
         if self.attached != Some(item.epoch) {
             return;
         }
         if let Some(earlier) = self.taken.get(&item.key) {
-            assert_eq!(earlier.envelopes, item.envelopes, "the same key left with other bytes");
+            let same = earlier.envelopes == item.envelopes;
+            assert!(same || restored, "the same key left with other bytes");
         } else {
             if refusals && dice.roll(6) == 0 && self.refused_once.insert(item.key) {
                 let delay = Duration::from_millis(200);
@@ -177,7 +217,7 @@ impl Network {
     }
 }
 
-struct Client {
+pub(super) struct Client {
     n: u8,
     to: Number,
     /// Names its request, and mints a new key each time it asks; others are repeated by the edge,
@@ -186,9 +226,9 @@ struct Client {
     attempt: u32,
     waiting: Vec<oneshot::Receiver<Accepted>>,
     /// Of the message it was accepted as.
-    key: Option<Key>,
+    pub(super) key: Option<Key>,
     /// Wants its message back.
-    regrets: bool,
+    pub(super) regrets: bool,
     cancels: Vec<oneshot::Receiver<Result<(), ApiError>>>,
     cancelled: bool,
 }
@@ -226,29 +266,42 @@ impl Client {
     }
 }
 
-struct World {
-    dice: Dice,
+pub(super) struct World {
+    pub(super) dice: Dice,
     refusals: bool,
     now: Instant,
-    now_ms: i64,
+    pub(super) now_ms: i64,
     view: Arc<View>,
     gate: Gate,
     window: Window,
     keys: Ring,
-    sealing: Sealing,
+    pub(super) sealing: Sealing,
     rng: Arc<Seeded>,
-    phones: Phones,
+    pub(super) phones: Phones,
     bundles: VecDeque<Number>,
-    epoch: i64,
-    machine: Machine,
-    tables: Tables,
-    uncommitted: VecDeque<Write>,
+    /// Whose bundle came with a request for another envelope.
+    setups: VecDeque<Number>,
+    pub(super) epoch: i64,
+    pub(super) generation: i64,
+    pub(super) machine: Machine,
+    pub(super) tables: Tables,
+    /// The last copy of them.
+    pub(super) backup: Tables,
+    /// Times a copy was put back.
+    pub(super) restored: usize,
+    /// Renewals that met a session in memory.
+    pub(super) in_memory: usize,
+    /// Callbacks by their ids.
+    pub(super) posted: HashMap<(i64, i64), Bytes>,
+    pub(super) uncommitted: VecDeque<Write>,
     reads: VecDeque<(u64, Read)>,
     syncs: VecDeque<Number>,
     on_the_wire: VecDeque<Outgoing>,
-    network: Network,
-    clients: Vec<Client>,
-    next_client: usize,
+    pub(super) network: Network,
+    pub(super) clients: Vec<Client>,
+    /// They repeat their requests and take them back.
+    pub(super) insistent: bool,
+    pub(super) next_client: usize,
 }
 
 fn own() -> Number {
@@ -260,7 +313,7 @@ fn number(n: u64) -> Number {
 }
 
 impl World {
-    fn new(seed: u64, sealing: Sealing) -> Self {
+    pub(super) fn new(seed: u64, sealing: Sealing, messages: usize) -> Self {
         let rng = Arc::new(Seeded::new(seed));
         let mut dice = Dice(seed);
         let mut application = Application::default();
@@ -268,7 +321,7 @@ impl World {
         let view = View::of(&application);
         let (gate, window) = (Gate::new(1_000, 0), Window::new(6));
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
-        let clients = (0..MESSAGES)
+        let clients = (0..messages)
             .map(|n| {
                 let n = u8::try_from(n).unwrap();
                 Client {
@@ -317,21 +370,28 @@ impl World {
             phones: Phones::new(rng.clone()),
             rng,
             bundles: VecDeque::new(),
+            setups: VecDeque::new(),
             epoch: 1,
+            generation: 1,
             machine,
             tables: Tables::default(),
+            backup: Tables::default(),
+            restored: 0,
+            in_memory: 0,
+            posted: HashMap::new(),
             uncommitted: VecDeque::new(),
             reads: VecDeque::new(),
             syncs: VecDeque::new(),
             on_the_wire: VecDeque::new(),
             network: Network::default(),
             clients,
+            insistent: true,
             next_client: 0,
         }
     }
 
     /// One turn of the machine.
-    fn turn(&mut self, input: impl FnOnce(&mut Machine, &Ctx<'_>, &mut Effects)) {
+    pub(super) fn turn(&mut self, input: impl FnOnce(&mut Machine, &Ctx<'_>, &mut Effects)) {
         let ctx = Ctx {
             now: self.now,
             now_ms: self.now_ms,
@@ -340,7 +400,7 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
-            generation: 1,
+            generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
         };
@@ -351,6 +411,15 @@ impl World {
         self.reads.extend(fx.reads.into_iter().map(|read| (read.token, read.what)));
         self.syncs.extend(fx.contacts);
         self.bundles.extend(fx.bundles);
+        self.setups.extend(fx.setups.into_iter().map(|user| user.wa_id));
+        for send in &fx.sends {
+            let Outgoing::Send(item) = send else { continue };
+            for envelope in &item.envelopes {
+                let row = self.tables.outbox.get(&(item.key, 0));
+                let durable = row.is_some_and(|row| row.payload == envelope.ciphertext);
+                assert!(durable, "bytes leave that no row holds");
+            }
+        }
         self.on_the_wire.extend(fx.sends);
         for (to, accepted) in fx.replies {
             let ReplyTo::Once(reply) = to else { panic!("clients ask once") };
@@ -358,10 +427,11 @@ impl World {
         }
     }
 
-    fn step(&mut self, faults: bool) {
+    pub(super) fn step(&mut self, faults: bool) {
         match self.dice.roll(if faults { 110 } else { 100 }) {
             0..10 => self.client(),
-            10..15 => self.client_asks_again(),
+            10..15 if self.insistent => self.client_asks_again(),
+            10..15 => self.client(),
             15..40 => self.commit(),
             40..55 => self.answer_read(),
             55..60 => self.answer_sync(),
@@ -407,7 +477,9 @@ impl World {
             return self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
         }
         let Some(regrets) = self.clients.iter().position(|client| {
-            client.regrets && client.key.is_some() && (!client.cancelled || client.n == at as u8)
+            client.regrets
+                && client.key.is_some()
+                && (!client.cancelled || usize::from(client.n) == at)
         }) else {
             return;
         };
@@ -448,12 +520,27 @@ impl World {
         }
     }
 
+    /// A transaction; its events are called back.
+    fn write(&mut self, ops: Vec<Op>) -> Result<Committed, WriteError> {
+        let before = self.tables.events.len();
+        let result = self.tables.commit(ops);
+        if let Ok(Committed { first_seq }) = result {
+            let events = self.tables.events.iter().skip(before);
+            for (seq, event) in (first_seq..).zip(events) {
+                let id = (self.tables.generation, seq);
+                let same = self.posted.insert(id, event.body.clone());
+                assert!(same.is_none(), "two callbacks have the id {id:?}");
+            }
+        }
+        result
+    }
+
     fn commit(&mut self) {
         let many = 1 + self.dice.roll(4);
         for _ in 0..many {
             let Some(write) = self.uncommitted.pop_front() else { return };
-            assert_eq!(write.epoch, self.epoch);
-            let result = self.tables.commit(write.ops);
+            assert!(write.epoch <= self.epoch);
+            let result = self.write(write.ops);
             if let Reply::Token(token) = write.reply {
                 let answer = Answer { shard: write.shard, token, result };
                 self.turn(|machine, ctx, fx| machine.written(answer, ctx, fx));
@@ -482,6 +569,11 @@ impl World {
     }
 
     fn answer_sync(&mut self) {
+        if let Some(wa_id) = self.setups.pop_front() {
+            let session = self.phones.session(&self.keys, wa_id, self.now_ms);
+            let set_up = SetUp { wa_id, complete: false, sessions: Ok(vec![(0, Ok(session))]) };
+            return self.turn(|machine, ctx, fx| machine.set_up(set_up, ctx, fx));
+        }
         if let Some(wa_id) = self.bundles.pop_front() {
             let sessions = match self.dice.roll(5) {
                 0 => Err(SetUpError::Fetch),
@@ -503,36 +595,42 @@ impl World {
         let Some(outgoing) = self.on_the_wire.pop_front() else { return };
         match outgoing {
             Outgoing::Send(item) => {
-                for envelope in &item.envelopes {
-                    let row = self.tables.outbox.get(&(item.key, 0));
-                    let durable = row.is_some_and(|row| row.payload == envelope.ciphertext)
-                        || !self.tables.jobs.values().any(|job| job.key == item.key);
-                    assert!(durable, "bytes left that no row holds");
+                if self.sealing == Sealing::EndToEnd {
+                    self.phones.saw(&item.envelopes[0]);
                 }
                 let arrived = self.network.delivered.len();
-                self.network.take(&item, &mut self.dice, self.refusals);
-                if self.network.delivered.len() > arrived && self.sealing == Sealing::EndToEnd {
-                    self.phones.take(item.to, item.key, &item.envelopes[0]);
+                let (dice, restored) = (&mut self.dice, self.restored > 0);
+                self.network.take(&item, dice, self.refusals, restored);
+                let first = self.network.delivered.len() > arrived;
+                let asked = self.network.attached == Some(item.epoch)
+                    && self.network.asked.remove(&item.key);
+                if (first || asked) && self.sealing == Sealing::EndToEnd {
+                    self.reaches_its_phone(&item);
                 }
             }
-            Outgoing::Ack { seq, epoch, .. } => {
+            Outgoing::Retry { epoch, key, to, retry, .. } => {
                 if self.network.attached == Some(epoch) {
+                    self.written_again(to, key, retry);
+                }
+            }
+            Outgoing::Ack { seq, epoch, our_seq, .. } => {
+                if self.network.attached == Some(epoch) {
+                    self.network.our_seq = self.network.our_seq.max(our_seq);
                     while self.network.kept.front().is_some_and(|(kept, _)| *kept <= seq) {
                         self.network.kept.pop_front();
                         self.network.passed = self.network.passed.saturating_sub(1);
                     }
                 }
             }
-            other => panic!("the machine does not send {other:?} here"),
+            other @ Outgoing::Hello { .. } => panic!("the machine does not send {other:?}"),
         }
     }
 
     fn network_speaks(&mut self) {
-        if self.network.attached.is_none() {
-            self.network.attached = Some(self.epoch);
-            self.network.passed = 0;
-            let welcome = Item::Welcome { epoch_seen: self.epoch, acked_our_seq: 0 };
-            self.turn(|machine, ctx, fx| machine.item(0, welcome, ctx, fx));
+        if self.network.attached.is_none() && self.network.away > 0 {
+            self.network.away -= 1;
+        } else if self.network.attached.is_none() {
+            self.greet();
         } else if let Some((key, result)) = self.network.answers.pop_front() {
             let answer = Item::Answer { key, result };
             self.turn(|machine, ctx, fx| machine.item(0, answer, ctx, fx));
@@ -546,25 +644,25 @@ impl World {
         let n = self.network.seq;
         if self.network.kept.iter().filter(|(_, i)| matches!(i, Item::Inbound(_))).count() < INBOUND
         {
-            let text = br#"{"type":"text","text":{"body":"hi"}}"#;
-            let envelope = match self.sealing {
-                Sealing::EndToEnd => self.phones.write(&self.keys, number(1), text),
-                Sealing::Plain => Envelope {
-                    device: 0,
-                    kind: EnvelopeKind::Plain,
-                    ciphertext: Bytes::from_static(text),
-                },
-            };
             let mut key = [1; 12];
             key[..8].copy_from_slice(&n.to_be_bytes());
-            self.network.keep(Item::Inbound(Inbound {
-                key: Key::from_bytes(&key).unwrap(),
-                from: number(1),
-                profile_name: String::new(),
-                timestamp_ms: 1_000,
-                envelope,
-            }));
+            self.keep_inbound(number(1), Key::from_bytes(&key).unwrap(), TEXT);
         }
+    }
+
+    /// A customer's message, written now, waits for the shard.
+    pub(super) fn keep_inbound(&mut self, from: Number, key: Key, text: &'static [u8]) {
+        let envelope = match self.sealing {
+            Sealing::EndToEnd => self.phones.write(&self.keys, from, text),
+            Sealing::Plain => Envelope {
+                device: 0,
+                kind: EnvelopeKind::Plain,
+                ciphertext: Bytes::from_static(text),
+            },
+        };
+        let (profile_name, timestamp_ms) = (String::new(), 1_000);
+        let inbound = Inbound { key, from, profile_name, timestamp_ms, envelope };
+        self.network.keep(Item::Inbound(inbound));
     }
 
     fn disconnect(&mut self) {
@@ -606,22 +704,24 @@ impl World {
         for _ in 0..last_words {
             if let Some(write) = self.uncommitted.pop_front() {
                 // Committed, but nobody was told.
-                let _lost = self.tables.commit(write.ops);
+                let _lost = self.write(write.ops);
             }
         }
-        self.lose();
+        self.start_again();
     }
 
-    /// The same, with nothing committed at the last moment.
-    fn lose(&mut self) {
+    /// A new process on what the tables hold.
+    pub(super) fn start_again(&mut self) {
         self.uncommitted.clear();
         self.reads.clear();
         self.syncs.clear();
         self.bundles.clear();
+        self.setups.clear();
         self.on_the_wire.clear();
         self.network.attached = None;
         self.network.answers.clear();
-        self.epoch += 1;
+        self.tables.epoch += 1;
+        (self.epoch, self.generation) = (self.tables.epoch, self.tables.generation);
         (self.gate, self.window) = (Gate::new(1_000, 0), Window::new(6));
         let load = self.tables.load();
         let ctx = Ctx {
@@ -632,7 +732,7 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
-            generation: 1,
+            generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
         };
@@ -641,7 +741,7 @@ impl World {
         self.hear_answers();
     }
 
-    fn settled(&self) -> bool {
+    pub(super) fn settled(&self) -> bool {
         self.next_client == self.clients.len()
             && self.clients.iter().all(Client::content)
             && self.machine.idle()
@@ -649,7 +749,7 @@ impl World {
     }
 
     /// What is still under way.
-    fn unrest(&self) -> String {
+    pub(super) fn unrest(&self) -> String {
         let accepted = self.clients.iter().filter(|client| client.content()).count();
         let kept = self.network.kept.len();
         let stages: Vec<_> = self.machine.jobs.values().map(|job| &job.stage).collect();
@@ -657,6 +757,7 @@ impl World {
     }
 
     fn check(&self, seed: u64) {
+        self.check_counts(seed);
         let sent: HashSet<Key> = self
             .clients
             .iter()
@@ -677,24 +778,29 @@ impl World {
         let delivered: HashSet<Key> = self.network.delivered.iter().copied().collect();
         assert_eq!(sent, delivered, "seed {seed}: accepted, not cancelled, and delivered differ");
         assert_eq!(self.network.delivered.len(), delivered.len(), "seed {seed}: delivered twice");
-        assert!(self.tables.jobs.is_empty() && self.tables.outbox.is_empty(), "seed {seed}");
-        assert_eq!(self.gate.jobs(), 0, "seed {seed}: the gate lost count");
-        assert_eq!(self.window.taken(), 0, "seed {seed}: the window lost count");
-        for key in sent {
-            for status in ["sent", "delivered", "read"] {
-                let said = self.tables.events.iter().any(|event| {
-                    event.key == Some(key)
-                        && String::from_utf8_lossy(&event.body)
-                            .contains(&format!(r#""status":"{status}""#))
-                });
-                assert!(said, "seed {seed}: no '{status}' for an accepted message");
-            }
-        }
+        sent.iter().for_each(|key| self.check_statuses(*key, seed));
         let mut inbound = HashSet::new();
         for event in self.tables.events.iter().filter(|e| e.kind == 2) {
             assert!(inbound.insert(event.key), "seed {seed}: a customer's message came twice");
         }
         assert_eq!(inbound.len(), self.tables.inbound.len(), "seed {seed}");
+    }
+
+    pub(super) fn check_statuses(&self, key: Key, seed: u64) {
+        for status in ["sent", "delivered", "read"] {
+            let said = self.tables.events.iter().any(|event| {
+                event.key == Some(key)
+                    && String::from_utf8_lossy(&event.body)
+                        .contains(&format!(r#""status":"{status}""#))
+            });
+            assert!(said, "seed {seed}: no '{status}' for an accepted message");
+        }
+    }
+
+    pub(super) fn check_counts(&self, seed: u64) {
+        assert!(self.tables.jobs.is_empty() && self.tables.outbox.is_empty(), "seed {seed}");
+        assert_eq!(self.gate.jobs(), 0, "seed {seed}: the gate lost count");
+        assert_eq!(self.window.taken(), 0, "seed {seed}: the window lost count");
     }
 
     /// Delivered in the order of acceptance, recipient by recipient. `job.id` is that order, but
@@ -713,7 +819,7 @@ impl World {
 }
 
 fn run(seed: u64, sealing: Sealing) {
-    let mut world = World::new(seed, sealing);
+    let mut world = World::new(seed, sealing, MESSAGES);
     let mut order: Vec<Key> = Vec::new();
     let mut known: HashSet<Key> = HashSet::new();
     let mut note = |world: &World| {

@@ -9,9 +9,10 @@ use std::{
 use bytes::Bytes;
 use contract::{Key, Number, Rng};
 use session::{
-    Identity, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record, Session, SignedPreKey,
+    Bundle, Identity, IdentityKey, Kind, LoadedKeys, Message, PreKeyId, PreKeyMessage, Record,
+    Session, SignedPreKey,
 };
-use upstream::{Envelope, EnvelopeKind};
+use upstream::{Envelope, EnvelopeKind, Retry};
 
 use crate::prekeys::Ring;
 
@@ -65,6 +66,12 @@ impl Phones {
         })
     }
 
+    /// The phone is set up anew.
+    pub(super) fn new_identity(&mut self, number: Number) -> IdentityKey {
+        self.phones.remove(&number);
+        *self.phone(number).me.key()
+    }
+
     /// A session of the business with the phone.
     pub(super) fn session(&mut self, ring: &Ring, number: Number, now_ms: i64) -> Session {
         let now_s = now_ms.unsigned_abs() / 1_000;
@@ -74,8 +81,22 @@ impl Phones {
         Session::initiate(ring.me(), &bundle, now_s, &*rng).unwrap()
     }
 
-    /// The phone takes a message that is new to it.
-    pub(super) fn take(&mut self, number: Number, key: Key, envelope: &Envelope) {
+    /// Bytes came over the network, wherever they go.
+    pub(super) fn saw(&mut self, envelope: &Envelope) {
+        let bytes = &envelope.ciphertext;
+        let message = match envelope.kind {
+            EnvelopeKind::PreKey => {
+                PreKeyMessage::decode(bytes).expect("a pre-key message").message().clone()
+            }
+            _ => Message::decode(bytes).expect("a message"),
+        };
+        let place = (message.ratchet_key().to_wire(), message.counter());
+        let before = self.seen.insert(place, bytes.clone());
+        assert!(before.is_none_or(|before| before == bytes), "a message key was used twice");
+    }
+
+    /// The phone takes a message that is new to it; `false`: it cannot decrypt it.
+    pub(super) fn take(&mut self, number: Number, key: Key, envelope: &Envelope) -> bool {
         let bytes = &envelope.ciphertext;
         let prekey = (envelope.kind == EnvelopeKind::PreKey)
             .then(|| PreKeyMessage::decode(bytes).expect("a pre-key message"));
@@ -83,29 +104,47 @@ impl Phones {
             Some(message) => message.message().clone(),
             None => Message::decode(bytes).expect("a message"),
         };
-        let place = (inner.ratchet_key().to_wire(), inner.counter());
-        let before = self.seen.insert(place, bytes.clone());
-        assert!(before.is_none_or(|before| before == bytes), "a message key was used twice");
         let rng = self.rng.clone();
         let phone = self.phone(number);
         let record = std::mem::take(&mut phone.record);
-        let (record, plaintext) = match prekey {
+        let opened = match prekey {
             Some(message) => {
                 let signed = SignedPreKey::from_bytes(&phone.signed.to_bytes()).unwrap();
                 let keys = LoadedKeys { signed: Some(signed), one_time: None };
-                let accepted = record
-                    .accept(&phone.me, &message, &keys, &*rng)
-                    .map_err(|(_, error)| error)
-                    .expect("the phone decrypts");
-                (accepted.record, accepted.plaintext)
+                let accepted = record.accept(&phone.me, &message, &keys, &*rng);
+                accepted.map(|accepted| (accepted.record, accepted.plaintext))
             }
-            None => record
-                .decrypt(&inner, &*rng)
-                .map_err(|(_, error)| error)
-                .expect("the phone decrypts"),
+            None => record.decrypt(&inner, &*rng),
         };
-        phone.record = record;
-        self.read.insert(key, plaintext.as_bytes().to_vec());
+        match opened {
+            Ok((record, plaintext)) => {
+                phone.record = record;
+                let twice = self.read.insert(key, plaintext.as_bytes().to_vec());
+                assert!(twice.is_none(), "a message was decrypted twice");
+                true
+            }
+            Err((record, _)) => {
+                phone.record = record;
+                false
+            }
+        }
+    }
+
+    /// What the phone sends with a request for another envelope.
+    pub(super) fn retry(&mut self, number: Number, count: u32) -> Retry {
+        let phone = self.phone(number);
+        let bundle = Some(Box::new(phone.me.bundle(&phone.signed, None)));
+        Retry { count, registration_id: phone.me.registration_id(), bundle }
+    }
+
+    /// The business could not decrypt and gives a bundle to begin anew with.
+    pub(super) fn begin_anew(&mut self, number: Number, bundle: &Bundle) {
+        let rng = self.rng.clone();
+        let phone = self.phone(number);
+        let mut record = std::mem::take(&mut phone.record);
+        record.archive();
+        let begun = record.initiate(&phone.me, bundle, 0, &*rng);
+        phone.record = begun.map_err(|(_, error)| error).unwrap();
     }
 
     /// The customer writes.

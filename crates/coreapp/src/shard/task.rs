@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
     pub sealing: Sealing,
+    /// Of the account, at the start.
     pub generation: i64,
     pub keys: Arc<Ring>,
     pub rng: Arc<dyn Rng>,
@@ -90,6 +91,16 @@ enum ContactsInput {
     Refused(Vec<Number>),
 }
 
+/// A shard whose owner has begun a new generation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Renewed {
+    pub shard: ShardId,
+    /// Raised or as before.
+    pub epoch: i64,
+    /// Number of the next event at least.
+    pub next_seq: i64,
+}
+
 /// What happens seldom.
 enum Control {
     Own {
@@ -112,6 +123,12 @@ enum Control {
         shard: ShardId,
         key: Key,
         reply: CancelReply,
+    },
+    /// A generation of the account begins.
+    Renew {
+        generation: i64,
+        shards: Vec<Renewed>,
+        done: oneshot::Sender<()>,
     },
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
@@ -138,6 +155,7 @@ impl Drivers {
             let (answers, answers_rx) = mpsc::unbounded_channel();
             let (reads, reads_rx) = mpsc::unbounded_channel();
             let driver = Driver {
+                generation: shared.generation,
                 lane,
                 shared: shared.clone(),
                 machines: HashMap::new(),
@@ -191,6 +209,17 @@ impl Drivers {
         let (done, owned) = oneshot::channel();
         self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
         let _ended = owned.await;
+    }
+
+    /// Tells every machine of a new generation; done when none uses the one before.
+    pub(crate) async fn renew(&self, generation: i64, shards: Vec<Renewed>) {
+        for driver in 0..self.0.len() {
+            let of_driver = |renewed: &&Renewed| self.index(renewed.shard) == driver;
+            let shards = shards.iter().filter(of_driver).copied().collect();
+            let (done, renewed) = oneshot::channel();
+            self.control(driver, Control::Renew { generation, shards, done });
+            let _ended = renewed.await;
+        }
     }
 
     /// Puts a question; waits while the driver has others.
@@ -301,6 +330,8 @@ struct Inputs {
 struct Driver {
     lane: usize,
     shared: Arc<Shared>,
+    /// Of the account, now.
+    generation: i64,
     machines: HashMap<ShardId, Machine>,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
     reads: mpsc::UnboundedSender<Vec<ReadAnswer>>,
@@ -355,7 +386,7 @@ impl Driver {
             window: &shared.window,
             frozen: shared.beat.frozen(),
             sealing: shared.sealing,
-            generation: shared.generation,
+            generation: self.generation,
             keys: &shared.keys,
             rng: &*shared.rng,
         };
@@ -465,6 +496,16 @@ impl Driver {
                     machine.set_up(set_up, ctx, fx);
                 }
             }
+            Control::Renew { generation, shards, done } => {
+                self.generation = generation;
+                for Renewed { shard, epoch, next_seq } in shards {
+                    self.shared.lanes.renew(shard, epoch, next_seq);
+                    if let Some(machine) = self.machines.get_mut(&shard) {
+                        machine.renew(epoch, next_seq);
+                    }
+                }
+                let _gone = done.send(());
+            }
             Control::Drain(done) => self.draining.get_or_insert_default().push(done),
         }
     }
@@ -534,6 +575,7 @@ impl Driver {
         for setup in fx.setups {
             let _ended = self.shared.setups.send(setup);
         }
+        self.shared.metrics.sessions_refused(&fx.refused);
         self.shared.metrics.transmitted(&fx.sends);
         self.shared.metrics.count(fx.counts);
         self.unsent.extend(fx.sends);

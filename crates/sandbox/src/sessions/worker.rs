@@ -55,7 +55,7 @@ impl Worker {
         match Record::from_bytes(&session.record) {
             Ok(record) => self.keep(session.between, session.identity, record),
             Err(error) => {
-                tracing::warn!(%error, "A session of the sandbox's journal is unreadable")
+                tracing::warn!(%error, "A session of the sandbox's journal is unreadable");
             }
         }
     }

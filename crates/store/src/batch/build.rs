@@ -15,8 +15,22 @@ use crate::{
 /// How a shard is owned at the moment a batch is built.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owned {
-    pub(crate) epoch: i64,
+    pub(crate) epochs: Epochs,
     pub(crate) next_seq: i64,
+}
+
+/// From the one a shard was claimed under to the last it was raised to. The owner has not changed
+/// in between, so a write under any of them is its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Epochs {
+    pub(crate) first: i64,
+    pub(crate) last: i64,
+}
+
+impl Epochs {
+    pub(crate) fn hold(self, epoch: i64) -> bool {
+        (self.first..=self.last).contains(&epoch)
+    }
 }
 
 /// A batch and what did not go into it.
@@ -60,7 +74,7 @@ pub(crate) fn build(
     let mut items = items.into_iter();
     while let Some(item) = items.next() {
         let Some(next_seq) = owned(item.shard)
-            .filter(|owned| owned.epoch == item.epoch)
+            .filter(|owned| owned.epochs.hold(item.epoch))
             .map(|owned| built.next_seqs.get(&item.shard).copied().unwrap_or(owned.next_seq))
         else {
             built.refused.push((item, WriteError::NotOwned));

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::write::{Answer, Committed, Op, Reply, Write, WriteError};
 
-pub(crate) use build::{Built, Owned, build};
+pub(crate) use build::{Built, Epochs, Owned, build};
 pub(crate) use fold::{Changes, fold};
 
 /// Most bytes of rows a batch takes; a larger write goes alone.

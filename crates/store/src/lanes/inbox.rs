@@ -10,7 +10,7 @@ use contract::ShardId;
 use tokio::sync::{Notify, mpsc};
 
 use crate::{
-    batch::{BATCH_BYTES, Item, Owned},
+    batch::{BATCH_BYTES, Epochs, Item, Owned},
     lanes::answer::Answers,
     write::{Answer, Class, Write, WriteError},
 };
@@ -39,7 +39,7 @@ struct State {
 
 struct Slot {
     /// `None`: not owned.
-    epoch: Option<i64>,
+    epochs: Option<Epochs>,
     next_seq: i64,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
@@ -56,13 +56,27 @@ impl Inbox {
         // What this lane has committed itself may be newer than what the caller has read.
         let known = state.shards.get(&shard).map_or(0, |slot| slot.next_seq);
         let next_seq = next_seq.max(known);
-        state.shards.insert(shard, Slot { epoch: Some(epoch), next_seq, answers });
+        let epochs = Some(Epochs { first: epoch, last: epoch });
+        state.shards.insert(shard, Slot { epochs, next_seq, answers });
     }
 
     pub(crate) fn disown(&self, shard: ShardId) {
         if let Some(slot) = self.lock().shards.get_mut(&shard) {
-            slot.epoch = None;
+            slot.epochs = None;
         }
+    }
+
+    pub(crate) fn renew(&self, shard: ShardId, epoch: i64, next_seq: i64) {
+        if let Some(slot) = self.lock().shards.get_mut(&shard) {
+            slot.next_seq = slot.next_seq.max(next_seq);
+            if let Some(epochs) = &mut slot.epochs {
+                epochs.last = epochs.last.max(epoch);
+            }
+        }
+    }
+
+    pub(crate) fn committed_seq(&self, shard: ShardId) -> i64 {
+        self.lock().shards.get(&shard).map_or(0, |slot| slot.next_seq - 1)
     }
 
     pub(crate) fn submit(&self, writes: impl IntoIterator<Item = Write>) {
@@ -71,7 +85,8 @@ impl Inbox {
             let mut state = self.lock();
             for write in writes {
                 let slot = state.shards.get(&write.shard);
-                let owned = slot.is_some_and(|slot| slot.epoch == Some(write.epoch));
+                let owned = slot
+                    .is_some_and(|slot| slot.epochs.is_some_and(|epochs| epochs.hold(write.epoch)));
                 let class = write.class;
                 let item = Item::new(write, slot.map(|slot| slot.answers.clone()));
                 if state.fenced {
@@ -103,7 +118,7 @@ impl Inbox {
     pub(crate) fn owned(&self) -> HashMap<ShardId, Owned> {
         let state = self.lock();
         let owned = state.shards.iter().filter_map(|(shard, slot)| {
-            slot.epoch.map(|epoch| (*shard, Owned { epoch, next_seq: slot.next_seq }))
+            slot.epochs.map(|epochs| (*shard, Owned { epochs, next_seq: slot.next_seq }))
         });
         owned.collect()
     }

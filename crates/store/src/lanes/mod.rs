@@ -157,6 +157,19 @@ impl Lanes {
         self.inbox(shard).own(shard, epoch, next_seq, answers);
     }
 
+    /// The owner has raised its shard's epoch, and with it, perhaps, the number of its next event.
+    /// Writes under the epochs since [`Lanes::own`] pass as before.
+    pub fn renew(&self, shard: ShardId, epoch: i64, next_seq: i64) {
+        self.inbox(shard).renew(shard, epoch, next_seq);
+    }
+
+    /// Number of the last event of a shard that is committed, as far as its lane knows; 0 of one
+    /// that was never owned.
+    #[must_use]
+    pub fn committed_seq(&self, shard: ShardId) -> i64 {
+        self.inbox(shard).committed_seq(shard)
+    }
+
     /// Refuses further writes of a shard, and those that wait. A batch under way is still answered.
     pub fn disown(&self, shard: ShardId) {
         self.inbox(shard).disown(shard);

@@ -1,10 +1,11 @@
 //! Membership: each call one text, so one round trip, and one transaction where it writes more than
 //! a row. A failed call leaves its transaction to the end of its connection.
 
+use contract::ShardId;
 use mysql_async::{Conn, prelude::Queryable};
 
 use crate::{
-    cluster::Tick,
+    cluster::{Claim, Tick},
     codec,
     error::StoreError,
     mysql::{
@@ -90,18 +91,18 @@ pub(crate) async fn fence(
 pub(crate) async fn claim(
     conn: &mut Conn,
     inc: i64,
-    seen: &[Shard],
+    claims: &[Claim],
 ) -> Result<Vec<Shard>, StoreError> {
-    let mut seen: Vec<_> = seen.iter().collect();
-    seen.sort_unstable_by_key(|shard| shard.id);
+    let mut claims: Vec<_> = claims.iter().collect();
+    claims.sort_unstable_by_key(|claim| claim.seen.id);
     let mut text = Text::of("START TRANSACTION;SELECT state FROM node WHERE state <> 3 AND inc = ");
-    text.int(inc).sql(" LOCK IN SHARE MODE;SELECT STRAIGHT_JOIN t.id, t.owner_inc, t.epoch, ");
-    text.sql("t.event_floor FROM ");
-    matching(&mut text, &seen);
+    text.int(inc).sql(" LOCK IN SHARE MODE;SELECT STRAIGHT_JOIN t.id, ").int(inc);
+    text.sql(", greatest(t.epoch, s.above) + 1, t.event_floor FROM ");
+    matching(&mut text, &claims);
     matched(&mut text, inc);
     text.sql(" FOR UPDATE;UPDATE ");
-    matching(&mut text, &seen);
-    text.sql(" SET t.owner_inc = ").int(inc).sql(", t.epoch = t.epoch + 1");
+    matching(&mut text, &claims);
+    text.sql(" SET t.owner_inc = ").int(inc).sql(", t.epoch = greatest(t.epoch, s.above) + 1");
     matched(&mut text, inc);
     text.sql(";COMMIT");
     let mut result = conn.query_iter(text.as_bytes()).await?;
@@ -109,18 +110,16 @@ pub(crate) async fn claim(
     let _alive: Vec<i64> = next_rows(&mut result).await?;
     let rows: Vec<codec::ShardColumns> = next_rows(&mut result).await?;
     result.drop_result().await?;
-    let claimed = rows
-        .into_iter()
-        .map(|(id, _, epoch, event_floor)| codec::shard((id, inc, epoch + 1, event_floor)));
-    let mut claimed: Vec<_> = claimed.collect::<Result<_, _>>()?;
+    let mut claimed: Vec<_> = rows.into_iter().map(codec::shard).collect::<Result<_, _>>()?;
     claimed.sort_unstable_by_key(|shard| shard.id);
     Ok(claimed)
 }
 
 /// The rows of the shards that were seen, as `t`.
-fn matching(text: &mut Text, seen: &[&Shard]) {
-    text.keys(seen, |row, shard| {
-        row.int("id", shard.id.get()).int("owner_inc", shard.owner_inc).int("epoch", shard.epoch);
+fn matching(text: &mut Text, claims: &[&Claim]) {
+    text.keys(claims, |row, Claim { seen, above }| {
+        row.int("id", seen.id.get()).int("owner_inc", seen.owner_inc).int("epoch", seen.epoch);
+        row.int("above", *above);
     });
     text.sql(" s STRAIGHT_JOIN shard t FORCE INDEX (PRIMARY) ON t.id = s.id");
 }
@@ -129,6 +128,38 @@ fn matching(text: &mut Text, seen: &[&Shard]) {
 fn matched(text: &mut Text, inc: i64) {
     text.sql(" WHERE t.owner_inc = s.owner_inc AND t.epoch = s.epoch ");
     text.sql("AND EXISTS (SELECT 1 FROM node WHERE state <> 3 AND inc = ").int(inc).sql(")");
+}
+
+/// Nothing happens unless `inc`, or with `None` nobody, is alive.
+pub(crate) async fn begin_generation(
+    conn: &mut Conn,
+    inc: Option<i64>,
+    generation: i64,
+    above: &[(ShardId, i64)],
+) -> Result<(), StoreError> {
+    let mut text = Text::of("INSERT INTO generation (generation, shard, first_seq) SELECT ");
+    text.int(generation).sql(
+        ", s.id, 1 + greatest(s.event_floor, \
+         coalesce((SELECT max(seq) FROM event e WHERE e.shard = s.id), 0), \
+         coalesce((SELECT max(read_to) FROM `cursor` c WHERE c.shard = s.id), 0), \
+         coalesce((SELECT max(first_seq) - 1 FROM generation g WHERE g.shard = s.id), 0)",
+    );
+    if !above.is_empty() {
+        text.sql(", coalesce((SELECT max(a.seq) FROM ");
+        text.keys(above, |row, (shard, seq)| {
+            row.int("shard", shard.get()).int("seq", *seq);
+        });
+        text.sql(" a WHERE a.shard = s.id), 0)");
+    }
+    text.sql(") FROM shard s WHERE ");
+    match inc {
+        Some(inc) => {
+            text.sql("EXISTS (SELECT 1 FROM node WHERE state <> 3 AND inc = ").int(inc).sql(")")
+        }
+        None => text.sql("NOT EXISTS (SELECT 1 FROM node WHERE state <> 3)"),
+    };
+    text.sql(" ON DUPLICATE KEY UPDATE first_seq = generation.first_seq");
+    run(conn, &text).await
 }
 
 pub(crate) async fn tick(conn: &mut Conn, inc: i64) -> Result<Tick, StoreError> {

@@ -20,12 +20,12 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
-    cluster::Tick,
+    cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::{Connector, Session, in_time};
 use pool::Pool;
@@ -102,6 +102,10 @@ impl Engine for Mysql {
         on!(self.inner.reads, reads::events(shard, after_seq, limit))
     }
 
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        on!(self.inner.reads, reads::generations())
+    }
+
     async fn latest_inbound(
         &self,
         shard: ShardId,
@@ -147,8 +151,17 @@ impl Engine for Mysql {
         on!(self.inner.control, cluster::fence(inc, seen_beat))
     }
 
-    async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
-        on!(self.inner.control, cluster::claim(inc, seen))
+    async fn claim(&self, inc: i64, claims: &[Claim]) -> Result<Vec<Shard>, StoreError> {
+        on!(self.inner.control, cluster::claim(inc, claims))
+    }
+
+    async fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> Result<(), StoreError> {
+        on!(self.inner.control, cluster::begin_generation(inc, generation, above))
     }
 
     async fn tick(&self, inc: i64) -> Result<Tick, StoreError> {

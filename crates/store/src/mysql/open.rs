@@ -8,7 +8,7 @@ use crate::{
     batch::BATCH_BYTES,
     error::StoreError,
     fault::Fault,
-    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations, tables},
+    migrate::{self, MIN_READER, MIN_WRITER, Migrating, Migration, Version, migrations, tables},
     mysql::{
         Inner, Mysql,
         connect::{Connector, rows},
@@ -43,7 +43,7 @@ impl Mysql {
         let server = server(conn).await?;
         let durability = server.check(settings.unsafe_durability)?;
         use_tables(conn, &connector).await?;
-        migrate(conn, &connector).await?;
+        let migrated = migrate(conn, &connector, settings.migrating).await?;
         drop(session);
         let inner = Inner {
             reads: Pool::new(&connector, settings.pools.read, settings)?,
@@ -59,6 +59,8 @@ impl Mysql {
             version: server.version,
             pools: settings.pools,
             idle_timeout: settings.idle_timeout,
+            migrated,
+            schema: MIGRATIONS.len(),
         };
         Ok((Self { inner: Arc::new(inner) }, found))
     }
@@ -187,7 +189,11 @@ fn version_numbers(version: &str) -> Option<(u32, u32)> {
 
 /// Runs what is pending, alone. The lock goes with the session, whatever happens. Changes of tables
 /// commit by themselves, so a migration that was interrupted is repeated.
-async fn migrate(conn: &mut Conn, connector: &Connector) -> Result<(), StoreError> {
+async fn migrate(
+    conn: &mut Conn,
+    connector: &Connector,
+    migrating: fn(Migrating),
+) -> Result<Vec<&'static str>, StoreError> {
     let lock = format!("SELECT get_lock({MIGRATION_LOCK}, {MIGRATION_PATIENCE})");
     let locked: Option<Option<i64>> = conn.query_first(lock).await?;
     if locked.flatten() != Some(1) {
@@ -195,7 +201,10 @@ async fn migrate(conn: &mut Conn, connector: &Connector) -> Result<(), StoreErro
         return Err(StoreError::Database(why));
     }
     let found = version(conn).await?;
-    for (number, (name, statement)) in migrate::pending(MIGRATIONS, found)? {
+    let mut migrated = Vec::new();
+    for (step, statement) in migrate::pending(MIGRATIONS, found)? {
+        migrating(step);
+        let Migrating { name, number, .. } = step;
         let failed = |error| match refused(error, connector, "create tables", "ALL") {
             StoreError::Database(cause) => StoreError::Migrate { name, cause },
             error => error,
@@ -208,10 +217,12 @@ async fn migrate(conn: &mut Conn, connector: &Connector) -> Result<(), StoreErro
              min_reader = VALUES(min_reader), min_writer = VALUES(min_writer)",
         );
         conn.query_drop(text.as_bytes()).await.map_err(failed)?;
+        migrated.push(name);
     }
     let shards: Vec<i64> = rows(conn, &Text::of("SELECT count(*) FROM shard")).await?;
     conn.query_drop(format!("DO release_lock({MIGRATION_LOCK})")).await?;
-    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))
+    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))?;
+    Ok(migrated)
 }
 
 async fn version(conn: &mut Conn) -> Result<Option<Version>, StoreError> {

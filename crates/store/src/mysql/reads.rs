@@ -11,7 +11,7 @@ use crate::{
         text::{Row, Text},
     },
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
 };
 
@@ -117,7 +117,8 @@ pub(crate) async fn load_shard(conn: &mut Conn, shard: ShardId) -> Result<ShardL
     text.int(of).sql(";SELECT event_floor FROM shard WHERE id = ");
     text.int(of).sql(";SELECT endpoint, read_to, holes FROM `cursor` WHERE shard = ");
     text.int(of).sql(" ORDER BY endpoint;SELECT number, created_ms FROM blocked WHERE shard = ");
-    text.int(of).sql(" ORDER BY route_hash");
+    text.int(of).sql(" ORDER BY route_hash;SELECT first_seq FROM generation WHERE shard = ");
+    text.int(of).sql(" ORDER BY generation DESC LIMIT 1");
     let mut result = conn.query_iter(text.as_bytes()).await?;
     let jobs: Vec<codec::JobColumns> = next_rows(&mut result).await?;
     let outbox: Vec<codec::OutboxColumns> = next_rows(&mut result).await?;
@@ -125,6 +126,7 @@ pub(crate) async fn load_shard(conn: &mut Conn, shard: ShardId) -> Result<ShardL
     let floor: Vec<i64> = next_rows(&mut result).await?;
     let cursors: Vec<codec::CursorColumns> = next_rows(&mut result).await?;
     let blocked: Vec<codec::BlockedColumns> = next_rows(&mut result).await?;
+    let generation: Vec<i64> = next_rows(&mut result).await?;
     result.drop_result().await?;
     let one = |rows: &[i64]| rows.first().copied();
     Ok(ShardLoad {
@@ -137,6 +139,7 @@ pub(crate) async fn load_shard(conn: &mut Conn, shard: ShardId) -> Result<ShardL
         max_event_seq: one(&last).unwrap_or(0),
         event_floor: one(&floor)
             .ok_or_else(|| StoreError::Database(format!("shard {shard} has no row")))?,
+        generation_start: one(&generation).unwrap_or(0),
         cursors: cursors.into_iter().map(codec::cursor).collect(),
     })
 }
@@ -172,6 +175,13 @@ pub(crate) async fn shards(conn: &mut Conn) -> Result<Vec<Shard>, StoreError> {
     let text = Text::of("SELECT id, owner_inc, epoch, event_floor FROM shard ORDER BY id");
     let rows: Vec<codec::ShardColumns> = rows(conn, &text).await?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) async fn generations(conn: &mut Conn) -> Result<Vec<Generation>, StoreError> {
+    let text =
+        Text::of("SELECT generation, shard, first_seq FROM generation ORDER BY generation, shard");
+    let rows: Vec<codec::GenerationColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(codec::generation).collect()
 }
 
 pub(crate) async fn own_keys(conn: &mut Conn) -> Result<Vec<OwnKey>, StoreError> {

@@ -317,9 +317,9 @@ fn usual_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
 }
 
 /// Which devices' rows are to be deleted.
-fn gone_devices<'a, R>(
-    rows: &'a BTreeMap<(ShardId, Number, i32), Option<R>>,
-) -> Vec<&'a (ShardId, Number, i32)> {
+fn gone_devices<R>(
+    rows: &BTreeMap<(ShardId, Number, i32), Option<R>>,
+) -> Vec<&(ShardId, Number, i32)> {
     rows.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key).collect()
 }
 

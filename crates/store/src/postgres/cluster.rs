@@ -1,10 +1,11 @@
 //! Membership: each call one statement, so one round trip and one transaction.
 
+use contract::ShardId;
 use diesel::sql_types::{BigInt, Binary, Nullable, SmallInt};
 use diesel_async::{AsyncPgConnection, RunQueryDsl};
 
 use crate::{
-    cluster::Tick,
+    cluster::{Claim, Tick},
     codec,
     error::StoreError,
     postgres::stmt::{
@@ -35,14 +36,28 @@ const FENCE: &str = "\
 
 /// Rows are locked by id first, or two claimers could wait for each other.
 const CLAIM: &str = "\
-    WITH seen AS (SELECT * FROM unnest($2, $3, $4) AS s(id, owner_inc, epoch)), \
+    WITH seen AS (SELECT * FROM unnest($2, $3, $4, $5) AS s(id, owner_inc, epoch, above)), \
     locked AS MATERIALIZED (SELECT shard.id FROM shard JOIN seen ON seen.id = shard.id \
     ORDER BY shard.id FOR UPDATE OF shard) \
-    UPDATE shard SET owner_inc = $1, epoch = shard.epoch + 1 FROM seen, locked \
+    UPDATE shard SET owner_inc = $1, epoch = greatest(shard.epoch, seen.above) + 1 \
+    FROM seen, locked \
     WHERE shard.id = locked.id AND shard.id = seen.id AND shard.owner_inc = seen.owner_inc \
     AND shard.epoch = seen.epoch \
     AND EXISTS (SELECT 1 FROM node WHERE inc = $1 AND state <> 3) \
     RETURNING shard.id, shard.owner_inc, shard.epoch, shard.event_floor";
+
+/// Nothing happens unless `$1`, or with `$2 = 0` nobody, is alive.
+const BEGIN_GENERATION: &str = "\
+    INSERT INTO generation (generation, shard, first_seq) \
+    SELECT $3, s.id, 1 + greatest(s.event_floor, \
+    (SELECT max(seq) FROM event e WHERE e.shard = s.id), \
+    (SELECT max(read_to) FROM cursor c WHERE c.shard = s.id), \
+    (SELECT max(first_seq) - 1 FROM generation g WHERE g.shard = s.id), \
+    (SELECT max(a.seq) FROM unnest($4, $5) AS a(shard, seq) WHERE a.shard = s.id)) \
+    FROM shard s WHERE CASE WHEN $2 = 1 \
+    THEN EXISTS (SELECT 1 FROM node WHERE inc = $1 AND state <> 3) \
+    ELSE NOT EXISTS (SELECT 1 FROM node WHERE state <> 3) END \
+    ON CONFLICT DO NOTHING";
 
 /// Everything about the cluster, with the columns of [`TickRow`].
 const TICK: &str = "\
@@ -98,19 +113,37 @@ pub(crate) async fn fence(
 pub(crate) async fn claim(
     conn: &mut AsyncPgConnection,
     inc: i64,
-    seen: &[Shard],
+    claims: &[Claim],
 ) -> Result<Vec<Shard>, StoreError> {
     let binds = [
         Big(inc),
-        Smalls(seen.iter().map(|shard| shard.id.get()).collect()),
-        Bigs(seen.iter().map(|shard| shard.owner_inc).collect()),
-        Bigs(seen.iter().map(|shard| shard.epoch).collect()),
+        Smalls(claims.iter().map(|claim| claim.seen.id.get()).collect()),
+        Bigs(claims.iter().map(|claim| claim.seen.owner_inc).collect()),
+        Bigs(claims.iter().map(|claim| claim.seen.epoch).collect()),
+        Bigs(claims.iter().map(|claim| claim.above).collect()),
     ];
     type Row = (SmallInt, BigInt, BigInt, BigInt);
     let rows: Vec<codec::ShardColumns> = Stmt::<Row>::new(CLAIM, &binds).load(conn).await?;
     let mut claimed: Vec<_> = rows.into_iter().map(codec::shard).collect::<Result<_, _>>()?;
     claimed.sort_unstable_by_key(|shard| shard.id);
     Ok(claimed)
+}
+
+pub(crate) async fn begin_generation(
+    conn: &mut AsyncPgConnection,
+    inc: Option<i64>,
+    generation: i64,
+    above: &[(ShardId, i64)],
+) -> Result<(), StoreError> {
+    let binds = [
+        Big(inc.unwrap_or(0)),
+        Small(inc.is_some().into()),
+        Big(generation),
+        Smalls(above.iter().map(|(shard, _)| shard.get()).collect()),
+        Bigs(above.iter().map(|(_, seq)| *seq).collect()),
+    ];
+    Stmt::<()>::new(BEGIN_GENERATION, &binds).execute(conn).await?;
+    Ok(())
 }
 
 pub(crate) async fn tick(conn: &mut AsyncPgConnection, inc: i64) -> Result<Tick, StoreError> {

@@ -21,12 +21,12 @@ use diesel_async::{
 
 use crate::{
     batch::{Batch, fold},
-    cluster::Tick,
+    cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::Connector;
 use stmt::{
@@ -93,6 +93,10 @@ impl Engine for Postgres {
         reads::events(&mut *self.reads().await?, shard, after_seq, limit).await
     }
 
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        reads::generations(&mut *self.reads().await?).await
+    }
+
     async fn latest_inbound(
         &self,
         shard: ShardId,
@@ -138,8 +142,17 @@ impl Engine for Postgres {
         cluster::fence(&mut *self.control().await?, inc, seen_beat).await
     }
 
-    async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
-        cluster::claim(&mut *self.control().await?, inc, seen).await
+    async fn claim(&self, inc: i64, claims: &[Claim]) -> Result<Vec<Shard>, StoreError> {
+        cluster::claim(&mut *self.control().await?, inc, claims).await
+    }
+
+    async fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> Result<(), StoreError> {
+        cluster::begin_generation(&mut *self.control().await?, inc, generation, above).await
     }
 
     async fn tick(&self, inc: i64) -> Result<Tick, StoreError> {

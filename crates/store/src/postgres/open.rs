@@ -8,7 +8,7 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl, SimpleAsyncConnection};
 use crate::{
     error::StoreError,
     fault::Fault,
-    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
+    migrate::{self, MIN_READER, MIN_WRITER, Migrating, Migration, Version, migrations},
     open::Found,
     postgres::{
         Inner, Postgres,
@@ -42,7 +42,7 @@ impl Postgres {
         let durability = durability(&mut conn, settings.unsafe_durability).await?;
         let may = Privileges { user: connector.user(), database: connector.database_name() };
         may.use_tables(&mut conn, MIGRATIONS).await?;
-        migrate(&mut conn, &may).await?;
+        let migrated = migrate(&mut conn, &may, settings.migrating).await?;
         drop(conn);
         let found = Found {
             engine: "PostgreSQL",
@@ -52,6 +52,8 @@ impl Postgres {
             encryption: connector.encryption(),
             pools: settings.pools,
             idle_timeout: settings.idle_timeout,
+            migrated,
+            schema: MIGRATIONS.len(),
         };
         let inner = Inner {
             reads: pool(&connector, Purpose::Read, settings)?,
@@ -107,14 +109,21 @@ async fn setting(conn: &mut AsyncPgConnection, name: &'static str) -> Result<Str
 }
 
 /// Runs what is pending, alone. The lock goes with the session, whatever happens.
-async fn migrate(conn: &mut AsyncPgConnection, may: &Privileges<'_>) -> Result<(), StoreError> {
+async fn migrate(
+    conn: &mut AsyncPgConnection,
+    may: &Privileges<'_>,
+    migrating: fn(Migrating),
+) -> Result<Vec<&'static str>, StoreError> {
     conn.batch_execute(&format!("SELECT pg_advisory_lock({MIGRATION_LOCK})")).await?;
     let found = version(conn).await?;
     let mut pending = migrate::pending(MIGRATIONS, found)?.peekable();
     if pending.peek().is_some() {
         may.create_tables(conn).await?;
     }
-    for (number, (name, statement)) in pending {
+    let mut migrated = Vec::new();
+    for (step, statement) in pending {
+        migrating(step);
+        let Migrating { name, number, .. } = step;
         conn.batch_execute(&format!(
             "BEGIN; {statement}; INSERT INTO \"schema\" (id, version, min_reader, min_writer) \
              VALUES (1, {number}, {MIN_READER}, {MIN_WRITER}) ON CONFLICT (id) DO UPDATE SET \
@@ -123,11 +132,13 @@ async fn migrate(conn: &mut AsyncPgConnection, may: &Privileges<'_>) -> Result<(
         ))
         .await
         .map_err(|error| StoreError::Migrate { name, cause: error.to_string() })?;
+        migrated.push(name);
     }
     let shards: Vec<i64> =
         Stmt::<BigInt>::new("SELECT count(*) FROM shard", &[]).load(conn).await?;
     conn.batch_execute(&format!("SELECT pg_advisory_unlock({MIGRATION_LOCK})")).await?;
-    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))
+    migrate::check_shards(shards.as_slice().first().copied().unwrap_or(0))?;
+    Ok(migrated)
 }
 
 async fn version(conn: &mut AsyncPgConnection) -> Result<Option<Version>, StoreError> {

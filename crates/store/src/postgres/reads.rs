@@ -16,7 +16,7 @@ use crate::{
     },
     reader::{Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
 };
 
@@ -122,6 +122,11 @@ pub(crate) async fn load_shard(
             .collect::<Result<_, _>>()?,
         max_event_seq: reads::last_event(id).get_result(conn).await.optional()?.unwrap_or(0),
         event_floor: reads::event_floor(id).get_result(conn).await?,
+        generation_start: reads::generation_start(id)
+            .get_result(conn)
+            .await
+            .optional()?
+            .unwrap_or(0),
         cursors: cursors.into_iter().map(codec::cursor).collect(),
     })
 }
@@ -151,6 +156,13 @@ pub(crate) async fn latest_inbound(
 pub(crate) async fn shards(conn: &mut AsyncPgConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn).await?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) async fn generations(
+    conn: &mut AsyncPgConnection,
+) -> Result<Vec<Generation>, StoreError> {
+    let rows: Vec<codec::GenerationColumns> = reads::generations().load(conn).await?;
+    rows.into_iter().map(codec::generation).collect()
 }
 
 pub(crate) async fn own_keys(conn: &mut AsyncPgConnection) -> Result<Vec<OwnKey>, StoreError> {

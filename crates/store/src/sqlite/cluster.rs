@@ -8,7 +8,7 @@ use diesel::{
 };
 
 use crate::{
-    cluster::Tick,
+    cluster::{Claim, Tick},
     codec,
     error::StoreError,
     rows::{Node, NodeState, Shard},
@@ -91,18 +91,18 @@ pub(crate) fn fence(
 pub(crate) fn claim(
     conn: &mut SqliteConnection,
     inc: i64,
-    seen: &[Shard],
+    claims: &[Claim],
 ) -> Result<Vec<Shard>, StoreError> {
     let mut claimed = Vec::new();
     if state(conn, inc)? == NodeState::Dead {
         return Ok(claimed);
     }
-    for shard in seen {
+    for Claim { seen, above } in claims {
         let rows: Vec<codec::ShardColumns> = Stmt::<(SmallInt, BigInt, BigInt, BigInt)>::new(
-            "UPDATE shard SET owner_inc = ?, epoch = epoch + 1 \
+            "UPDATE shard SET owner_inc = ?, epoch = max(epoch, ?) + 1 \
              WHERE id = ? AND owner_inc = ? AND epoch = ? \
              RETURNING id, owner_inc, epoch, event_floor",
-            &[Big(inc), Small(ShardId::get(shard.id)), Big(shard.owner_inc), Big(shard.epoch)],
+            &[Big(inc), Big(*above), Small(seen.id.get()), Big(seen.owner_inc), Big(seen.epoch)],
         )
         .load(conn)?;
         for row in rows {
@@ -111,6 +111,37 @@ pub(crate) fn claim(
     }
     claimed.sort_unstable_by_key(|shard| shard.id);
     Ok(claimed)
+}
+
+/// Nothing happens unless `inc`, or with `None` nobody, is alive.
+pub(crate) fn begin_generation(
+    conn: &mut SqliteConnection,
+    inc: Option<i64>,
+    generation: i64,
+    above: &[(ShardId, i64)],
+) -> Result<(), StoreError> {
+    let begun = execute(
+        conn,
+        "INSERT OR IGNORE INTO generation (generation, shard, first_seq) SELECT ?, id, 1 + max( \
+         event_floor, \
+         coalesce((SELECT max(seq) FROM event WHERE shard = shard.id), 0), \
+         coalesce((SELECT max(read_to) FROM cursor WHERE shard = shard.id), 0), \
+         coalesce((SELECT max(first_seq) - 1 FROM generation WHERE shard = shard.id), 0)) \
+         FROM shard WHERE CASE WHEN ? \
+         THEN EXISTS (SELECT 1 FROM node WHERE inc = ? AND state <> 3) \
+         ELSE NOT EXISTS (SELECT 1 FROM node WHERE state <> 3) END",
+        &[Big(generation), Small(inc.is_some().into()), Big(inc.unwrap_or(0))],
+    )?;
+    let above = if begun > 0 { above } else { &[] };
+    for (shard, seq) in above {
+        execute(
+            conn,
+            "UPDATE generation SET first_seq = max(first_seq, ?) \
+             WHERE generation = ? AND shard = ?",
+            &[Big(seq.saturating_add(1)), Big(generation), Small(shard.get())],
+        )?;
+    }
+    Ok(())
 }
 
 pub(crate) fn tick(conn: &mut SqliteConnection, inc: i64) -> Result<Tick, StoreError> {

@@ -18,12 +18,12 @@ use contract::{Key, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
-    cluster::Tick,
+    cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
     reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Node, NodeState, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use checkpoint::Checkpoints;
 use worker::Worker;
@@ -96,6 +96,10 @@ impl Engine for Sqlite {
         self.inner.reader.ask(move |conn| reads::events(conn, shard, after_seq, limit)).await
     }
 
+    async fn generations(&self) -> Result<Vec<Generation>, StoreError> {
+        self.inner.reader.ask(reads::generations).await
+    }
+
     async fn latest_inbound(
         &self,
         shard: ShardId,
@@ -144,9 +148,19 @@ impl Engine for Sqlite {
         self.control(move |conn| cluster::fence(conn, inc, seen_beat)).await
     }
 
-    async fn claim(&self, inc: i64, seen: &[Shard]) -> Result<Vec<Shard>, StoreError> {
-        let seen = seen.to_vec();
-        self.control(move |conn| cluster::claim(conn, inc, &seen)).await
+    async fn claim(&self, inc: i64, claims: &[Claim]) -> Result<Vec<Shard>, StoreError> {
+        let claims = claims.to_vec();
+        self.control(move |conn| cluster::claim(conn, inc, &claims)).await
+    }
+
+    async fn begin_generation(
+        &self,
+        inc: Option<i64>,
+        generation: i64,
+        above: &[(ShardId, i64)],
+    ) -> Result<(), StoreError> {
+        let above = above.to_vec();
+        self.control(move |conn| cluster::begin_generation(conn, inc, generation, &above)).await
     }
 
     async fn tick(&self, inc: i64) -> Result<Tick, StoreError> {

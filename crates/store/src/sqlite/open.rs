@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     error::StoreError,
-    migrate::{self, MIN_READER, MIN_WRITER, Migration, Version, migrations},
+    migrate::{self, MIN_READER, MIN_WRITER, Migrating, Migration, Version, migrations},
     open::Found,
     settings::{Pools, Settings},
     sqlite::{
@@ -49,9 +49,11 @@ impl Sqlite {
     ) -> Result<(Self, Found), StoreError> {
         let path = std::path::absolute(path).map_err(|error| io(&error))?;
         let lock = Arc::new(lock(&path).await?);
-        let durable = !settings.unsafe_durability;
-        let opened =
-            tokio::task::spawn_blocking(move || Self::open_locked(&path, &lock, durable)).await;
+        let (durable, migrating) = (!settings.unsafe_durability, settings.migrating);
+        let opened = tokio::task::spawn_blocking(move || {
+            Self::open_locked(&path, &lock, durable, migrating)
+        })
+        .await;
         opened.map_err(|error| StoreError::Connect(error.to_string()))?
     }
 
@@ -59,6 +61,7 @@ impl Sqlite {
         path: &Path,
         lock: &Arc<File>,
         durable: bool,
+        migrating: fn(Migrating),
     ) -> Result<(Self, Found), StoreError> {
         let synchronous = if durable { "FULL" } else { "NORMAL" };
         let mut first = connect(path, COMMON)?;
@@ -66,7 +69,7 @@ impl Sqlite {
         if journal != "wal" {
             return Err(StoreError::Durability { setting: "journal_mode", value: journal });
         }
-        migrate(&mut first)?;
+        let migrated = migrate(&mut first, migrating)?;
         let version = one::<Text, String>(&mut first, "SELECT sqlite_version()")?;
         drop(first);
 
@@ -98,6 +101,8 @@ impl Sqlite {
             encryption: "no TLS".to_owned(),
             pools: Pools { read: 1, control: 1 },
             idle_timeout: None,
+            migrated,
+            schema: MIGRATIONS.len(),
         };
         Ok((Self { inner: Arc::new(Inner { writer, reader, checkpoints }) }, found))
     }
@@ -145,15 +150,23 @@ fn connect(path: &Path, pragmas: &str) -> Result<SqliteConnection, StoreError> {
     Ok(conn)
 }
 
-fn migrate(conn: &mut SqliteConnection) -> Result<(), StoreError> {
-    for (number, (name, statement)) in migrate::pending(MIGRATIONS, version(conn)?)? {
+fn migrate(
+    conn: &mut SqliteConnection,
+    migrating: fn(Migrating),
+) -> Result<Vec<&'static str>, StoreError> {
+    let mut migrated = Vec::new();
+    for (step, statement) in migrate::pending(MIGRATIONS, version(conn)?)? {
+        migrating(step);
+        let Migrating { name, number, .. } = step;
         conn.immediate_transaction(|conn| {
             conn.batch_execute(statement)?;
             set_version(conn, number)
         })
         .map_err(|error| StoreError::Migrate { name, cause: error.to_string() })?;
+        migrated.push(name);
     }
-    migrate::check_shards(one::<BigInt, i64>(conn, "SELECT count(*) FROM shard")?)
+    migrate::check_shards(one::<BigInt, i64>(conn, "SELECT count(*) FROM shard")?)?;
+    Ok(migrated)
 }
 
 fn version(conn: &mut SqliteConnection) -> Result<Option<Version>, StoreError> {

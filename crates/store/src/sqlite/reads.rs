@@ -12,7 +12,7 @@ use crate::{
     error::StoreError,
     reader::{Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, OwnKey, Revoked, Shard, User},
+    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
     sqlite::stmt::{
         Bind::{Big, Bytes, Small},
         Stmt,
@@ -120,6 +120,7 @@ pub(crate) fn load_shard(
             .collect::<Result<_, _>>()?,
         max_event_seq: reads::last_event(id).first(conn).optional()?.unwrap_or(0),
         event_floor: reads::event_floor(id).first(conn)?,
+        generation_start: reads::generation_start(id).first(conn).optional()?.unwrap_or(0),
         cursors: cursors.into_iter().map(codec::cursor).collect(),
     })
 }
@@ -148,6 +149,11 @@ pub(crate) fn latest_inbound(
 pub(crate) fn shards(conn: &mut SqliteConnection) -> Result<Vec<Shard>, StoreError> {
     let rows: Vec<codec::ShardColumns> = reads::shards().load(conn)?;
     rows.into_iter().map(codec::shard).collect()
+}
+
+pub(crate) fn generations(conn: &mut SqliteConnection) -> Result<Vec<Generation>, StoreError> {
+    let rows: Vec<codec::GenerationColumns> = reads::generations().load(conn)?;
+    rows.into_iter().map(codec::generation).collect()
 }
 
 pub(crate) fn own_keys(conn: &mut SqliteConnection) -> Result<Vec<OwnKey>, StoreError> {

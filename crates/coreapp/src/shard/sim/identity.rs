@@ -39,7 +39,7 @@ impl World {
 
 #[test]
 fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_after_a_day() {
-    let mut world = World::new(7, Sealing::EndToEnd);
+    let mut world = World::new(7, Sealing::EndToEnd, MESSAGES);
     world.refusals = false;
     let mut application = Application::default();
     application.show_security_notifications = true;
@@ -50,7 +50,7 @@ fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_a
     assert_eq!(world.network.delivered, [before]);
 
     let waiting = world.accept(to);
-    let identity_key = *Identity::generate(&*world.rng).key();
+    let identity_key = world.phones.new_identity(to);
     world.network.keep(Item::IdentityChanged { wa_id: to, device: 0, identity_key });
     world.network_speaks();
     world.rest();

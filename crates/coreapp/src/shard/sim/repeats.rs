@@ -17,7 +17,7 @@ type Answer<T> = oneshot::Receiver<Result<T, ApiError>>;
 
 impl Clients {
     fn new() -> Self {
-        Self { world: World::new(1, Sealing::Plain), asked: 0 }
+        Self { world: World::new(1, Sealing::Plain, 0), asked: 0 }
     }
 
     /// Asks under a fresh key, as each request of a client does.
@@ -167,7 +167,7 @@ fn a_cancellation_that_was_not_committed_did_not_happen() {
     let key = clients.accepted("one", None).unwrap().id.key;
     let mut answer = clients.cancel(key);
     assert!(answer.try_recv().is_err(), "not before its commit");
-    clients.world.lose();
+    clients.world.start_again();
     clients.world.come_to_rest();
     assert_eq!(clients.world.delivered(), [key]);
     assert_eq!(clients.cancelled(key), 409);

@@ -5,11 +5,12 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    batch::{Built, Item, Owned, ReplyTo, build},
+    batch::{Built, Epochs, Item, Owned, ReplyTo, build},
     vault::Vault,
 };
 
 const EPOCH: i64 = 7;
+const EPOCHS: Epochs = Epochs { first: EPOCH, last: EPOCH };
 const FIRST_SEQ: i64 = 100;
 
 /// The tables, as one write after another leaves them.
@@ -261,7 +262,7 @@ fn through_batches(writes: &[(ShardId, Vec<Op>)]) -> (Tables, usize) {
     while let Some(group) = groups.pop_front() {
         let built = build(group, &vault(), |shard| {
             let next_seq = next.get(&shard).copied().unwrap_or(FIRST_SEQ);
-            Some(Owned { epoch: EPOCH, next_seq })
+            Some(Owned { epochs: EPOCHS, next_seq })
         });
         refused += built.refused.len();
         if !built.rest.is_empty() {
@@ -321,7 +322,7 @@ proptest! {
     #[test]
     fn a_batch_has_one_change_a_row(writes in writes()) {
         let items = writes.into_iter().map(|(shard, ops)| item(shard, ops)).collect();
-        let built = build(items, &vault(), |_| Some(Owned { epoch: EPOCH, next_seq: 1 }));
+        let built = build(items, &vault(), |_| Some(Owned { epochs: EPOCHS, next_seq: 1 }));
         let changes = fold(&built.batch);
         let mut jobs: Vec<_> = changes.jobs.inserts().map(|(key, _)| key)
             .chain(changes.jobs.puts().map(|(key, _)| key)).chain(changes.jobs.deletes()).collect();
@@ -351,7 +352,7 @@ fn a_write_of_a_shard_that_is_not_owned_is_refused_and_takes_no_number() {
     });
     let items = [ours, lost, ours].map(|shard| item(shard, vec![event.clone()]));
     let built = build(items.into(), &vault(), |shard| {
-        (shard == ours).then_some(Owned { epoch: EPOCH, next_seq: 40 })
+        (shard == ours).then_some(Owned { epochs: EPOCHS, next_seq: 40 })
     });
     let seqs: Vec<_> = built.batch.entries.iter().map(|entry| entry.first_seq).collect();
     assert_eq!(seqs, [40, 41]);
