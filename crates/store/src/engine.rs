@@ -9,6 +9,7 @@ use crate::{
     cluster::{Claim, Tick},
     error::StoreError,
     lanes::LaneEngine,
+    mysql::Mysql,
     postgres::Postgres,
     reader::{Found, Read, ShardLoad},
     rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -71,6 +72,7 @@ pub(crate) const PROBE_LANE: i16 = -1;
 /// The database in use.
 #[derive(Clone)]
 pub(crate) enum Backend {
+    Mysql(Mysql),
     Postgres(Postgres),
     Sqlite(Sqlite),
 }
@@ -79,6 +81,7 @@ pub(crate) enum Backend {
 macro_rules! with_engine {
     ($backend:expr, $engine:ident => $call:expr) => {
         match $backend {
+            $crate::engine::Backend::Mysql($engine) => $call,
             $crate::engine::Backend::Postgres($engine) => $call,
             $crate::engine::Backend::Sqlite($engine) => $call,
         }
