@@ -31,7 +31,7 @@ pub struct Args {
     /// Name of this node; a new start under the same name takes over from the old one at once
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// Where the network is: http://HOST:PORT of a sandbox

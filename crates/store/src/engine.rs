@@ -9,6 +9,7 @@ use crate::{
     cluster::{Claim, Tick},
     error::StoreError,
     lanes::LaneEngine,
+    mysql::Mysql,
     postgres::Postgres,
     reader::{DeadPage, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -72,6 +73,7 @@ pub(crate) const PROBE_LANE: i16 = -1;
 /// The database in use.
 #[derive(Clone)]
 pub(crate) enum Backend {
+    Mysql(Mysql),
     Postgres(Postgres),
     Sqlite(Sqlite),
 }
@@ -80,6 +82,7 @@ pub(crate) enum Backend {
 macro_rules! with_engine {
     ($backend:expr, $engine:ident => $call:expr) => {
         match $backend {
+            $crate::engine::Backend::Mysql($engine) => $call,
             $crate::engine::Backend::Postgres($engine) => $call,
             $crate::engine::Backend::Sqlite($engine) => $call,
         }

@@ -1,4 +1,4 @@
-//! The queries both engines share, in Diesel's language; each engine runs them its own way.
+//! The queries that SQLite and PostgreSQL share, in Diesel's language; each runs them its own way.
 
 use diesel::{dsl::auto_type, prelude::*};
 

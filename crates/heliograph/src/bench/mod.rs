@@ -72,11 +72,12 @@ pub(crate) struct BenchArgs {
     /// Switch the quotas and the limits of the REST edge off first
     #[arg(long)]
     no_limits: bool,
-    /// Database of the stack that is started: sqlite:PATH or postgres://…, empty or new.
+    /// Database of the stack that is started: sqlite:PATH, postgres://… or mysql://…,
+    /// empty or new.
     /// Default: a new SQLite file
     #[arg(long, value_name = "URL", conflicts_with = "url")]
     database: Option<String>,
-    /// Process id of the PostgreSQL postmaster, to count the CPU time of the database
+    /// Process id of the database server (PostgreSQL: the postmaster), to count the CPU time of the database
     #[arg(long, value_name = "PID")]
     database_pid: Option<u32>,
     /// Most writes the coreapp puts into one transaction

@@ -184,9 +184,9 @@ async fn opening_again_keeps_everything(database: &Database) {
 async fn a_schema_of_a_newer_version_is_refused(database: &Database) {
     drop(database.open().await);
     // A newer program that still lets us work, then one that does not.
-    database.sql("UPDATE schema SET version = 900").await;
+    database.sql("UPDATE \"schema\" SET version = 900").await;
     drop(database.open().await);
-    database.sql("UPDATE schema SET min_writer = 800").await;
+    database.sql("UPDATE \"schema\" SET min_writer = 800").await;
     match database.try_open().await.err() {
         Some(StoreError::SchemaTooNew { found: 900, .. }) => {}
         other => panic!("{other:?}"),

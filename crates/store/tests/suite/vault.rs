@@ -8,6 +8,7 @@ use contract::ShardId;
 use diesel::{
     Connection, QueryableByName, RunQueryDsl, SqliteConnection, sql_query, sql_types::Binary,
 };
+use mysql_async::prelude::Queryable;
 use session::sealing::MasterKeys;
 use store::{
     Closed, DeadPage, Found, Read, Store, StoreError,
@@ -147,15 +148,7 @@ async fn raw(database: &Database, table: &str, column: &str) -> Vec<Vec<u8>> {
             let rows = database.client().await.query(&text, &[]).await.unwrap();
             rows.iter().map(|row| row.get(0)).collect()
         }
-    }
-}
-
-/// A literal both engines read.
-fn literal(database: &Database, bytes: &[u8]) -> String {
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    match database {
-        Database::Sqlite { .. } => format!("X'{hex}'"),
-        Database::Postgres { .. } => format!("'\\x{hex}'::bytea"),
+        Database::Mariadb { .. } => database.mysql_client().await.query(text).await.unwrap(),
     }
 }
 
@@ -260,7 +253,7 @@ async fn a_row_that_was_moved_does_not_open_and_spoils_no_other(database: &Datab
     // Marks too, so that only the place is wrong.
     for (table, column) in SEALED.into_iter().chain([("session_mark", "mark")]) {
         let stored = raw(database, table, column).await;
-        let [a, b] = [0, 1].map(|n| literal(database, &stored[n]));
+        let [a, b] = [0, 1].map(|n| database.literal(&stored[n]));
         let swap =
             format!("UPDATE {table} SET {column} = CASE WHEN {column} = {a} THEN {b} ELSE {a} END");
         database.sql(&swap).await;
@@ -303,7 +296,7 @@ async fn a_session_that_was_put_back_is_not_used(database: &Database) {
             }
         };
         put("one").await;
-        let older = literal(database, &raw(database, "session", "record").await[0]);
+        let older = database.literal(&raw(database, "session", "record").await[0]);
         put("two").await;
         put_back(&format!("UPDATE session SET record = {older}")).await;
 
@@ -314,7 +307,7 @@ async fn a_session_that_was_put_back_is_not_used(database: &Database) {
         let gone = vec![Op::DeleteSession { wa_id: number(1), device: 2 }];
         member.write(of.id, of.epoch, gone.clone()).await.unwrap();
         assert_eq!(peer(&store, of.id, 1).await.0, []);
-        let wa_id = literal(database, number(1).as_bytes());
+        let wa_id = database.literal(number(1).as_bytes());
         let row = format!(
             "INSERT INTO session (shard, wa_id, device, generation, record) \
              VALUES (3, {wa_id}, 2, 1, {older})"
