@@ -46,7 +46,7 @@ fn statuses(entries: &[Value]) -> Vec<&str> {
     entries.iter().map(|entry| entry["status"].as_str().unwrap()).collect()
 }
 
-async fn refused(answer: Answer) -> (u16, u64) {
+fn refused(answer: &Answer) -> (u16, u64) {
     (answer.status.as_u16(), answer.code().unwrap())
 }
 
@@ -105,8 +105,8 @@ async fn who_wrote_today_can_be_blocked_and_reported_and_nobody_else() {
         let path = format!("/v1/contacts/+{CUSTOMER}/{what}");
         gateway.call("POST", &path, &body.to_string()).await
     };
-    assert_eq!(refused(post("block", json!({})).await).await, (400, 2048));
-    assert_eq!(refused(post("report", json!({})).await).await, (400, 2048));
+    assert_eq!(refused(&post("block", json!({})).await), (400, 2048));
+    assert_eq!(refused(&post("report", json!({})).await), (400, 2048));
 
     gateway.write_from(CUSTOMER, "one").await;
     until("the customer's message", async || (webhook.texts() == ["one"]).then_some(())).await;
@@ -117,7 +117,7 @@ async fn who_wrote_today_can_be_blocked_and_reported_and_nobody_else() {
 
     let body = json!({"to": CUSTOMER, "type": "text", "text": {"body": "hi"}}).to_string();
     let send = async || gateway.call("POST", "/v1/messages", &body).await;
-    assert_eq!(refused(send().await).await, (400, 1007));
+    assert_eq!(refused(&send().await), (400, 1007));
     gateway.write_from(CUSTOMER, "two").await;
     until("the network to be rid of it", async || {
         let stats = call(gateway.sandbox, "GET", "/stats", "", "").await;
@@ -152,7 +152,7 @@ async fn a_message_to_an_account_deleted_lately_is_taken_and_told_of_only_on_req
     assert_eq!(gateway.texts_at(CUSTOMER).await, ["there"]);
     // Now it is known.
     let body = json!({"to": CUSTOMER, "type": "text", "text": {"body": "hi"}}).to_string();
-    assert_eq!(refused(gateway.call("POST", "/v1/messages", &body).await).await, (400, 1013));
+    assert_eq!(refused(&gateway.call("POST", "/v1/messages", &body).await), (400, 1013));
 }
 
 #[tokio::test(flavor = "multi_thread")]

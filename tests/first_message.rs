@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use serde_json::json;
-use support::{Gateway, PASSWORD, free_ports, postgres::Postgres, until, up, webhook::Webhook};
+use support::{Gateway, PASSWORD, free_ports, server::Server, until, up, webhook::Webhook};
 use tokio::net::TcpListener;
 
 const CUSTOMER: &str = "4915112345678";
@@ -18,7 +18,13 @@ async fn a_message_reaches_its_phone_and_every_step_is_called_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_takes_the_same_way_on_postgresql() {
-    let database = tokio::task::spawn_blocking(|| Postgres::new("first_message")).await.unwrap();
+    let database = tokio::task::spawn_blocking(|| Server::postgres("first_message")).await.unwrap();
+    there_and_back(&Gateway::start_with(&["--database", &database.url]).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_takes_the_same_way_on_mariadb() {
+    let database = tokio::task::spawn_blocking(|| Server::mariadb("first_message")).await.unwrap();
     there_and_back(&Gateway::start_with(&["--database", &database.url]).await).await;
 }
 

@@ -208,38 +208,45 @@ def key_of(message_id):
     return raw[4 + (raw[2] & 0x7f) + 1:].hex()
 
 
+ENGINES = ("sqlite", "postgres", "mariadb")
+
+
 class Database:
-    """A new SQLite file, or a new database on a private PostgreSQL that `env` is given to."""
+    """A new SQLite file, or a new database on a private server that `env` is given to."""
 
     def __init__(self, engine, directory, env=None):
         directory = pathlib.Path(directory)
+        self.engine = engine
         self.server = None
         if engine == "sqlite":
             self.url = f"sqlite:{directory / 'heliograph.db'}"
             return
-        self.server = directory / "postgres"
-        started = subprocess.run([ROOT / "scripts" / "pg", "start", self.server], check=True,
-                                 env={**os.environ, **(env or {})}, stdout=subprocess.PIPE, text=True)
+        self.server = directory / engine
+        started = subprocess.run([ROOT / "scripts" / "db", engine, "start", self.server],
+                                 check=True, env={**os.environ, **(env or {})},
+                                 stdout=subprocess.PIPE, text=True)
         address = started.stdout.strip()
         self.url = address.rsplit("/", 1)[0] + "/heliograph"
 
     def pid(self):
-        """Of the postmaster; None for SQLite."""
+        """Of the server's first process; None for SQLite."""
         if not self.server:
             return None
         named = self.server / "home"
         home = pathlib.Path(named.read_text().strip()) if named.exists() else self.server / "server"
-        return int((home / "data" / "postmaster.pid").read_text().splitlines()[0])
+        file = home / "pid" if self.engine == "mariadb" else home / "data" / "postmaster.pid"
+        return int(file.read_text().splitlines()[0])
 
     def pids(self):
-        """The postmaster and the processes it has now."""
-        postmaster = self.pid()
-        children = pathlib.Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text()
-        return [postmaster, *map(int, children.split())]
+        """The server's processes of this moment."""
+        first = self.pid()
+        children = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text()
+        return [first, *map(int, children.split())]
 
     def stop(self):
         if self.server:
-            subprocess.run([ROOT / "scripts" / "pg", "stop", self.server], check=False)
+            subprocess.run([ROOT / "scripts" / "db", self.engine, "stop", self.server],
+                           check=False)
             self.server = None
 
 

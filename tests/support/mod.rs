@@ -32,8 +32,8 @@ use tokio::{
 
 pub mod device;
 pub mod network;
-pub mod postgres;
 pub mod roles;
+pub mod server;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";

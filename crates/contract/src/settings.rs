@@ -14,8 +14,10 @@ use crate::{
 };
 
 mod patch;
+mod signing;
 mod stored;
 
+pub use signing::{MAX_SECRETS, SecretError, SigningKey, SigningSecret};
 pub use stored::SettingsError;
 
 /// Of both callback delays, milliseconds: up to a day.
@@ -36,6 +38,12 @@ pub const BURST: RangeInclusive<u32> = 1..=1_000_000;
 pub const QUEUE_MAX: RangeInclusive<u32> = 1..=10_000_000;
 /// Age of an undelivered callback, seconds: up to 30 days.
 pub const MAX_AGE_S: RangeInclusive<u32> = 1..=2_592_000;
+/// Days a dead letter is kept.
+pub const DEAD_LETTER_DAYS: RangeInclusive<u32> = 1..=365;
+/// MiB of the database's disk that stay free; 0: whatever happens.
+pub const MIN_FREE_MB: RangeInclusive<u32> = 0..=1_048_576;
+/// Events of one kind in a POST.
+pub const BATCH_MAX: RangeInclusive<u32> = 1..=50;
 /// Days a contact stays known.
 pub const CACHE_DAYS: RangeInclusive<u32> = 1..=30;
 /// Until an undelivered message is asked about, seconds: up to 7 days.
@@ -225,6 +233,7 @@ pub struct Heliograph {
     pub contacts: Contacts,
     pub messages: Messages,
     pub web: Web,
+    pub webhooks: OwnWebhooks,
 }
 
 /// `heliograph.jobs`.
@@ -269,11 +278,22 @@ pub struct Callbacks {
     pub queue_max: u32,
     /// Older ones become dead letters, seconds.
     pub max_age_s: u32,
+    /// Dead letters are kept for so long, days.
+    pub dead_letter_days: u32,
+    /// With `keep_sending`: new messages are refused after all while less than this is free on the
+    /// disk of the database, MiB. Only for a database whose disk this process sees (SQLite).
+    pub min_free_mb: u32,
 }
 
 impl Default for Callbacks {
     fn default() -> Self {
-        Self { when_full: WhenFull::Refuse, queue_max: 100_000, max_age_s: 604_800 }
+        Self {
+            when_full: WhenFull::Refuse,
+            queue_max: 100_000,
+            max_age_s: 604_800,
+            dead_letter_days: 30,
+            min_free_mb: 1_024,
+        }
     }
 }
 
@@ -283,8 +303,28 @@ impl Default for Callbacks {
 pub enum WhenFull {
     /// 503/1016, as the original.
     Refuse,
-    /// Nothing.
+    /// Nothing, as long as the disk has room.
     KeepSending,
+}
+
+/// `heliograph.webhooks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OwnWebhooks {
+    /// Events of one kind that may share a POST.
+    pub batch_max: u32,
+    /// What POSTs are signed with; none: they are not. Never shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SigningSecret>,
+    /// Shown in their place: whether there are any.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    signed: Option<bool>,
+}
+
+impl Default for OwnWebhooks {
+    fn default() -> Self {
+        Self { batch_max: 1, secrets: Vec::new(), signed: None }
+    }
 }
 
 /// `heliograph.contacts`.
@@ -347,14 +387,17 @@ impl Application {
         #[derive(Serialize)]
         struct Public<'a> {
             #[serde(flatten)]
-            application: &'a Application,
+            application: Application,
             sent_status: bool,
             #[serde(skip_serializing_if = "Option::is_none")]
             wa_id: Option<&'a Number>,
         }
         let sent_status = self.webhooks.message.sent;
+        let mut application = self.clone();
+        let ours = &mut application.heliograph.webhooks;
+        ours.signed = Some(!std::mem::take(&mut ours.secrets).is_empty());
         // Text keys and plain values always serialise.
-        serde_json::to_vec(&Public { application: self, sent_status, wa_id }).unwrap_or_default()
+        serde_json::to_vec(&Public { application, sent_status, wa_id }).unwrap_or_default()
     }
 
     /// Applies the body of a `PATCH`: absent keys stay, arrays are replaced, `wa_id` is read-only

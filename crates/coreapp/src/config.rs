@@ -31,7 +31,7 @@ pub struct Args {
     /// Name of this node; a new start under the same name takes over from the old one at once
     #[arg(long, value_name = "NAME")]
     pub node: Option<String>,
-    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
     #[arg(long, value_name = "URL")]
     pub database: Option<String>,
     /// Where the network is: http://HOST:PORT of a sandbox
@@ -104,8 +104,15 @@ impl Default for Coreapp {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Egress {
-    /// `loopback`, `http`, `private`, `link-local`.
+    /// `loopback`, `http`, `private`, `link-local`, networks.
     pub allow: Vec<String>,
+    /// `http://USER:PASSWORD@HOST:PORT` of a proxy that tunnels (CONNECT).
+    pub proxy: Option<Secret>,
+    /// Hosts (`host`, `.suffix`) that are called without it.
+    pub no_proxy: Vec<String>,
+    /// PEM files: what webhooks that ask for a client certificate are shown.
+    pub client_cert: Option<PathBuf>,
+    pub client_key: Option<PathBuf>,
 }
 
 /// `[node]`.

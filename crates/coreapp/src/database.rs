@@ -1,9 +1,9 @@
 //! The database as it is configured: opened, and told in the log.
 
-use std::{ops::RangeInclusive, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use store::{
-    Store, StoreError, TlsSettings,
+    DatabaseUrl, Store, StoreError, TlsSettings,
     settings::{BATCH_MAX, LANES_MAX, POOL_MAX},
 };
 use telemetry::config::ConfigError;
@@ -35,6 +35,20 @@ pub(crate) async fn open(config: &Config, env: &Env) -> Result<Store, StartError
         "the database is open: {facts}"
     );
     Ok(store)
+}
+
+/// The folder whose disk the database fills, when it is one of this machine.
+///
+/// # Errors
+/// [`StartError::Config`] and [`StartError::Store`].
+pub(crate) fn disk(config: &Config) -> Result<Option<PathBuf>, StartError> {
+    Ok(match store::Settings::parse(config.database.to_url()?.expose())?.url {
+        DatabaseUrl::Sqlite(path) => path.parent().map(|folder| match folder.as_os_str().len() {
+            0 => PathBuf::from("."),
+            _ => folder.to_path_buf(),
+        }),
+        DatabaseUrl::Postgres(_) => None,
+    })
 }
 
 fn settings(config: &Config) -> Result<store::Settings, StartError> {

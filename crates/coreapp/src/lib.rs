@@ -4,14 +4,14 @@
 //! than its neighbours.
 
 mod batcher;
-mod callbacks;
+pub mod callbacks;
 mod cluster;
 mod config;
 mod contacts;
 mod control;
 mod database;
 mod delivery;
-mod egress;
+pub mod egress;
 mod gauges;
 mod generation;
 mod intake;

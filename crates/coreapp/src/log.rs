@@ -4,8 +4,8 @@
 use contract::ShardId;
 use futures_util::{FutureExt, future::BoxFuture};
 use store::{
-    Lanes, Reader,
-    rows::{Cursor, Event},
+    DeadPage, Lanes, Reader,
+    rows::{DeadEvent, DeadState, Event},
     write::{Class, Op},
 };
 
@@ -31,13 +31,26 @@ impl Log for StoreLog {
         .boxed()
     }
 
+    fn parked(
+        &self,
+        endpoint: i16,
+        shard: ShardId,
+        after_seq: i64,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<DeadEvent>, LogError>> {
+        let reader = self.reader.clone();
+        let page = DeadPage { endpoint, shard, state: DeadState::Parked, after_seq, limit };
+        async move { reader.dead_events(page).await.map_err(|error| LogError(error.to_string())) }
+            .boxed()
+    }
+
     fn save(
         &self,
         shard: ShardId,
         epoch: i64,
-        cursor: Cursor,
+        ops: Vec<Op>,
     ) -> BoxFuture<'static, Result<(), LogError>> {
-        let saved = self.lanes.commit(shard, epoch, Class::Cursor, vec![Op::PutCursor(cursor)]);
+        let saved = self.lanes.commit(shard, epoch, Class::Cursor, ops);
         async move { saved.await.map(|_| ()).map_err(|error| LogError(error.to_string())) }.boxed()
     }
 }

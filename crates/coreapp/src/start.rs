@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    path::Path,
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -27,11 +28,12 @@ use crate::{
     Config, JoinError, batcher,
     callbacks::{self, Callbacks},
     cluster::{self, Me, beat::Beat},
+    config,
     contacts::{Complaints, Desk, Sync},
     control::{self, Control, ControlError, Fixed},
     database,
     delivery::{self, Link, Renewal},
-    egress::{Allow, Egress, EgressError},
+    egress::{Allow, Egress, EgressError, Policy},
     gauges::Gauges,
     generation::Generations,
     intake::{Gate, Intake, Quota},
@@ -171,7 +173,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let upstream = Sandbox::new(&config.upstream.url, number)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
-    let egress = Egress::new(Allow::parse(&config.egress.allow)?, Vec::new())?;
+    let policy = policy(&config.egress)?;
+    let egress = Egress::new(&policy, Vec::new())?;
 
     // Who owns what.
     let store = database::open(&config, &env).await?;
@@ -277,6 +280,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         fixed,
         apply: Box::new(move |application| apply.apply(application)),
+        policy,
+        trust: {
+            let callbacks = callbacks.clone();
+            Box::new(move |egress| callbacks.egress(Arc::new(egress)))
+        },
     };
     let control = Control::open(deps, &reader, &env.rng, initial).await?;
     let control = Arc::new(control);
@@ -286,6 +294,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    let oldest = registry.gauge(
+        "callback_oldest_age_seconds",
+        "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
+    )?;
     let renewal = Renewal {
         cluster: store.cluster(),
         inc: joined.inc,
@@ -334,6 +346,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         callbacks: callbacks.clone(),
         gate: gate.clone(),
+        settings: view_rx.clone(),
+        disk: database::disk(&config)?,
+        oldest,
     }));
     let mut fenced = lanes.fenced();
     let tick = cluster::tick(store.cluster(), joined.inc, beat.clone());
@@ -406,6 +421,29 @@ impl Apply {
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
     }
+}
+
+/// How webhooks are called, as the configuration says.
+fn policy(config: &config::Egress) -> Result<Policy, StartError> {
+    let mut policy = Policy::new(Allow::parse(&config.allow)?);
+    if let Some(proxy) = &config.proxy {
+        policy = policy.through(proxy.expose(), &config.no_proxy)?;
+    }
+    let read = |setting: &'static str, path: &Path| {
+        std::fs::read(path).map_err(|error| {
+            ConfigError::invalid(setting, format!("failed to read {}: {error}", path.display()))
+        })
+    };
+    match (&config.client_cert, &config.client_key) {
+        (None, None) => {}
+        (Some(chain), Some(key)) => {
+            let chain = read("egress.client_cert", chain)?;
+            policy = policy.showing(&chain, &read("egress.client_key", key)?)?;
+        }
+        (Some(_), None) => return Err(ConfigError::missing("egress.client_key").into()),
+        (None, Some(_)) => return Err(ConfigError::missing("egress.client_cert").into()),
+    }
+    Ok(policy)
 }
 
 /// Our name and address, as others know them.

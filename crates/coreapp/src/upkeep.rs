@@ -1,6 +1,7 @@
-//! What is done now and then: old rows go, and the callback queue's length reaches the gate.
+//! What is done now and then: old rows go, and the gate learns of the callback queue's length and of
+//! the disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use contract::{Clock, Key, Route, ShardId, idempotency};
 use store::{
@@ -8,14 +9,21 @@ use store::{
     rows::Shard,
     write::{Class, Op, Reply, Write},
 };
-use tokio::time::MissedTickBehavior;
+use telemetry::metrics::IntGauge;
+use tokio::{sync::watch, time::MissedTickBehavior};
 
-use crate::{callbacks::Callbacks, intake::Gate};
+use crate::{
+    callbacks::{Callbacks, ENDPOINT},
+    intake::Gate,
+    settings::View,
+};
 
 /// How often the gate learns the callback queue's length.
 const LEVEL: Duration = Duration::from_millis(100);
 /// Looks at the level between two rounds of clean-up: ten seconds.
 const ROUND: u32 = 100;
+/// Looks at the level between two at the disk and at the oldest event: one second.
+const LOOK: u32 = 10;
 /// Rows of one table that a round deletes in one shard: in all 13,000 rows a second and table.
 const ROWS: u32 = 2_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -33,6 +41,11 @@ pub(crate) struct Deps {
     pub clock: Arc<dyn Clock>,
     pub callbacks: Arc<Callbacks>,
     pub gate: Arc<Gate>,
+    pub settings: watch::Receiver<Arc<View>>,
+    /// Where the database's disk can be seen.
+    pub disk: Option<PathBuf>,
+    /// Age of the oldest event, seconds.
+    pub oldest: IntGauge,
 }
 
 /// Runs until the process ends.
@@ -44,13 +57,22 @@ pub(crate) async fn run(deps: Deps) {
         period.tick().await;
         deps.gate.callbacks(deps.callbacks.unsettled());
         round = (round + 1) % ROUND;
+        if round % LOOK == 0 {
+            deps.look().await;
+        }
         if round == 0 {
+            let dead_letter_ms = deps.settings.borrow().dead_letter_ms;
             for shard in &deps.shards {
                 deps.lanes.submit(Write {
                     shard: shard.id,
                     epoch: shard.epoch,
                     class: Class::Bulk,
-                    ops: trims(shard.id, deps.callbacks.floor(shard.id), deps.clock.unix_ms()),
+                    ops: trims(
+                        shard.id,
+                        deps.callbacks.floor(shard.id),
+                        deps.clock.unix_ms(),
+                        dead_letter_ms,
+                    ),
                     reply: Reply::None,
                 });
             }
@@ -58,8 +80,32 @@ pub(crate) async fn run(deps: Deps) {
     }
 }
 
-fn trims(shard: ShardId, floor: i64, now_ms: i64) -> Vec<Op> {
-    let mut ops = vec![Op::TrimEvents { floor, before_ms: now_ms - EVENTS_MS, limit: ROWS }];
+impl Deps {
+    /// The oldest event, and the room on the disk when that matters.
+    async fn look(&self) {
+        let age_ms = self.callbacks.oldest_ms().map(|ms| self.clock.unix_ms().saturating_sub(ms));
+        self.oldest.set(age_ms.unwrap_or(0).max(0) / 1_000);
+        let least = self.settings.borrow().min_free_bytes.filter(|least| *least > 0);
+        let (Some(least), Some(path)) = (least, self.disk.clone()) else {
+            self.gate.disk(u64::MAX, 0);
+            return;
+        };
+        let free = tokio::task::spawn_blocking(move || rustix::fs::statvfs(&path));
+        match free.await {
+            Ok(Ok(disk)) => self.gate.disk(disk.f_bavail.saturating_mul(disk.f_frsize), least),
+            // As before: what cannot be seen changes nothing.
+            Ok(Err(error)) => tracing::debug!(%error, "the database's disk cannot be looked at"),
+            Err(_) => {}
+        }
+    }
+}
+
+fn trims(shard: ShardId, floor: i64, now_ms: i64, dead_letter_ms: i64) -> Vec<Op> {
+    let before_ms = now_ms - dead_letter_ms;
+    let mut ops = vec![
+        Op::TrimEvents { floor, before_ms: now_ms - EVENTS_MS, limit: ROWS },
+        Op::TrimDeadEvents { endpoint: ENDPOINT, before_ms, limit: ROWS },
+    ];
     if shard == ShardId::CONTROL {
         return ops;
     }

@@ -59,6 +59,8 @@ pub enum Table {
     Event,
     /// Media keys and handles.
     Media,
+    /// Versioned documents: settings, the token key.
+    Config,
 }
 
 impl Table {
@@ -69,6 +71,7 @@ impl Table {
             Self::Inbound => "inbound",
             Self::Event => "event",
             Self::Media => "media",
+            Self::Config => "config",
         }
     }
 }

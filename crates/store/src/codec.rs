@@ -8,9 +8,9 @@ use crate::{
     error::StoreError,
     reader::DAYS_MAX,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Generation, IDEMPOTENCY_HASH_LEN, Idempotency,
-        Identity, Job, Message, NewEvent, Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard,
-        User,
+        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
+        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node, NodeState,
+        Outbox, OwnKey, Revoked, Session, Shard, User,
     },
 };
 
@@ -30,6 +30,7 @@ pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
 pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
 pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
+pub(crate) type DeadEventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
@@ -84,6 +85,29 @@ pub(crate) fn event(
 
 pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
     Cursor { endpoint, read_to, holes: holes.into() }
+}
+
+pub(crate) fn dead_event(
+    endpoint: i16,
+    (seq, kind, route, key, state, due_ms, tries, created_ms, body): DeadEventColumns,
+) -> Read<DeadEvent> {
+    let state = [DeadState::Parked, DeadState::Dead].into_iter().find(|s| *s as i16 == state);
+    let event = NewEvent {
+        kind,
+        route: Route::from_i64(route),
+        key: key.map(|key| key_of(&key, "dead_event", seq)).transpose()?,
+        held: false,
+        created_ms,
+        body: body.into(),
+    };
+    Ok(DeadEvent {
+        endpoint,
+        seq,
+        state: state.ok_or_else(|| corrupt("dead_event", "state", seq))?,
+        due_ms,
+        tries: u32::try_from(tries).map_err(|_| corrupt("dead_event", "tries", seq))?,
+        event,
+    })
 }
 
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {

@@ -9,9 +9,10 @@ use crate::{
     cluster::{Claim, Tick},
     error::StoreError,
     lanes::LaneEngine,
+    mysql::Mysql,
     postgres::Postgres,
-    reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
+    reader::{DeadPage, Found, Read, ShardLoad},
+    rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
 
@@ -31,6 +32,7 @@ pub(crate) trait Engine: LaneEngine {
         after_seq: i64,
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
+    fn dead_events(&self, page: DeadPage) -> impl Future<Output = Answer<Vec<DeadEvent>>> + Send;
     fn generations(&self) -> impl Future<Output = Answer<Vec<Generation>>> + Send;
     fn latest_inbound(
         &self,
@@ -71,6 +73,7 @@ pub(crate) const PROBE_LANE: i16 = -1;
 /// The database in use.
 #[derive(Clone)]
 pub(crate) enum Backend {
+    Mysql(Mysql),
     Postgres(Postgres),
     Sqlite(Sqlite),
 }
@@ -79,6 +82,7 @@ pub(crate) enum Backend {
 macro_rules! with_engine {
     ($backend:expr, $engine:ident => $call:expr) => {
         match $backend {
+            $crate::engine::Backend::Mysql($engine) => $call,
             $crate::engine::Backend::Postgres($engine) => $call,
             $crate::engine::Backend::Sqlite($engine) => $call,
         }

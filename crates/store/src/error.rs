@@ -10,9 +10,6 @@ pub enum StoreError {
     /// The text is no database address.
     #[error("read the database address: {0}")]
     Address(String),
-    /// A database this version has no module for.
-    #[error("use {0}: this version stores in SQLite or PostgreSQL")]
-    Unsupported(&'static str),
     /// SQLite only: a second coreapp on one file.
     #[error("open {}: another coreapp uses it", .path.display())]
     InUse { path: PathBuf },
@@ -40,6 +37,9 @@ pub enum StoreError {
          (--unsafe-durability overrides)"
     )]
     Durability { setting: &'static str, value: String },
+    /// A setting of the server's that what is written would not pass.
+    #[error("use the database: its {setting} is {value}, at least {needed} is needed")]
+    TooSmall { setting: &'static str, value: u64, needed: u64 },
     /// A newer version has changed the tables so that this one cannot work with them.
     #[error("use the database: its schema {found} needs a version above {ours}")]
     SchemaTooNew { found: i64, ours: i64 },
@@ -71,7 +71,6 @@ impl StoreError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Address(_) => "store_address",
-            Self::Unsupported(_) => "store_unsupported",
             Self::InUse { .. } => "store_in_use",
             Self::Server(fault) => fault.code(),
             Self::GaveUp { last, .. } => last.code(),
@@ -79,6 +78,7 @@ impl StoreError {
             Self::Create { .. } => "store_create",
             Self::TooOld { .. } => "store_too_old",
             Self::Durability { .. } => "store_durability",
+            Self::TooSmall { .. } => "store_too_small",
             Self::SchemaTooNew { .. } => "store_schema_too_new",
             Self::ShardCount { .. } => "store_shard_count",
             Self::Migrate { .. } => "store_migrate",

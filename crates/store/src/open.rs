@@ -11,6 +11,7 @@ use crate::{
     engine::{Backend, Engine, PROBE_LANE, with_engine},
     error::StoreError,
     lanes::{Done, Feed, Fence, Lanes},
+    mysql::Mysql,
     postgres::Postgres,
     reader::Reader,
     settings::{BATCH_MAX, DatabaseUrl, LANES_MAX, Pools, Settings},
@@ -40,7 +41,7 @@ pub struct Store {
 /// What is worth knowing about a database in a log, a health report or a benchmark.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// `SQLite` or `PostgreSQL`.
+    /// `SQLite`, `PostgreSQL`, `MySQL` or `MariaDB`.
     pub engine: &'static str,
     pub version: String,
     /// Of an incarnation that starts now.
@@ -88,13 +89,23 @@ impl Store {
                     .await?;
                 (Backend::Postgres(engine), found)
             }
+            DatabaseUrl::Mysql(opts) => {
+                let (engine, found) =
+                    patiently(settings.start_wait, Arc::clone(&rng), async || {
+                        Mysql::open(opts, &settings).await
+                    })
+                    .await?;
+                (Backend::Mysql(engine), found)
+            }
         };
         let probe = rng.next_u64().cast_signed();
         let commit = with_engine!(&backend, engine => median_commit(engine, probe).await)?;
         let measured = if commit >= SLOW_COMMIT { LANES_SLOW } else { LANES_FAST };
         let lanes = match &backend {
             Backend::Sqlite(_) => 1,
-            Backend::Postgres(_) => settings.lanes.unwrap_or(measured).clamp(1, LANES_MAX),
+            Backend::Mysql(_) | Backend::Postgres(_) => {
+                settings.lanes.unwrap_or(measured).clamp(1, LANES_MAX)
+            }
         };
         let batch_max = settings.batch_max.clamp(1, BATCH_MAX);
         let facts = Facts {

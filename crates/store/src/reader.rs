@@ -10,8 +10,9 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, Event, Generation, IDEMPOTENCY_HASH_LEN, Idempotency,
-        Identity, Job, Message, Outbox, OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
+        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, Outbox, OwnKey, Revoked,
+        Session, User,
     },
     vault::Vault,
 };
@@ -79,6 +80,17 @@ pub struct ReadAnswer {
     pub shard: ShardId,
     pub token: u64,
     pub result: Result<Found, Arc<StoreError>>,
+}
+
+/// Which dead events to read: those of one endpoint, shard and state, ascending.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadPage {
+    pub endpoint: i16,
+    pub shard: ShardId,
+    pub state: DeadState,
+    pub after_seq: i64,
+    /// At most [`EVENTS_MAX`].
+    pub limit: u32,
 }
 
 /// All that a new owner needs to go on with a shard.
@@ -204,6 +216,21 @@ impl Reader {
         Ok(events)
     }
 
+    /// Events that an endpoint would not take.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
+        let page = DeadPage { limit: page.limit.min(EVENTS_MAX), ..page };
+        let backend = &self.backend;
+        let mut events = patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.dead_events(page).await)
+        })
+        .await?;
+        events.iter_mut().try_for_each(|row| self.vault.open_dead_event(page.shard, row))?;
+        Ok(events)
+    }
+
     /// Key and time (Unix milliseconds) of the latest messages of a customer, the newest first, at
     /// most `limit` and [`EVENTS_MAX`].
     ///
@@ -277,10 +304,12 @@ impl Reader {
     /// See [`Reader::load_shard`].
     pub async fn config(&self, name: &str) -> Result<Option<Config>, StoreError> {
         let backend = &self.backend;
-        patiently(&self.rng, || async move {
+        let mut config = patiently(&self.rng, || async move {
             with_engine!(backend, engine => engine.config(name).await)
         })
-        .await
+        .await?;
+        config.iter_mut().try_for_each(|row| self.vault.open_config(row))?;
+        Ok(config)
     }
 
     /// All revocations, expired ones included.

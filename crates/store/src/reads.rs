@@ -1,9 +1,10 @@
-//! The queries both engines share, in Diesel's language; each engine runs them its own way.
+//! The queries that SQLite and PostgreSQL share, in Diesel's language; each runs them its own way.
 
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, event, generation, inbound, job, outbox, own_key, revoked, shard, user,
+    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, revoked,
+    shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -56,6 +57,28 @@ pub(crate) fn cursors(of: i16) -> _ {
         cursor::read_to,
         cursor::holes,
     ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: i64) -> _ {
+    dead_event::table
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(dead_event::shard.eq(of))
+        .filter(dead_event::seq.gt(after))
+        .filter(dead_event::state.eq(state))
+        .order(dead_event::seq.asc())
+        .limit(most)
+        .select((
+            dead_event::seq,
+            dead_event::kind,
+            dead_event::route_hash,
+            dead_event::msg_key,
+            dead_event::state,
+            dead_event::due_ms,
+            dead_event::tries,
+            dead_event::created_ms,
+            dead_event::body,
+        ))
 }
 
 #[auto_type(no_type_alias)]

@@ -123,6 +123,30 @@ pub struct Cursor {
     pub holes: Bytes,
 }
 
+/// `dead_event`: an event that an endpoint would not take, settled for its cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadEvent {
+    pub endpoint: i16,
+    /// Its number in the log, from which it may be gone.
+    pub seq: i64,
+    pub state: DeadState,
+    /// Unix milliseconds: of the next try while parked, of its death afterwards.
+    pub due_ms: i64,
+    /// POSTs that failed. 0: parked untried, behind a conversation that took too much room.
+    pub tries: u32,
+    /// Never `held`.
+    pub event: NewEvent,
+}
+
+/// `dead_event.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadState {
+    /// Still tried now and then.
+    Parked = 1,
+    /// Given up.
+    Dead = 2,
+}
+
 /// `inbound`: a received message, kept to recognise its repetition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inbound {

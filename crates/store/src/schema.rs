@@ -84,6 +84,22 @@ diesel::table! {
 }
 
 diesel::table! {
+    dead_event (endpoint, shard, seq) {
+        endpoint -> SmallInt,
+        shard -> SmallInt,
+        seq -> BigInt,
+        kind -> SmallInt,
+        route_hash -> BigInt,
+        msg_key -> Nullable<Binary>,
+        state -> SmallInt,
+        due_ms -> BigInt,
+        tries -> BigInt,
+        created_ms -> BigInt,
+        body -> Binary,
+    }
+}
+
+diesel::table! {
     own_key (kind, id) {
         kind -> SmallInt,
         id -> BigInt,

@@ -103,6 +103,8 @@ impl Settings {
     }
 }
 
+/// What [`Settings::parse`] takes out of an address.
+const TLS_PARAMETERS: &[&str] = &["sslmode", "sslrootcert", "sslcert", "sslkey"];
 /// What else an address may say about a PostgreSQL server; time-outs and TLS are settings.
 const PARAMETERS: &[&str] = &[
     "application_name",
@@ -124,6 +126,8 @@ pub enum DatabaseUrl {
     Sqlite(PathBuf),
     /// `postgres://user:password@host:port/name`
     Postgres(Box<tokio_postgres::Config>),
+    /// `mysql://user:password@host:port/name`, MariaDB too
+    Mysql(Box<mysql_async::Opts>),
 }
 
 impl DatabaseUrl {
@@ -137,23 +141,36 @@ impl DatabaseUrl {
         }
         Self::Postgres(Box::new(config))
     }
+
+    /// MySQL or MariaDB from its parts, none of them escaped.
+    #[must_use]
+    pub fn mysql(host: &str, port: u16, user: &str, password: &str, name: &str) -> Self {
+        let opts = mysql_async::OptsBuilder::default()
+            .ip_or_hostname(host)
+            .tcp_port(port)
+            .user(Some(user))
+            .pass((!password.is_empty()).then_some(password))
+            .db_name(Some(name));
+        Self::Mysql(Box::new(opts.into()))
+    }
 }
+
+/// What an address may begin with, for people.
+const SCHEMES: &str = "it starts with none of sqlite:, postgres: and mysql:";
 
 impl FromStr for DatabaseUrl {
     type Err = StoreError;
 
     fn from_str(text: &str) -> Result<Self, StoreError> {
         let bad = |why: &str| StoreError::Address(why.to_owned());
-        let (scheme, rest) = text
-            .split_once(':')
-            .ok_or_else(|| bad("it starts with neither sqlite: nor postgres:"))?;
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| bad(SCHEMES))?;
         match scheme {
             "sqlite" => match rest.strip_prefix("//").unwrap_or(rest) {
                 "" | ":memory:" => Err(bad("sqlite: needs the path of a file")),
                 path => Ok(Self::Sqlite(path.into())),
             },
             "postgres" | "postgresql" => {
-                known_parameters(text)?;
+                known_parameters(text, PARAMETERS)?;
                 // The parser's own message may repeat parts of the address, the password included.
                 let config: tokio_postgres::Config = text.parse().map_err(|_| {
                     bad("it is not of the form postgres://user:password@host:port/name")
@@ -163,26 +180,33 @@ impl FromStr for DatabaseUrl {
                 }
                 Ok(Self::Postgres(Box::new(config)))
             }
-            "mysql" | "mariadb" => Err(StoreError::Unsupported("MySQL")),
-            _ => Err(bad("it starts with neither sqlite: nor postgres:")),
+            "mysql" | "mariadb" => {
+                known_parameters(text, &[])?;
+                let opts = mysql_async::Opts::from_url(&format!("mysql:{rest}")).map_err(|_| {
+                    bad("it is not of the form mysql://user:password@host:port/name")
+                })?;
+                if opts.ip_or_hostname().is_empty() || opts.db_name().is_none_or(str::is_empty) {
+                    return Err(bad("mysql: needs a host and the name of a database"));
+                }
+                Ok(Self::Mysql(Box::new(opts)))
+            }
+            _ => Err(bad(SCHEMES)),
         }
     }
 }
 
 /// Refuses what nobody reads, by its name.
-fn known_parameters(address: &str) -> Result<(), StoreError> {
+fn known_parameters(address: &str, known: &[&str]) -> Result<(), StoreError> {
     let query = address.split_once('?').map_or("", |(_, query)| query);
     for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
         let name = parameter.split_once('=').map_or(parameter, |(name, _)| name);
-        if PARAMETERS.contains(&name) {
+        if known.contains(&name) {
             continue;
         }
         // What is no name may be the rest of a password.
         let why = if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
-            format!(
-                "the parameter {name} is not known; known are sslmode, sslrootcert, sslcert, sslkey, {}",
-                PARAMETERS.join(", ")
-            )
+            let known = [TLS_PARAMETERS, known].concat().join(", ");
+            format!("the parameter {name} is not known; known are {known}")
         } else {
             "what follows the question mark is no parameter; percent-encode the password".to_owned()
         };
@@ -195,6 +219,10 @@ impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Mysql(opts) => {
+                let (host, port) = (opts.ip_or_hostname(), opts.tcp_port());
+                write!(f, "mysql://{host}:{port}/{}", opts.db_name().unwrap_or_default())
+            }
             Self::Postgres(config) => {
                 f.write_str("postgres://")?;
                 for (n, host) in config.get_hosts().iter().enumerate() {
@@ -233,8 +261,24 @@ mod tests {
             assert!(text.contains("postgres://db.example:5433/gateway"), "{text}");
             assert!(!text.contains("s3cret"), "{text}");
         }
-        let error = "postgres://me:s3cret@[::1/x".parse::<DatabaseUrl>().unwrap_err();
-        assert!(!error.to_string().contains("s3cret"), "{error}");
+        let url: DatabaseUrl = "mysql://me:s3cret@db.example:3307/gateway".parse().unwrap();
+        for text in [format!("{url}"), format!("{url:?}"), format!("{:?}", Settings::new(url))] {
+            assert!(text.contains("mysql://db.example:3307/gateway"), "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+        for scheme in ["postgres", "mysql"] {
+            let error = format!("{scheme}://me:s3cret@[::1/x").parse::<DatabaseUrl>().unwrap_err();
+            assert!(!error.to_string().contains("s3cret"), "{error}");
+        }
+    }
+
+    /// As the separate settings make it (`database.password`, `WA_DB_PASSWORD`).
+    #[test]
+    fn a_password_of_any_characters_arrives_as_it_is() {
+        let url = "mariadb://w%40:p%40%2F%3A%25%23%3F%C3%A9@db/name".parse().unwrap();
+        let DatabaseUrl::Mysql(opts) = url else { panic!("{url}") };
+        assert_eq!((opts.user(), opts.pass()), (Some("w@"), Some("p@/:%#?é")));
+        assert_eq!((opts.ip_or_hostname(), opts.tcp_port()), ("db", 3306));
     }
 
     #[test]
@@ -259,7 +303,8 @@ mod tests {
             ("sqlite:", "store_address"),
             ("sqlite::memory:", "store_address"),
             ("postgres://host", "store_address"),
-            ("mysql://root@host/name", "store_unsupported"),
+            ("mysql://root@host", "store_address"),
+            ("mysql:name", "store_address"),
             ("oracle:x", "store_address"),
         ] {
             assert_eq!(text.parse::<DatabaseUrl>().unwrap_err().code(), code, "{text}");

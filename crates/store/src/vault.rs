@@ -2,7 +2,7 @@
 //! plain one.
 //!
 //! Sealed are `message.body` (and with it the hash of the text, which would betray a short one),
-//! `outbox.payload`, `event.body`, `session.record` and `own_key.body`. The first byte of such a
+//! `outbox.payload`, `event.body`, `dead_event.body`, `config.document`, `session.record` and `own_key.body`. The first byte of such a
 //! column tells:
 //!
 //! | first byte | then follows |
@@ -27,7 +27,7 @@ use session::sealing::{MasterKeys, Place, SealError, Table};
 use crate::{
     error::{Closed, StoreError},
     reader::{Found, ShardLoad},
-    rows::{Event, Message, NewEvent, Outbox, OwnKey, Session},
+    rows::{Config, DeadEvent, Event, Message, NewEvent, Outbox, OwnKey, Session},
     write::Op,
 };
 
@@ -99,6 +99,13 @@ impl Vault {
                 let place = self.row(Table::Event, shard, day_of_ms(row.created_ms), &name);
                 Op::InsertEvent(NewEvent { body: self.close(&place, &row.body)?, ..*row })
             }
+            Op::PutDeadEvent(row) => {
+                let name = dead_event_name(row.endpoint, row.seq);
+                let day = day_of_ms(row.event.created_ms);
+                let place = self.row(Table::Event, shard, day, &name);
+                let body = self.close(&place, &row.event.body)?;
+                Op::PutDeadEvent(DeadEvent { event: NewEvent { body, ..row.event }, ..*row })
+            }
             Op::PutSession(row) => {
                 let place = self.session(&row.wa_id, row.device, row.generation);
                 Op::PutSession(Session { record: self.close(&place, &row.record)?, ..*row })
@@ -106,6 +113,11 @@ impl Vault {
             Op::PutOwnKey(row) => {
                 let place = self.own_key(row.kind, row.id);
                 Op::PutOwnKey(OwnKey { body: self.close(&place, &row.body)?, ..*row })
+            }
+            Op::PutConfig(row) => {
+                let place = config_place(&row.name);
+                let document = self.close(&place, &row.document)?;
+                Op::PutConfig(Config { name: row.name.clone(), document, ..*row })
             }
             other => other.clone(),
         })
@@ -173,6 +185,27 @@ impl Vault {
         let column = Column { table: "event", column: "body", row: row_name };
         let name = seq.to_be_bytes();
         let place = self.row(Table::Event, *shard, day_of_ms(event.created_ms), &name);
+        self.unseal(&column, &place, &mut event.body)?;
+        Ok(())
+    }
+
+    pub(crate) fn open_config(&self, row: &mut Config) -> Result<(), StoreError> {
+        let Config { name, document, .. } = row;
+        let column = Column { table: "config", column: "document", row: &*name };
+        self.unseal(&column, &config_place(name), document)?;
+        Ok(())
+    }
+
+    pub(crate) fn open_dead_event(
+        &self,
+        shard: ShardId,
+        row: &mut DeadEvent,
+    ) -> Result<(), StoreError> {
+        let DeadEvent { endpoint, seq, ref mut event, .. } = *row;
+        let row_name = format_args!("shard {shard}, seq {seq}");
+        let column = Column { table: "dead_event", column: "body", row: row_name };
+        let name = dead_event_name(endpoint, seq);
+        let place = self.row(Table::Event, shard, day_of_ms(event.created_ms), &name);
         self.unseal(&column, &place, &mut event.body)?;
         Ok(())
     }
@@ -251,8 +284,10 @@ fn body(op: &Op) -> Option<&Bytes> {
         Op::InsertMessage(row) => Some(&row.body),
         Op::InsertOutbox(row) => Some(&row.payload),
         Op::InsertEvent(row) => Some(&row.body),
+        Op::PutDeadEvent(row) => Some(&row.event.body),
         Op::PutSession(row) => Some(&row.record),
         Op::PutOwnKey(row) => Some(&row.body),
+        Op::PutConfig(row) => Some(&row.document),
         _ => None,
     }
 }
@@ -274,6 +309,17 @@ fn day_of_ms(created_ms: i64) -> u32 {
 /// Key, then device: the device has a fixed length, so no two rows have one name.
 fn outbox_name(key: Key, device: i32) -> Vec<u8> {
     [key.as_bytes(), &device.to_be_bytes()].concat()
+}
+
+/// Of no account: the number of one may be registered after its first settings were written.
+fn config_place(name: &str) -> Place<'_> {
+    let shard = ShardId::CONTROL.get();
+    Place::Row { account: "", table: Table::Config, shard, day: 0, row: name.as_bytes() }
+}
+
+/// Longer than the name of an event, so that neither opens as the other.
+fn dead_event_name(endpoint: i16, seq: i64) -> Vec<u8> {
+    [&seq.to_be_bytes()[..], &endpoint.to_be_bytes()].concat()
 }
 
 impl<R: fmt::Display> Column<R> {

@@ -4,8 +4,8 @@ use contract::{Key, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Blocked, Config, Contact, Cursor, Idempotency, Identity, Inbound, Job, Message, NewEvent,
-    Outbox, OwnKey, Revoked, Session, User,
+    Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
+    NewEvent, Outbox, OwnKey, Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -42,6 +42,11 @@ pub enum Op {
     /// A hash taken on the same day is [`WriteError::Conflict`].
     InsertIdempotency(Idempotency),
     PutCursor(Cursor),
+    PutDeadEvent(DeadEvent),
+    DeleteDeadEvent {
+        endpoint: i16,
+        seq: i64,
+    },
     PutSession(Session),
     DeleteSession {
         wa_id: Number,
@@ -83,6 +88,12 @@ pub enum Op {
     /// Of the first `limit` inbound rows from peer `from` on, those made before `before_ms`.
     TrimInbound {
         from: Route,
+        before_ms: i64,
+        limit: u32,
+    },
+    /// Dead (not parked) events of the endpoint that died before `before_ms`, oldest numbers first.
+    TrimDeadEvents {
+        endpoint: i16,
         before_ms: i64,
         limit: u32,
     },

@@ -5,8 +5,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::{
-    Application, BURST, CACHE_DAYS, CONCURRENT_REQUESTS, DELAY_MS, HEARTBEAT_S, Heliograph,
-    JOBS_MAX, MAX_AGE_S, MAX_NOTE, MAX_URL, MediaType, PER_SECOND, QUEUE_MAX, UNDELIVERED_AFTER_S,
+    Application, BATCH_MAX, BURST, CACHE_DAYS, CONCURRENT_REQUESTS, DEAD_LETTER_DAYS, DELAY_MS,
+    HEARTBEAT_S, Heliograph, JOBS_MAX, MAX_AGE_S, MAX_NOTE, MAX_SECRETS, MAX_URL, MIN_FREE_MB,
+    MediaType, OwnWebhooks, PER_SECOND, QUEUE_MAX, SecretError, SigningSecret, UNDELIVERED_AFTER_S,
     UNHEALTHY_S, Webhooks,
 };
 use crate::{
@@ -104,6 +105,11 @@ fn apply_heliograph(to: &mut Heliograph, mut fields: Fields) -> Result<(), ApiEr
         }
         set(&mut to.queue_max, callbacks.optional_int("queue_max", &QUEUE_MAX)?);
         set(&mut to.max_age_s, callbacks.optional_int("max_age_s", &MAX_AGE_S)?);
+        set(
+            &mut to.dead_letter_days,
+            callbacks.optional_int("dead_letter_days", &DEAD_LETTER_DAYS)?,
+        );
+        set(&mut to.min_free_mb, callbacks.optional_int("min_free_mb", &MIN_FREE_MB)?);
         callbacks.finish()?;
     }
     if let Some(mut contacts) = fields.optional_object("contacts")? {
@@ -131,6 +137,26 @@ fn apply_heliograph(to: &mut Heliograph, mut fields: Fields) -> Result<(), ApiEr
         );
         web.finish()?;
     }
+    if let Some(webhooks) = fields.optional_object("webhooks")? {
+        apply_own_webhooks(&mut to.webhooks, webhooks)?;
+    }
+    fields.finish()
+}
+
+fn apply_own_webhooks(to: &mut OwnWebhooks, mut fields: Fields) -> Result<(), ApiError> {
+    set(&mut to.batch_max, fields.optional_int("batch_max", &BATCH_MAX)?);
+    if let Some(given) = fields.optional_array("secrets")? {
+        let read = |value: &Value| value.as_str().and_then(|text| text.to_owned().try_into().ok());
+        let secrets: Option<Vec<SigningSecret>> = given.iter().map(read).collect();
+        // What was given may be a secret with a slip in it: it is not repeated.
+        let secrets = secrets.filter(|secrets| secrets.len() <= MAX_SECRETS).ok_or_else(|| {
+            let expected = format_args!("at most {MAX_SECRETS} texts; {SecretError}");
+            fields.invalid("secrets", "(not shown)", expected)
+        })?;
+        to.secrets = secrets;
+    }
+    // As GET shows it.
+    fields.take("signed");
     fields.finish()
 }
 

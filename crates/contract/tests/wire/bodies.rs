@@ -316,11 +316,13 @@ fn settings_are_shown_in_the_shape_old_clients_know_with_ours_apart() {
             r#""verbose_logging":false,"log_level":"info","#,
             r#""heliograph":{"jobs":{"max":50000},"#,
             r#""quotas":{"messages_per_second":80,"contacts_per_second":40,"burst":40},"#,
-            r#""callbacks":{"when_full":"refuse","queue_max":100000,"max_age_s":604800},"#,
+            r#""callbacks":{"when_full":"refuse","queue_max":100000,"max_age_s":604800,"#,
+            r#""dead_letter_days":30,"min_free_mb":1024},"#,
             r#""contacts":{"always_valid":false,"cache_days":7},"#,
             r#""messages":{"undelivered_notice":false,"undelivered_after_s":86400},"#,
             r#""web":{"per_user":500,"per_address":1000,"login_per_address":5,"#,
-            r#""login_failures_per_name":5}},"sent_status":false,"wa_id":"16315550000"}"#
+            r#""login_failures_per_name":5},"#,
+            r#""webhooks":{"batch_max":1,"signed":false}},"sent_status":false,"wa_id":"16315550000"}"#
         )
     );
 }

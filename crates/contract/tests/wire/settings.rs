@@ -259,3 +259,30 @@ fn failures_are_reported_whatever_the_filter_says() {
     let default = Application::default().webhooks.message;
     assert!(!default.wants(StatusKind::Sent) && default.wants(StatusKind::Delivered));
 }
+
+#[test]
+fn signing_secrets_go_in_and_never_come_out() {
+    let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let signed = patched(&json!({ "heliograph": { "webhooks": { "secrets": [secret] } } }));
+    assert_eq!(signed.heliograph.webhooks.secrets.len(), 1);
+    let shown = String::from_utf8(signed.public_json(None)).unwrap();
+    assert!(shown.contains(r#""webhooks":{"batch_max":1,"signed":true}"#), "{shown}");
+    for text in [shown.clone(), format!("{:?}", signed.heliograph)] {
+        assert!(!text.contains("MfKQ9r8G"), "{text}");
+    }
+    // A client may send back what it got, and the stored form keeps what is not shown.
+    assert!(signed.patch(shown.as_bytes()).is_ok_and(|same| same == signed));
+    assert!(Application::from_json(&signed.to_json()).is_ok_and(|same| same == signed));
+    let off = signed.patch(br#"{"heliograph":{"webhooks":{"secrets":[]}}}"#).ok().unwrap();
+    assert!(off == Application::default());
+    assert!(Application::from_json(&off.to_json()).is_ok_and(|same| same == off));
+
+    let typo = secret.replace("whsec_", "whsec-");
+    for bad in [json!([typo]), json!([secret, secret, secret, secret, secret]), json!([7])] {
+        let patch = json!({ "heliograph": { "webhooks": { "secrets": bad } } }).to_string();
+        let error = Application::default().patch(patch.as_bytes()).err().unwrap();
+        assert_eq!(error.code.get(), 1009);
+        assert!(error.details.contains("heliograph.webhooks.secrets"), "{error}");
+        assert!(!error.details.contains("MfKQ9r8G"), "{error}");
+    }
+}

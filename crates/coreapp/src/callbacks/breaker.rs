@@ -137,7 +137,8 @@ impl Breaker {
 mod tests {
     use super::*;
 
-    const PACE: Pace = Pace { concurrency: 6, step_ms: 3_000, cap_ms: 900_000, max_age_ms: 1 };
+    const PACE: Pace =
+        Pace { concurrency: 6, step_ms: 3_000, cap_ms: 900_000, max_age_ms: 1, batch_max: 1 };
     const ERROR: Outcome = Outcome::Refused { status: 500, retry_after_ms: None };
 
     fn fail(breaker: &mut Breaker, route: i64, outcome: Outcome, now: u64) -> Option<Change> {

@@ -1,9 +1,9 @@
 //! One unsettled event of a window: where it stands, and how long it holds its conversation up.
 
 use bytes::Bytes;
-use contract::Route;
+use contract::{Key, Route};
 
-use super::schedule::Outcome;
+use super::{lot::Parked, schedule::Outcome};
 
 /// Longest an event holds the later ones of its conversation up while the endpoint is up,
 /// milliseconds from its first POST.
@@ -16,6 +16,7 @@ pub(super) struct Entry {
     /// Not known while `Unloaded`.
     pub(super) route: Route,
     pub(super) kind: i16,
+    pub(super) key: Option<Key>,
     pub(super) created_ms: i64,
     /// Given up when memory is short; read again before the next POST.
     pub(super) body: Option<Bytes>,
@@ -27,6 +28,12 @@ pub(super) struct Entry {
     pub(super) due: u64,
     /// Asked for by `Retry-After`; even a recovered endpoint is not called before.
     pub(super) not_before: u64,
+    /// Has a row in `dead_event`, so the cursor does not count it.
+    pub(super) parked: bool,
+    /// Was parked for its refusals: the next one sends it back at once.
+    pub(super) returned: bool,
+    /// Was in a POST of several that failed; goes alone from now on.
+    pub(super) alone: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +48,7 @@ pub(super) enum State {
     Reading,
     /// Has its conversation's slot, waits for one of the endpoint's.
     Ready,
+    /// In a POST: its own, or one of several.
     Flying,
     /// Failed; due later.
     Waiting,
@@ -58,6 +66,9 @@ pub(super) struct Hold {
 // === impl Hold ===
 
 impl Hold {
+    /// Of an event whose patience was spent before.
+    const SPENT: Self = Self { tries: 0, since: None, spent: true };
+
     /// A POST starts while the endpoint is up.
     pub(super) fn begin(&mut self, now: u64) {
         self.since.get_or_insert(now);
@@ -71,6 +82,12 @@ impl Hold {
         }
         let since = self.since.filter(|_| !self.spent && self.tries == 1)?;
         Some(since.saturating_add(HOLD_MS))
+    }
+
+    /// Whether it was refused often enough to be parked. `tries` of a hold are those that say
+    /// something about the event.
+    pub(super) fn is_parking(&self) -> bool {
+        self.tries >= HOLD_TRIES
     }
 
     pub(super) fn is_spent(&self, now: u64) -> bool {
@@ -91,6 +108,7 @@ impl Entry {
         Self {
             route: Route::from_i64(0),
             kind: 0,
+            key: None,
             created_ms: i64::MAX,
             body: None,
             tries,
@@ -98,6 +116,27 @@ impl Entry {
             state: State::Unloaded,
             due: 0,
             not_before: 0,
+            parked: false,
+            returned: false,
+            alone: false,
         }
+    }
+
+    /// An event of the lot that comes back into the window.
+    pub(super) fn returned(row: &Parked) -> Self {
+        Self {
+            route: row.route,
+            created_ms: row.created_ms,
+            hold: if row.tries > 0 { Hold::SPENT } else { Hold::default() },
+            state: State::Behind,
+            parked: true,
+            returned: row.tries > 0,
+            ..Self::unloaded(row.tries)
+        }
+    }
+
+    /// Whether it may share a POST: nothing is known against it.
+    pub(super) fn is_sociable(&self) -> bool {
+        self.tries == 0 && !self.alone
     }
 }

@@ -1,11 +1,12 @@
 //! How events enter a window: from memory while the dispatcher keeps up, from pages of the log
 //! when it does not, and from the rows of the cursor's holes after an attachment.
 
-use store::rows::Event;
+use store::rows::{DeadEvent, Event};
 
 use super::{
     entry::{Entry, Hold, State},
     feed::EVENT_COST,
+    parking::{FILINGS, SHARE},
     shared::{AHEAD_BYTES, MIN_WINDOW, Shared},
     window::{WINDOW, Window},
 };
@@ -26,14 +27,29 @@ pub(super) struct Reading {
     pub(super) limit: usize,
     /// What was known to be committed then, and so is seen by the reading.
     head: i64,
-    /// To move on in the log; else to get known events.
-    onward: bool,
+    what: What,
+}
+
+/// What a page is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// To move on in the log.
+    Onward,
+    /// Bodies of known events.
+    Known,
+    /// To know which events are parked.
+    Lot,
+    /// Bodies of parked events.
+    Parked,
 }
 
 /// What a window wants.
 pub(super) enum Want {
     Nothing,
+    /// Of the log.
     Page(Reading),
+    /// Of the table of parked events.
+    Parked(Reading),
 }
 
 impl Window {
@@ -59,17 +75,26 @@ impl Window {
         if self.unsettled.len() <= WINDOW / 2 {
             self.filling = true;
         }
-        if self.unloaded == 0 {
+        self.make_room(shared);
+        self.bring_back(shared);
+        if self.unloaded == 0 && self.lot.is_loaded() {
             self.take_ahead(shared);
         }
         if self.reading.is_some() || shared.now.ms < self.read_at {
             return Want::Nothing;
         }
-        let wanted = match self.wanted.first() {
-            Some(&first) => self.known(first),
-            None => self.onward(shared),
-        };
-        wanted.map_or(Want::Nothing, Want::Page)
+        let head = self.head;
+        if let Some(after) = self.wants_parked() {
+            return Want::Parked(Reading { after, limit: PAGE, head, what: What::Lot });
+        }
+        if let Some(&first) = self.wanted.first() {
+            return self.known(first).map_or(Want::Nothing, Want::Page);
+        }
+        if let Some(&first) = self.wanted_parked.first() {
+            let limit = self.wanted_parked.len().min(SHARE);
+            return Want::Parked(Reading { after: first - 1, limit, head, what: What::Parked });
+        }
+        self.onward(shared).map_or(Want::Nothing, Want::Page)
     }
 
     /// The page is on its way.
@@ -88,7 +113,7 @@ impl Window {
         let Some(reading) = self.reading.take() else { return };
         let last = events.last().map_or(reading.after, |event| event.seq);
         let seen_to = if events.len() >= reading.limit { last } else { reading.head.max(last) };
-        if reading.onward {
+        if reading.what == What::Onward {
             for event in events {
                 if event.seq > self.read_to {
                     self.enter(event, shared);
@@ -113,6 +138,30 @@ impl Window {
         }
     }
 
+    /// A page of the table of parked events is here.
+    pub(super) fn parked_page(&mut self, rows: Vec<DeadEvent>, shared: &mut Shared) {
+        let Some(reading) = self.reading.take() else { return };
+        if reading.what == What::Lot {
+            self.learn(&rows);
+            return;
+        }
+        for DeadEvent { seq, event, .. } in rows {
+            if self.wanted_parked.remove(&seq) {
+                self.load(Event { shard: self.shard, seq, event }, shared);
+            }
+        }
+        // The page began with the first that was wanted; others may have been wanted since.
+        if self.wanted_parked.contains(&(reading.after + 1)) {
+            self.lost(reading.after + 1, shared);
+        }
+    }
+
+    /// Places of the window that a page on its way will take.
+    pub(super) fn reserved(&self) -> usize {
+        let onward = self.reading.filter(|reading| reading.what == What::Onward);
+        onward.map_or(0, |reading| reading.limit)
+    }
+
     fn take_ahead(&mut self, shared: &mut Shared) {
         while let Some(front) = self.ahead.front() {
             let stale = front.seq <= self.read_to;
@@ -133,7 +182,8 @@ impl Window {
         if known >= WINDOW {
             self.filling = false;
         }
-        self.filling && (known < MIN_WINDOW || !shared.is_short())
+        let files = self.filings.len() < FILINGS && self.lot.has_room();
+        self.filling && files && (known < MIN_WINDOW || !shared.is_short())
     }
 
     /// A page of events whose number is known, from `first` on.
@@ -141,7 +191,7 @@ impl Window {
         let end = first.saturating_add(PAGE as i64);
         let last = *self.wanted.range(first..end).next_back()?;
         let limit = usize::try_from(last - first + 1).unwrap_or(PAGE);
-        Some(Reading { after: first - 1, limit, head: self.head, onward: false })
+        Some(Reading { after: first - 1, limit, head: self.head, what: What::Known })
     }
 
     /// The page after `read_to`, up to what is in memory.
@@ -152,7 +202,7 @@ impl Window {
         }
         let left = usize::try_from(end - self.read_to).unwrap_or(PAGE);
         let limit = PAGE.min(WINDOW - self.unsettled.len()).min(left);
-        Some(Reading { after: self.read_to, limit, head: self.head, onward: true })
+        Some(Reading { after: self.read_to, limit, head: self.head, what: What::Onward })
     }
 
     /// The next event of the log. Numbers that were skipped have no row.
@@ -173,17 +223,15 @@ impl Window {
             self.unloaded = self.unloaded.saturating_sub(1);
             entry.state = State::Behind;
             entry.hold = Hold::default();
-            (entry.route, entry.kind, entry.created_ms) = (route, event.kind, event.created_ms);
+            (entry.route, entry.created_ms) = (route, event.created_ms);
             self.enqueue(route, seq);
-        }
-        if shared.is_expired(event.created_ms) {
-            shared.expired += 1;
-            self.settle(seq, shared);
-            return;
         }
         let has_turn = self.is_turn(route, seq);
         let age = shared.now.unix_ms.saturating_sub(event.created_ms);
+        let expired = shared.is_expired(event.created_ms);
+        let queues = self.must_queue(route, seq);
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
+        (entry.kind, entry.key) = (event.kind, event.key);
         if event.held && age < HELD_MS {
             entry.state = State::Held;
             shared.check_at(shared.now.ms.saturating_add(HELD_CHECK_MS), spot);
@@ -192,9 +240,14 @@ impl Window {
         }
         shared.window_bytes += event.body.len() + EVENT_COST;
         entry.body = Some(event.body);
-        if has_turn {
+        if expired {
+            self.die(seq, shared);
+        } else if queues {
+            entry.state = State::Behind;
+            self.queue(seq, shared);
+        } else if has_turn {
             entry.state = State::Ready;
-            shared.ready.push_back(spot);
+            shared.ready.push(event.kind, spot);
         } else {
             entry.state = State::Behind;
             self.advance(route, shared);

@@ -1,8 +1,12 @@
-//! What the dispatcher needs of the event log: pages of it, and a place for its cursor.
+//! What the dispatcher needs of the event log: pages of it and of `dead_event`, and a place for its
+//! cursor.
 
 use contract::ShardId;
 use futures_util::future::BoxFuture;
-use store::rows::{Cursor, Event};
+use store::{
+    rows::{DeadEvent, Event},
+    write::Op,
+};
 
 /// A page or a cursor did not get through. The dispatcher repeats; the text is for the log.
 #[derive(Debug, thiserror::Error)]
@@ -20,11 +24,20 @@ pub trait Log: Send + Sync + 'static {
         limit: u32,
     ) -> BoxFuture<'static, Result<Vec<Event>, LogError>>;
 
-    /// Stores a cursor; answered when it is on disk.
+    /// At most `limit` parked (not dead) events of the endpoint after `after`, ascending.
+    fn parked(
+        &self,
+        endpoint: i16,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<DeadEvent>, LogError>>;
+
+    /// Stores a cursor and what goes with it, all or nothing; answered when it is on disk.
     fn save(
         &self,
         shard: ShardId,
         epoch: i64,
-        cursor: Cursor,
+        ops: Vec<Op>,
     ) -> BoxFuture<'static, Result<(), LogError>>;
 }

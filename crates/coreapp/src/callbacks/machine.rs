@@ -9,19 +9,22 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::{Rng, ShardId};
-use store::rows::Event;
+use store::rows::{DeadEvent, Event};
 
 use super::{
     breaker::{Breaker, Change},
     fill::Want,
     holes::Hole,
+    parking::{Filings, IDLE_MS},
     schedule::{Outcome, Pace},
     shared::{Now, Shared, Spot},
-    window::{RELEASE_WAIT_MS, Window},
+    window::{RELEASE_WAIT_MS, Started, Window},
 };
 
 /// Pages asked for at the same time, over all shards; further ones wait for an answer.
 pub(super) const PAGES: usize = 8;
+/// Bodies of a POST of several at most; one that is larger goes alone.
+const BATCH_BYTES: usize = 256 << 10;
 /// How often events are looked through for their age, milliseconds.
 const SWEEP_MS: u64 = 60_000;
 const PLACES: usize = 65;
@@ -37,8 +40,10 @@ pub(super) enum Input {
     Head { shard: ShardId, head: i64 },
     /// Answer to [`Output::ReadPage`]; `None`: it failed.
     Page { shard: ShardId, lease: u64, events: Option<Vec<Event>> },
-    /// Answer to [`Output::Post`].
-    Finished { spot: Spot, outcome: Outcome },
+    /// Answer to [`Output::ReadParked`]; `None`: it failed.
+    Parked { shard: ShardId, lease: u64, rows: Option<Vec<DeadEvent>> },
+    /// Answer to [`Output::Post`]: all its events.
+    Finished { spot: Spot, more: Vec<Spot>, outcome: Outcome },
     /// Answer to [`Output::SaveCursor`].
     Saved { shard: ShardId, lease: u64, stored: bool },
     /// `open`: there is a URL. `renewed`: it is another one than before.
@@ -51,6 +56,13 @@ pub(super) enum Input {
 pub(super) enum Output {
     /// Read events of the shard after `after`, at most `limit`.
     ReadPage {
+        shard: ShardId,
+        lease: u64,
+        after: i64,
+        limit: u32,
+    },
+    /// Read parked events of the shard after `after`, at most `limit`.
+    ReadParked {
         shard: ShardId,
         lease: u64,
         after: i64,
@@ -69,9 +81,10 @@ pub(super) enum Output {
         saved: bool,
     },
     Breaker(Change),
-    /// Settled without a 200: too old, or their rows are gone.
-    Discarded {
-        expired: u64,
+    /// Settled without a 200: parked, dead of age, or their rows are gone.
+    GivenUp {
+        parked: u64,
+        dead: u64,
         missing: u64,
     },
 }
@@ -83,6 +96,8 @@ pub(super) struct Saving {
     pub(super) holes: Bytes,
     /// Everything up to here is settled.
     pub(super) settled_to: i64,
+    /// To be written with it or not at all.
+    pub(super) filings: Filings,
 }
 
 #[derive(Debug)]
@@ -92,6 +107,8 @@ pub(super) struct Post {
     /// From 1.
     pub(super) attempt: u32,
     pub(super) body: Bytes,
+    /// Further events of that kind, in order within each conversation.
+    pub(super) more: Vec<(Spot, Bytes)>,
 }
 
 pub(super) struct Machine {
@@ -106,6 +123,7 @@ pub(super) struct Machine {
     reading: usize,
     backlog: u64,
     known: usize,
+    parked: usize,
     next_sweep: u64,
     waiting: Vec<Output>,
 }
@@ -120,6 +138,7 @@ struct Slot {
     /// Its parts of the machine's sums.
     backlog: u64,
     known: usize,
+    parked: usize,
     /// The last save, of a window that is let go, failed.
     lost: bool,
 }
@@ -141,6 +160,7 @@ impl Machine {
             reading: 0,
             backlog: 0,
             known: 0,
+            parked: 0,
             next_sweep: 0,
             waiting: Vec::new(),
         }
@@ -154,6 +174,16 @@ impl Machine {
     /// Those of them that are in a window.
     pub(super) fn known(&self) -> usize {
         self.known
+    }
+
+    /// Parked events, as far as they are known.
+    pub(super) fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// When the oldest unsettled event was made, Unix milliseconds.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.windows.iter().flatten().filter_map(|slot| slot.window.oldest_ms()).min()
     }
 
     /// Takes in what happened.
@@ -194,10 +224,19 @@ impl Machine {
                     }
                 }
             }
-            Input::Finished { spot, outcome } => self.finished(spot, outcome),
+            Input::Parked { shard, lease, rows } => {
+                self.reading = self.reading.saturating_sub(1);
+                if let Some(window) = slot(&mut self.windows, shard, Some(lease)) {
+                    match rows {
+                        Some(rows) => window.parked_page(rows, &mut self.shared),
+                        None => window.page_failed(&self.shared),
+                    }
+                }
+            }
+            Input::Finished { spot, more, outcome } => self.finished(spot, more, outcome),
             Input::Saved { shard, lease, stored } => {
                 if let Some(window) = slot(&mut self.windows, shard, Some(lease)) {
-                    window.save.finish(stored, now.ms);
+                    window.saved(stored, now.ms);
                     if !stored
                         && window.closing.is_some()
                         && let Some(Some(slot)) = self.windows.get_mut(shard.index())
@@ -209,9 +248,14 @@ impl Machine {
             Input::Settings { open, renewed, pace } => {
                 let due = renewed || (open && !self.open) || self.shared.pace != pace;
                 (self.open, self.shared.pace) = (open, pace);
+                self.shared.open = open;
                 self.next_sweep = now.ms;
                 if renewed {
                     let was = std::mem::replace(&mut self.breaker, Breaker::new());
+                    self.shared.up = true;
+                    for slot in self.windows.iter_mut().flatten() {
+                        slot.window.lot.all_due();
+                    }
                     self.waiting.extend(was.down_since().map(|since| {
                         Output::Breaker(Change::Up { down_ms: now.ms.saturating_sub(since) })
                     }));
@@ -230,34 +274,54 @@ impl Machine {
         self.shared.now = now;
         out.append(&mut self.waiting);
         self.timers();
+        let lonely = !self.breaker.is_up() && self.known == 0 && self.open;
+        if lonely {
+            self.stir_all();
+        }
+        self.shared.lonely = lonely;
         let mut wake = self.look_after_windows(out);
         let early = self.dispatch(out);
+        self.watch_idleness();
         if early {
             // A probe needs a row that is to be read first.
             wake = Some(now.ms);
         }
-        if self.shared.expired + self.shared.missing > 0 {
-            let (expired, missing) = (self.shared.expired, self.shared.missing);
-            (self.shared.expired, self.shared.missing) = (0, 0);
-            out.push(Output::Discarded { expired, missing });
+        let shared = &mut self.shared;
+        let given_up = [&mut shared.parked, &mut shared.dead, &mut shared.missing];
+        let [parked, dead, missing] = given_up.map(std::mem::take);
+        if parked + dead + missing > 0 {
+            out.push(Output::GivenUp { parked, dead, missing });
         }
         [wake, self.next_timer()].into_iter().flatten().min()
     }
 
-    fn finished(&mut self, spot: Spot, outcome: Outcome) {
+    fn finished(&mut self, spot: Spot, more: Vec<Spot>, outcome: Outcome) {
         self.flying = self.flying.saturating_sub(1);
         let (now, pace) = (self.shared.now.ms, self.shared.pace);
         let window = slot(&mut self.windows, spot.shard, Some(spot.lease));
         let change = if outcome == Outcome::Delivered {
             self.breaker.success(&pace, now)
         } else {
-            // Of an event that is forgotten nothing is learnt but success.
-            let route = window.as_ref().and_then(|window| window.route(spot.seq));
-            route.and_then(|route| self.breaker.failure(route, outcome, &pace, now))
+            // Of an event that is forgotten nothing is learnt but success, and of one that was
+            // refused often enough to be parked nothing about the endpoint while that is up.
+            let known = window.as_ref().and_then(|window| window.standing(spot.seq));
+            let refused = matches!(outcome, Outcome::Refused { .. }) && self.breaker.is_up();
+            let telling = known.filter(|(_, returned)| !(refused && *returned));
+            telling.and_then(|(route, _)| self.breaker.failure(route, outcome, &pace, now))
         };
-        if let Some(window) = window {
-            let random = if outcome == Outcome::Delivered { 0 } else { self.rng.next_u64() };
-            window.finish(spot.seq, outcome, &self.breaker, random, &mut self.shared);
+        self.shared.up = self.breaker.is_up();
+        let disbands = outcome != Outcome::Delivered && !more.is_empty();
+        // The first of a conversation last: it takes the turn again before those behind it.
+        for spot in more.into_iter().rev().chain([spot]) {
+            let Some(window) = slot(&mut self.windows, spot.shard, Some(spot.lease)) else {
+                continue;
+            };
+            if disbands {
+                window.disband(spot.seq, outcome, &mut self.shared);
+            } else {
+                let random = if outcome == Outcome::Delivered { 0 } else { self.rng.next_u64() };
+                window.finish(spot.seq, outcome, &self.breaker, random, &mut self.shared);
+            }
         }
         match change {
             Some(Change::Down) => {
@@ -312,13 +376,20 @@ impl Machine {
                 if !self.open {
                     slot.window.follow_head(&mut self.shared);
                 }
-                if let Want::Page(reading) = slot.window.fill(&mut self.shared) {
-                    if self.reading < PAGES {
+                match slot.window.fill(&mut self.shared) {
+                    Want::Nothing => {}
+                    Want::Page(_) | Want::Parked(_) if self.reading >= PAGES => {
+                        slot.stirred = true;
+                    }
+                    Want::Page(reading) => {
                         self.reading += 1;
                         slot.window.begin_reading(reading);
                         out.push(slot.read_page(reading.after, reading.limit));
-                    } else {
-                        slot.stirred = true;
+                    }
+                    Want::Parked(reading) => {
+                        self.reading += 1;
+                        slot.window.begin_reading(reading);
+                        out.push(slot.read_parked(reading.after, reading.limit));
                     }
                 }
                 if slot.is_gone(now) {
@@ -327,9 +398,12 @@ impl Machine {
                     continue;
                 }
                 slot.save(now, out);
-                slot.wake = slot.next_look(now);
+                slot.wake = slot.next_look(&self.shared);
                 self.backlog = self.backlog - slot.backlog + slot.window.backlog();
                 self.known = self.known - slot.known + slot.window.unsettled.len();
+                let parked = slot.window.parked + slot.window.lot.len_outside();
+                self.parked = self.parked - slot.parked + parked;
+                slot.parked = parked;
                 slot.backlog = slot.window.backlog();
                 slot.known = slot.window.unsettled.len();
             }
@@ -345,7 +419,7 @@ impl Machine {
             && self.transmit
             && self.breaker.admits(self.flying, &self.shared.pace, self.shared.now.ms)
         {
-            let Some(spot) = self.shared.ready.pop_front() else {
+            let Some(spot) = self.shared.ready.pop() else {
                 if self.breaker.is_up() || !self.pull_probe() {
                     return false;
                 }
@@ -364,17 +438,81 @@ impl Machine {
             if let Some(started) = slot.window.begin(spot.seq, up, &self.shared) {
                 self.flying += 1;
                 self.breaker.started();
-                let (kind, attempt, body) = (started.kind, started.attempt, started.body);
-                out.push(Output::Post(Post { spot, kind, attempt, body }));
+                let Started { kind, attempt, body, sociable } = started;
+                let mut post = Post { spot, kind, attempt, body, more: Vec::new() };
+                if self.shared.pace.batch_max > 1 && sociable && up {
+                    self.gather(&mut post);
+                }
+                out.push(Output::Post(post));
             }
         }
         false
     }
 
+    /// Adds to a POST that begins what may go with it: first what stands behind the event in its
+    /// conversation, then the next conversations whose turn it is, each with what stands behind.
+    fn gather(&mut self, post: &mut Post) {
+        let most = self.shared.pace.batch_max - 1;
+        let mut bytes = post.body.len();
+        let mut next = Some(post.spot);
+        while let Some(spot) = next.take() {
+            let more = &mut post.more;
+            let takes = |spot: Spot, body: &Bytes| {
+                let fits = more.len() < most && bytes + body.len() <= BATCH_BYTES;
+                if fits {
+                    bytes += body.len();
+                    more.push((spot, body.clone()));
+                }
+                fits
+            };
+            let place = self.windows.get_mut(spot.shard.index()).and_then(Option::as_mut);
+            if let Some(slot) = place {
+                slot.window.begin_behind(spot.seq, takes, &self.shared);
+            }
+            while next.is_none()
+                && post.more.len() < most
+                && let Some(spot) = self.shared.ready.front_of(post.kind)
+            {
+                let place = self.windows.get_mut(spot.shard.index()).and_then(Option::as_mut);
+                let window = place.map(|slot| &mut slot.window);
+                let window = window.filter(|window| window.lease == spot.lease);
+                match window.as_ref().and_then(|window| window.joins(spot.seq)) {
+                    // It goes alone, or does not fit: it opens the next POST.
+                    Some(size) if bytes + size > BATCH_BYTES => return,
+                    Some(size) => {
+                        self.shared.ready.pop_of(post.kind);
+                        let Some(window) = window else { continue };
+                        if let Some(started) = window.begin(spot.seq, true, &self.shared) {
+                            bytes += size;
+                            post.more.push((spot, started.body));
+                            next = Some(spot);
+                        }
+                    }
+                    None => {
+                        // Stale entries have nothing to start.
+                        self.shared.ready.pop_of(post.kind);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Since when the endpoint could take more than there is.
+    fn watch_idleness(&mut self) {
+        let idle = self.open
+            && self.transmit
+            && self.breaker.is_up()
+            && self.shared.ready.is_empty()
+            && self.breaker.admits(self.flying, &self.shared.pace, self.shared.now.ms);
+        let now = self.shared.now.ms;
+        self.shared.idle_since = idle.then(|| self.shared.idle_since.unwrap_or(now));
+    }
+
     /// Readies the event that would be retried first, so that it probes the endpoint. One after
     /// the other gets its turn: a bad event alone must not keep the endpoint down.
     fn pull_probe(&mut self) -> bool {
-        if self.windows.iter().flatten().any(|slot| !slot.window.wanted.is_empty()) {
+        let reads = |window: &Window| !window.wanted.is_empty() || !window.wanted_parked.is_empty();
+        if self.windows.iter().flatten().any(|slot| reads(&slot.window)) {
             return false;
         }
         while let Some(std::cmp::Reverse((_, spot))) = self.shared.retries.pop() {
@@ -407,6 +545,7 @@ impl Machine {
         };
         self.backlog -= slot.backlog;
         self.known -= slot.known;
+        self.parked -= slot.parked;
         slot.window.forget(&mut self.shared);
         if slot.window.closing.is_some() {
             self.waiting.push(Output::Released { shard, saved: orderly && !slot.lost });
@@ -444,12 +583,17 @@ fn slot(
 
 impl Slot {
     fn new(window: Window) -> Self {
-        Self { window, stirred: true, wake: None, backlog: 0, known: 0, lost: false }
+        Self { window, stirred: true, wake: None, backlog: 0, known: 0, parked: 0, lost: false }
     }
 
     fn read_page(&self, after: i64, limit: usize) -> Output {
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         Output::ReadPage { shard: self.window.shard, lease: self.window.lease, after, limit }
+    }
+
+    fn read_parked(&self, after: i64, limit: usize) -> Output {
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        Output::ReadParked { shard: self.window.shard, lease: self.window.lease, after, limit }
     }
 
     /// Whether a closing window has nothing left to wait for.
@@ -469,16 +613,21 @@ impl Slot {
         }
         let (read_to, holes) = window.cursor();
         let (shard, lease, epoch) = (window.shard, window.lease, window.epoch);
-        let cursor = Saving { read_to, holes, settled_to: window.settled_to() };
-        window.save.begin(now);
+        let settled_to = window.settled_to();
+        let cursor = Saving { read_to, holes, settled_to, filings: window.begin_save(now) };
         out.push(Output::SaveCursor { shard, lease, epoch, cursor });
     }
 
-    fn next_look(&self, now: u64) -> Option<u64> {
-        let window = &self.window;
+    fn next_look(&self, shared: &Shared) -> Option<u64> {
+        let (window, now) = (&self.window, shared.now.ms);
         let read = Some(window.read_at).filter(|at| *at > now);
         let closing = window.closing.filter(|until| *until > now);
         let save = window.save.due(window.backlog() == 0);
-        [save, read, closing].into_iter().flatten().min()
+        let starved = !window.filling && window.head > window.read_to && shared.up;
+        let room = starved.then(|| now.saturating_add(IDLE_MS));
+        // One whose conversation is in flight is looked at again when that ends.
+        let parked = window.parked_due(shared).filter(|_| window.has_room_for_parked());
+        let parked = parked.map(|at| at.max(now + 1));
+        [save, read, closing, room, parked].into_iter().flatten().min()
     }
 }

@@ -11,11 +11,17 @@ mod feed;
 mod fill;
 mod holes;
 mod log;
+mod lot;
 mod machine;
+mod merge;
 mod observe;
+mod parking;
+mod ready;
+mod retry_after;
 mod save;
 mod schedule;
 mod shared;
+mod sign;
 mod task;
 mod window;
 mod worker;
@@ -47,7 +53,7 @@ use task::{Command, Settings};
 /// POSTs in flight at most, whatever the settings say.
 const MAX_CONCURRENT: u16 = 256;
 /// The endpoint's number in cursor rows: `webhooks.url`.
-const ENDPOINT: i16 = 0;
+pub const ENDPOINT: i16 = 0;
 const PLACES: usize = 65;
 
 /// What the dispatcher lives on.
@@ -76,6 +82,8 @@ pub struct Callbacks {
 /// What others look at while the task works.
 struct Levels {
     unsettled: AtomicU64,
+    /// Unix milliseconds; 0: nothing is unsettled.
+    oldest_ms: AtomicI64,
     floors: [AtomicI64; PLACES],
 }
 
@@ -88,6 +96,7 @@ pub fn start(deps: Deps) -> Result<Callbacks, MetricError> {
     let (commands, inbox) = mpsc::unbounded_channel();
     let levels = Arc::new(Levels {
         unsettled: AtomicU64::new(0),
+        oldest_ms: AtomicI64::new(0),
         floors: [const { AtomicI64::new(0) }; PLACES],
     });
     tokio::spawn(task::Driver::new(deps, inbox, levels.clone())?.run());
@@ -114,6 +123,11 @@ impl Callbacks {
         Ok(())
     }
 
+    /// Connects as this client does from now on; what is in flight ends as it began.
+    pub fn egress(&self, egress: Arc<Egress>) {
+        self.send(Command::Egress(egress));
+    }
+
     /// Applies settings; POSTs in flight end as they began.
     pub fn settings(&self, application: &Application) {
         self.send(Command::Settings(Settings::of(application)));
@@ -123,6 +137,12 @@ impl Callbacks {
     #[must_use]
     pub fn unsettled(&self) -> u64 {
         self.levels.unsettled.load(Ordering::Relaxed)
+    }
+
+    /// When the oldest of them was made, Unix milliseconds; known to the second.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        Some(self.levels.oldest_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
     }
 
     /// Everything of the shard up to here is settled, and saved as such: what clean-up may delete.

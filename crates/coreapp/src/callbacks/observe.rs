@@ -11,8 +11,12 @@ pub(super) struct Observed {
     queue_size: IntGauge,
     pending: IntGauge,
     up: IntGauge,
-    expired: IntCounter,
+    dead: IntCounter,
     missing: IntCounter,
+    parked: IntCounter,
+    parked_now: IntGauge,
+    events: IntCounter,
+    capacity: Capacity,
     requests: prometheus::IntCounterVec,
     durations: prometheus::HistogramVec,
     cached: Vec<((&'static str, Outcome), IntCounter, Histogram)>,
@@ -25,7 +29,7 @@ impl Observed {
         let labels = &["type", "result"];
         let discarded = metrics.counters(
             "callbacks_discarded",
-            "Events settled without an answer of 200: too old, or their rows are gone.",
+            "Events settled without an answer of 200: dead letters, or their rows are gone.",
             &["reason"],
         )?;
         let up = metrics.gauge("callback_endpoint_up", "0 while the webhook is only probed.")?;
@@ -36,8 +40,19 @@ impl Observed {
             pending: metrics
                 .gauge("pending_callbacks", "Events being POSTed, or waiting for it in memory.")?,
             up,
-            expired: discarded.with_label_values(&["expired"]),
+            dead: discarded.with_label_values(&["dead"]),
             missing: discarded.with_label_values(&["missing"]),
+            parked: metrics
+                .counter("callbacks_parked", "Events parked after five refusals.")?,
+            parked_now: metrics.gauge(
+                "parked_callbacks",
+                "Events that are only tried now and then, as far as they are in memory.",
+            )?,
+            events: metrics.counter("callbacks_delivered", "Events that the webhook has taken.")?,
+            capacity: Capacity::new(metrics.gauge(
+                "callback_capacity_per_second",
+                "Events a second that the webhook could take: its latency and batches of late, at full concurrency.",
+            )?),
             requests: metrics.counters("callback_requests", "POSTs to the webhook.", labels)?,
             durations: metrics.histograms(
                 "callback_requests_duration_ms",
@@ -49,7 +64,15 @@ impl Observed {
         })
     }
 
-    pub(super) fn posted(&mut self, kind: &'static str, outcome: Outcome, ms: f64) {
+    pub(super) fn concurrency(&mut self, concurrency: usize) {
+        self.capacity.concurrency = concurrency;
+    }
+
+    pub(super) fn posted(&mut self, kind: &'static str, outcome: Outcome, ms: f64, events: usize) {
+        if outcome == Outcome::Delivered {
+            self.events.inc_by(events as u64);
+            self.capacity.delivered(ms, events);
+        }
         // What a webhook asks for is no label.
         let outcome = match outcome {
             Outcome::Refused { status, .. } => Outcome::Refused { status, retry_after_ms: None },
@@ -71,15 +94,17 @@ impl Observed {
         }
     }
 
-    pub(super) fn discarded(&self, expired: u64, missing: u64) {
-        self.expired.inc_by(expired);
+    pub(super) fn given_up(&self, parked: u64, dead: u64, missing: u64) {
+        self.parked.inc_by(parked);
+        self.dead.inc_by(dead);
         self.missing.inc_by(missing);
         if missing > 0 {
             tracing::error!(events = missing, "events are gone from the log before their callback");
         }
     }
 
-    pub(super) fn sizes(&self, backlog: u64, known: usize) {
+    pub(super) fn sizes(&self, backlog: u64, known: usize, parked: usize) {
+        self.parked_now.set(i64::try_from(parked).unwrap_or(i64::MAX));
         self.queue_size.set(i64::try_from(backlog).unwrap_or(i64::MAX));
         self.pending.set(i64::try_from(known).unwrap_or(i64::MAX));
     }
@@ -104,6 +129,33 @@ impl Observed {
                 );
             }
         }
+    }
+}
+
+/// What the endpoint could take: concurrency over the time of a POST, times the events in one.
+struct Capacity {
+    gauge: IntGauge,
+    concurrency: usize,
+    /// Of one POST and its events, each a mean of late; 0: none yet.
+    ms: f64,
+    events: f64,
+}
+
+impl Capacity {
+    /// Weight of the last POST in the means.
+    const WEIGHT: f64 = 0.05;
+
+    fn new(gauge: IntGauge) -> Self {
+        Self { gauge, concurrency: 1, ms: 0.0, events: 0.0 }
+    }
+
+    #[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "a gauge")]
+    fn delivered(&mut self, ms: f64, events: usize) {
+        let weight = if self.ms > 0.0 { Self::WEIGHT } else { 1.0 };
+        self.ms += weight * (ms.max(0.001) - self.ms);
+        self.events += weight * (events as f64 - self.events);
+        let per_second = self.concurrency as f64 * self.events * 1e3 / self.ms;
+        self.gauge.set(per_second.round() as i64);
     }
 }
 

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::{Rng, Route, ShardId};
-use store::rows::{Event, NewEvent};
+use store::rows::{DeadEvent, DeadState, Event, NewEvent};
 
 use super::{
     breaker::Change,
     holes::Hole,
     machine::{Input, Machine, Output},
+    parking::Filing,
     schedule::{Outcome, Pace},
     shared::{Now, Spot},
 };
@@ -55,8 +56,10 @@ struct Step {
     /// Lease, after, limit.
     pages: Vec<(u64, i64, u32)>,
     changes: Vec<Change>,
-    expired: u64,
+    dead: u64,
+    parked: u64,
     missing: u64,
+    filings: Vec<(i64, Filing)>,
 }
 
 impl Step {
@@ -67,10 +70,19 @@ impl Step {
 
 impl Bench {
     fn new(read_to: i64, holes: Vec<Hole>, head: i64) -> Self {
-        let pace = Pace { concurrency: 6, step_ms: 3_000, cap_ms: 900_000, max_age_ms: WEEK_MS };
+        let pace = Pace {
+            concurrency: 6,
+            step_ms: 3_000,
+            cap_ms: 900_000,
+            max_age_ms: WEEK_MS,
+            batch_max: 1,
+        };
         let mut bench = Self { machine: Machine::new(pace, Arc::new(Zeros)), now: 0 };
         bench.tell(Input::Transmit(true));
         bench.tell(Input::Attach { shard: shard(), epoch: 1, read_to, holes, head });
+        // Nothing is parked.
+        bench.at(0);
+        bench.parked(Vec::new());
         bench
     }
 
@@ -88,7 +100,7 @@ impl Bench {
     }
 
     fn finish(&mut self, spot: Spot, outcome: Outcome) {
-        self.tell(Input::Finished { spot, outcome });
+        self.tell(Input::Finished { spot, more: Vec::new(), outcome });
     }
 
     fn at(&mut self, now: u64) -> Step {
@@ -103,14 +115,20 @@ impl Bench {
                     step.pages.push((lease, after, limit));
                 }
                 Output::Breaker(change) => step.changes.push(change),
-                Output::Discarded { expired, missing } => {
-                    step.expired += expired;
+                Output::GivenUp { parked, dead, missing } => {
+                    step.parked += parked;
+                    step.dead += dead;
                     step.missing += missing;
                 }
-                Output::SaveCursor { .. } | Output::Released { .. } => {}
+                Output::SaveCursor { cursor, .. } => step.filings.extend(cursor.filings),
+                Output::ReadParked { .. } | Output::Released { .. } => {}
             }
         }
         step
+    }
+
+    fn parked(&mut self, rows: Vec<DeadEvent>) {
+        self.tell(Input::Parked { shard: shard(), lease: 1, rows: Some(rows) });
     }
 
     fn page(&mut self, lease: u64, events: Vec<Event>) {
@@ -193,6 +211,81 @@ fn five_tries_spend_a_hold() {
 }
 
 #[test]
+fn after_five_refusals_an_event_is_parked_with_the_cursor_and_tried_at_the_cap() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    let mut now = 0;
+    for tries in 1..=5 {
+        let step = bench.at(now);
+        bench.finish(step.posts[0], BUSY);
+        now += tries * 3_000;
+    }
+    let parked_at = now - 15_000;
+    let step = bench.at(parked_at);
+    assert_eq!((step.parked, bench.machine.backlog(), bench.machine.parked()), (1, 0, 1));
+    let [(1, Filing::Put(row))] = &step.filings[..] else { panic!("{step:?}") };
+    assert_eq!((row.state, row.tries), (DeadState::Parked, 5));
+    assert_eq!(row.due_ms, UNIX_MS + i64::try_from(parked_at).unwrap() + 900_000);
+    bench.tell(Input::Saved { shard: shard(), lease: 1, stored: true });
+
+    // Its row is read when it is due; one refusal sends it back.
+    assert!(bench.at(parked_at + 899_999).posts.is_empty());
+    assert!(bench.at(parked_at + 900_000).posts.is_empty());
+    bench.parked(vec![row.clone()]);
+    let post = bench.at(parked_at + 900_001).posts[0];
+    bench.finish(post, BUSY);
+    let step = bench.at(parked_at + 900_002);
+    let [(1, Filing::Put(again))] = &step.filings[..] else { panic!("{step:?}") };
+    assert_eq!((again.tries, again.due_ms > row.due_ms), (6, true));
+    bench.tell(Input::Saved { shard: shard(), lease: 1, stored: true });
+
+    bench.at(parked_at + 1_800_002);
+    bench.parked(vec![again.clone()]);
+    let post = bench.at(parked_at + 1_800_003).posts[0];
+    bench.finish(post, Outcome::Delivered);
+    let step = bench.at(parked_at + 1_800_004);
+    assert!(matches!(step.filings[..], [(1, Filing::Delete)]), "{step:?}");
+    assert_eq!(bench.machine.parked(), 0);
+}
+
+#[test]
+fn parked_events_that_keep_being_refused_do_not_take_the_endpoint_down() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    let rows = (1..=20).map(|seq| {
+        let event = event(seq, seq).event;
+        DeadEvent { endpoint: 0, seq, state: DeadState::Parked, due_ms: UNIX_MS, tries: 5, event }
+    });
+    let rows: Vec<_> = rows.collect();
+    bench.tell(Input::Attach { shard: shard(), epoch: 1, read_to: 20, holes: vec![], head: 20 });
+    bench.at(0);
+    bench.tell(Input::Parked { shard: shard(), lease: 2, rows: Some(rows.clone()) });
+    let mut refused = 0;
+    for now in 1..200 {
+        let step = bench.at(now);
+        assert!(step.changes.is_empty());
+        for post in step.posts {
+            bench.finish(post, BUSY);
+            refused += 1;
+        }
+        bench.tell(Input::Parked { shard: shard(), lease: 2, rows: Some(rows.clone()) });
+    }
+    assert_eq!(refused, 20);
+}
+
+#[test]
+fn a_save_that_failed_takes_its_parked_events_along_next_time() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    bench.now = WEEK_MS.unsigned_abs() + 1;
+    let step = bench.at(bench.now);
+    assert_eq!(step.filings.len(), 1);
+    bench.tell(Input::Saved { shard: shard(), lease: 1, stored: false });
+    let again = bench.at(bench.now + 1_000).filings;
+    let [(1, Filing::Put(row))] = &again[..] else { panic!("{again:?}") };
+    assert_eq!(row.state, DeadState::Dead);
+}
+
+#[test]
 fn when_the_endpoint_is_back_all_that_waits_is_due_but_what_asked_for_time() {
     let mut bench = Bench::new(0, Vec::new(), 0);
     for seq in 1..=6 {
@@ -235,7 +328,7 @@ fn when_the_endpoint_is_back_all_that_waits_is_due_but_what_asked_for_time() {
 }
 
 #[test]
-fn what_is_too_old_is_discarded_and_counted() {
+fn what_is_too_old_is_a_dead_letter_and_counted() {
     let mut bench = Bench::new(0, Vec::new(), 0);
     bench.commit(1, 1);
     let post = bench.at(0).posts[0];
@@ -243,8 +336,12 @@ fn what_is_too_old_is_discarded_and_counted() {
     bench.commit(2, 1);
     bench.now = WEEK_MS.unsigned_abs() + 1;
     let step = bench.at(bench.now);
-    assert_eq!((step.expired, step.posts.len()), (2, 0));
+    assert_eq!((step.dead, step.posts.len()), (2, 0));
     assert_eq!(bench.machine.backlog(), 0);
+    for (seq, filing) in bench.at(bench.now + 200).filings.iter().chain(&step.filings) {
+        let Filing::Put(row) = filing else { panic!("{filing:?}") };
+        assert_eq!((row.seq, row.state), (*seq, DeadState::Dead));
+    }
 }
 
 #[test]

@@ -16,6 +16,8 @@ pub(super) struct Pace {
     pub(super) cap_ms: u64,
     /// `callbacks.max_age`.
     pub(super) max_age_ms: i64,
+    /// `webhooks.batch_max`: events of one kind in a POST.
+    pub(super) batch_max: usize,
 }
 
 impl Pace {
@@ -24,6 +26,11 @@ impl Pace {
         let base = self.step_ms.saturating_mul(u64::from(tries.max(1))).min(self.cap_ms);
         let jitter = base.saturating_mul(random % 1_001) / 10_000;
         base.saturating_add(jitter).min(self.cap_ms)
+    }
+
+    /// Wait of a parked event: the cap, with up to a tenth of jitter.
+    pub(super) fn parked_ms(&self, random: u64) -> u64 {
+        self.cap_ms.saturating_add(self.cap_ms.saturating_mul(random % 1_001) / 10_000)
     }
 
     /// Wait before the `probe`-th probe of an endpoint that is down.
@@ -49,10 +56,11 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    /// A 4xx that says something about this event, not about the moment.
+    /// A 4xx that says something about this event, not about the moment: a conflict (409) is with
+    /// somebody who works on it just now.
     pub(super) fn is_permanent(self) -> bool {
         matches!(self, Self::Refused { status: 400..=499, .. })
-            && !matches!(self, Self::Refused { status: 408 | 425 | 429, .. })
+            && !matches!(self, Self::Refused { status: 408 | 409 | 425 | 429, .. })
     }
 
     /// How long the endpoint wants to be left alone.
@@ -70,8 +78,13 @@ impl Outcome {
 mod tests {
     use super::*;
 
-    const PACE: Pace =
-        Pace { concurrency: 6, step_ms: 3_000, cap_ms: 900_000, max_age_ms: 604_800_000 };
+    const PACE: Pace = Pace {
+        concurrency: 6,
+        step_ms: 3_000,
+        cap_ms: 900_000,
+        max_age_ms: 604_800_000,
+        batch_max: 1,
+    };
 
     #[test]
     fn retries_wait_longer_by_a_step_each_time_up_to_the_cap() {
@@ -91,8 +104,8 @@ mod tests {
         let refused = |status| Outcome::Refused { status, retry_after_ms: Some(7_200_000) };
         assert_eq!([400, 404, 410].map(|s| refused(s).is_permanent()), [true; 3]);
         assert_eq!(
-            [201, 301, 408, 425, 429, 500, 503].map(|s| refused(s).is_permanent()),
-            [false; 7]
+            [201, 301, 408, 409, 425, 429, 500, 503].map(|s| refused(s).is_permanent()),
+            [false; 8]
         );
         assert_eq!(refused(503).pause_ms(), RETRY_AFTER_MAX_MS);
         assert_eq!(refused(500).pause_ms(), 0);

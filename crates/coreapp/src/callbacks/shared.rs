@@ -1,14 +1,11 @@
 //! What the windows of all shards share: the queue for the endpoint's slots, the timers, the
 //! memory budget, and the current time.
 
-use std::{
-    cmp::Reverse,
-    collections::{BinaryHeap, VecDeque},
-};
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use contract::ShardId;
 
-use super::schedule::Pace;
+use super::{ready::Ready, schedule::Pace};
 
 /// Bytes of events that wait, in order, to enter a window. Beyond, they are read from the database
 /// when their turn comes.
@@ -40,16 +37,24 @@ pub(super) struct Spot {
 pub(super) struct Shared {
     pub(super) now: Now,
     pub(super) pace: Pace,
-    /// In the order in which they became ready; entries may be stale.
-    pub(super) ready: VecDeque<Spot>,
+    pub(super) ready: Ready,
     /// Retries by due time; entries may be stale.
     pub(super) retries: BinaryHeap<Reverse<(u64, Spot)>>,
     /// Holds that run out and media that may have arrived, by time; entries may be stale.
     pub(super) checks: BinaryHeap<Reverse<(u64, Spot)>>,
     pub(super) ahead_bytes: usize,
     pub(super) window_bytes: usize,
-    /// Settled for their age since the last look.
-    pub(super) expired: u64,
+    /// The endpoint is up; there is an endpoint.
+    pub(super) up: bool,
+    pub(super) open: bool,
+    /// The endpoint is down and nothing is left to probe it with: one parked event may.
+    pub(super) lonely: bool,
+    /// Since when the endpoint could take more than there is.
+    pub(super) idle_since: Option<u64>,
+    /// Given up for their age since the last look.
+    pub(super) dead: u64,
+    /// Parked after too many refusals since the last look.
+    pub(super) parked: u64,
     /// Settled because their row is gone since the last look.
     pub(super) missing: u64,
 }
@@ -61,12 +66,17 @@ impl Shared {
         Self {
             now: Now::default(),
             pace,
-            ready: VecDeque::new(),
+            ready: Ready::default(),
             retries: BinaryHeap::new(),
             checks: BinaryHeap::new(),
             ahead_bytes: 0,
             window_bytes: 0,
-            expired: 0,
+            up: true,
+            open: true,
+            lonely: false,
+            idle_since: None,
+            dead: 0,
+            parked: 0,
             missing: 0,
         }
     }

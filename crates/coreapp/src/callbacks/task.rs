@@ -9,9 +9,16 @@ use std::{
     time::Duration,
 };
 
-use contract::{Clock, ShardId, callback::EventKind, settings::Application};
+use contract::{
+    ApiError, Clock, Code, Route, ShardId,
+    callback::{EventKind, errors},
+    settings::{Application, SigningSecret},
+};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use store::rows::Cursor;
+use store::{
+    rows::{Cursor, DeadState, NewEvent},
+    write::Op,
+};
 use telemetry::metrics::MetricError;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -25,9 +32,12 @@ use super::{
     holes::Hole,
     log::{Log, LogError},
     machine::{Input, Machine, Output, Post, Saving},
+    merge::merge,
     observe::Observed,
+    parking::Filing,
     schedule::{Outcome, Pace},
     shared::Now,
+    sign::Signer,
     worker::{Done, Endpoint, Job, Sender},
 };
 use crate::egress::Egress;
@@ -37,11 +47,19 @@ const IDLE: Duration = Duration::from_secs(3_600);
 /// How often a node that may not POST asks whether it may.
 const STALE_CHECK: Duration = Duration::from_millis(100);
 
+/// How often the age of the oldest event is looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Integrators are told of dead letters at most this often.
+const NOTICE: Duration = Duration::from_secs(60);
+/// Events in a POST at most, whatever the settings say.
+const BATCH_MAX: u32 = *contract::settings::BATCH_MAX.end();
+
 /// From the handles.
 pub(super) enum Command {
     Attach { shard: ShardId, epoch: i64, read_to: i64, holes: Vec<Hole>, head: i64 },
     Release { shard: ShardId, reply: oneshot::Sender<bool> },
     Settings(Settings),
+    Egress(Arc<Egress>),
 }
 
 /// The part of the settings document that concerns callbacks.
@@ -49,6 +67,7 @@ pub(super) enum Command {
 pub(super) struct Settings {
     url: Option<String>,
     pace: Pace,
+    secrets: Vec<SigningSecret>,
 }
 
 pub(super) struct Driver {
@@ -77,6 +96,10 @@ pub(super) struct Driver {
     releasing: HashMap<ShardId, Vec<oneshot::Sender<bool>>>,
     observed: Observed,
     last_failure: Option<Outcome>,
+    /// When integrators were last told of dead letters.
+    told: Option<Instant>,
+    /// When the level of the oldest event was last looked at.
+    looked: Option<Instant>,
     levels: Arc<Levels>,
 }
 
@@ -104,7 +127,7 @@ impl Driver {
         levels: Arc<Levels>,
     ) -> Result<Self, MetricError> {
         let pace = Settings::of(&Application::default()).pace;
-        let sender = Sender { prefix: deps.rng.next_u64() };
+        let sender = Sender { prefix: deps.rng.next_u64(), clock: deps.clock.clone() };
         let (crew, results) = Crew::new(pace.concurrency, sender);
         Ok(Self {
             machine: Machine::new(pace, deps.rng),
@@ -128,6 +151,8 @@ impl Driver {
             releasing: HashMap::new(),
             observed: Observed::new(&deps.metrics)?,
             last_failure: None,
+            told: None,
+            looked: None,
             levels,
         })
     }
@@ -162,7 +187,9 @@ impl Driver {
         }
         self.outputs = outputs;
         self.levels.unsettled.store(self.machine.backlog(), Ordering::Relaxed);
-        self.observed.sizes(self.machine.backlog(), self.machine.known());
+        self.look_at_the_oldest();
+        let machine = &self.machine;
+        self.observed.sizes(machine.backlog(), machine.known(), machine.parked());
         let wait = if self.transmit || self.settings.is_none() { IDLE } else { STALE_CHECK };
         let latest = Instant::now() + wait;
         wake.map_or(latest, |ms| latest.min(self.started + Duration::from_millis(ms)))
@@ -210,14 +237,36 @@ impl Driver {
                 let before = self.settings.as_ref().map(|before| &before.url);
                 // The first settings are what the machine was waiting for, no change.
                 let renewed = before.is_some_and(|before| *before != settings.url);
-                if before.is_none() || renewed {
+                let secrets = self.settings.as_ref().map(|before| &before.secrets);
+                if before.is_none() || renewed || secrets != Some(&settings.secrets) {
                     self.endpoint = self.endpoint_of(&settings);
                 }
                 let (open, pace) = (settings.url.is_some(), settings.pace);
                 self.settings = Some(settings);
                 self.crew.resize(pace.concurrency);
+                self.observed.concurrency(pace.concurrency);
                 self.machine.input(Input::Settings { open, renewed, pace }, now);
             }
+            Command::Egress(egress) => {
+                self.egress = egress;
+                let Some(settings) = self.settings.take() else { return };
+                self.endpoint = self.endpoint_of(&settings);
+                let (open, pace) = (settings.url.is_some(), settings.pace);
+                self.settings = Some(settings);
+                // What could not be reached may be now.
+                self.machine.input(Input::Settings { open, renewed: true, pace }, now);
+            }
+        }
+    }
+
+    /// Once a second, and whenever nothing is left.
+    fn look_at_the_oldest(&mut self) {
+        let now = Instant::now();
+        let empty = self.machine.backlog() == 0;
+        if empty || self.looked.is_none_or(|looked| now - looked >= LOOK) {
+            self.looked = (!empty).then_some(now);
+            let oldest = if empty { None } else { self.machine.oldest_ms() };
+            self.levels.oldest_ms.store(oldest.unwrap_or(0), Ordering::Relaxed);
         }
     }
 
@@ -239,13 +288,13 @@ impl Driver {
     fn results(&mut self) {
         let now = self.now();
         let mut done = std::mem::take(&mut self.done);
-        for Done { worker, alive, spot, kind, outcome, took } in done.drain(..) {
+        for Done { worker, alive, spot, more, kind, outcome, took } in done.drain(..) {
             self.crew.back(worker, alive);
-            self.observed.posted(label(kind), outcome, took.as_secs_f64() * 1e3);
+            self.observed.posted(label(kind), outcome, took.as_secs_f64() * 1e3, 1 + more.len());
             if outcome != Outcome::Delivered {
                 self.last_failure = Some(outcome);
             }
-            self.machine.input(Input::Finished { spot, outcome }, now);
+            self.machine.input(Input::Finished { spot, more, outcome }, now);
         }
         self.done = done;
     }
@@ -273,10 +322,17 @@ impl Driver {
                     Answer { input: Input::Page { shard, lease, events }, floor: None }
                 }));
             }
+            Output::ReadParked { shard, lease, after, limit } => {
+                let page = self.log.parked(ENDPOINT, shard, after, limit);
+                self.answers.push(Box::pin(async move {
+                    let rows = logged(page, "failed to read parked callbacks", shard).await;
+                    Answer { input: Input::Parked { shard, lease, rows }, floor: None }
+                }));
+            }
             Output::SaveCursor { shard, lease, epoch, cursor } => {
-                let Saving { read_to, holes, settled_to } = cursor;
-                let save =
-                    self.log.save(shard, epoch, Cursor { endpoint: ENDPOINT, read_to, holes });
+                let settled_to = cursor.settled_to;
+                let ops = self.ops(cursor);
+                let save = self.log.save(shard, epoch, ops);
                 self.answers.push(Box::pin(async move {
                     let saved = logged(save, "failed to save a callback cursor", shard).await;
                     let stored = saved.is_some();
@@ -293,23 +349,75 @@ impl Driver {
             Output::Breaker(change) => {
                 self.observed.changed(change, self.last_failure, self.machine.backlog());
             }
-            Output::Discarded { expired, missing } => self.observed.discarded(expired, missing),
+            Output::GivenUp { parked, dead, missing } => {
+                self.observed.given_up(parked, dead, missing);
+            }
         }
         false
     }
 
-    fn post(&mut self, Post { spot, kind, attempt, body }: Post) -> bool {
-        let endpoint = self.endpoint.clone();
+    fn post(&mut self, Post { spot, kind, attempt, body, more }: Post) -> bool {
+        let body = if more.is_empty() {
+            Some(body)
+        } else {
+            merge(std::iter::once(&body).chain(more.iter().map(|(_, body)| body)))
+        };
+        let more: Vec<_> = more.into_iter().map(|(spot, _)| spot).collect();
+        // What cannot be joined is no failure of anybody: each of them goes alone.
+        let outcome = if body.is_some() { Outcome::Unreachable } else { Outcome::Closed };
         let generation = (self.generation)(spot.shard, spot.seq);
-        let job = endpoint.map(|endpoint| Job { spot, generation, kind, attempt, body, endpoint });
+        let job = body.zip(self.endpoint.clone()).map(|(body, endpoint)| Job {
+            spot,
+            more: more.clone(),
+            generation,
+            kind,
+            attempt,
+            body,
+            endpoint,
+        });
         if job.is_some_and(|job| self.crew.give(job).is_ok()) {
             return false;
         }
-        let outcome = Outcome::Unreachable;
         self.last_failure = Some(outcome);
-        self.observed.posted(label(kind), outcome, 0.0);
-        self.machine.input(Input::Finished { spot, outcome }, self.now());
+        self.observed.posted(label(kind), outcome, 0.0, 1 + more.len());
+        self.machine.input(Input::Finished { spot, more, outcome }, self.now());
         true
+    }
+
+    /// What a save writes: the cursor, the rows it counts on, and now and then a word about those
+    /// that died.
+    fn ops(&mut self, cursor: Saving) -> Vec<Op> {
+        let Saving { read_to, holes, filings, .. } = cursor;
+        let mut ops = Vec::with_capacity(1 + filings.len());
+        ops.push(Op::PutCursor(Cursor { endpoint: ENDPOINT, read_to, holes }));
+        let mut died = false;
+        for (seq, filing) in filings {
+            ops.push(match filing {
+                Filing::Put(row) => {
+                    // Not of such words themselves: the one would follow the other for ever.
+                    died |=
+                        row.state == DeadState::Dead && row.event.kind != EventKind::Errors.get();
+                    Op::PutDeadEvent(row)
+                }
+                Filing::Delete => Op::DeleteDeadEvent { endpoint: ENDPOINT, seq },
+            });
+        }
+        let now = Instant::now();
+        if died && self.told.is_none_or(|told| now - told >= NOTICE) {
+            self.told = Some(now);
+            let details =
+                "Callbacks were not taken within callbacks.max_age_s and are dead letters";
+            ops.push(Op::InsertEvent(NewEvent {
+                kind: EventKind::Errors.get(),
+                // A conversation of its own.
+                route: Route::from_i64(0),
+                key: None,
+                held: false,
+                created_ms: self.clock.unix_ms(),
+                body: errors(&[ApiError::new(Code::INTERNAL, details)]).into(),
+            }));
+        }
+        ops
     }
 
     /// A URL that is not permitted keeps its events: each POST fails until it is put right.
@@ -317,7 +425,8 @@ impl Driver {
         match self.egress.target(settings.url.as_deref()?) {
             Ok(target) => {
                 let egress = self.egress.clone();
-                Some(Arc::new(Endpoint { egress, target }))
+                let signer = Signer::new(&settings.secrets);
+                Some(Arc::new(Endpoint { egress, target, signer }))
             }
             Err(error) => {
                 tracing::error!(%error, "webhooks.url cannot be called; callbacks are kept");
@@ -362,7 +471,7 @@ fn label(kind: i16) -> &'static str {
 
 impl Settings {
     pub(super) fn of(application: &Application) -> Self {
-        let webhooks = &application.webhooks;
+        let (webhooks, ours) = (&application.webhooks, &application.heliograph.webhooks);
         let concurrency = webhooks.max_concurrent_requests.clamp(1, MAX_CONCURRENT.into());
         Self {
             url: Some(webhooks.url.clone()).filter(|url| !url.is_empty()),
@@ -371,7 +480,9 @@ impl Settings {
                 step_ms: application.callback_backoff_delay_ms.max(1).into(),
                 cap_ms: application.max_callback_backoff_delay_ms.max(1).into(),
                 max_age_ms: i64::from(application.heliograph.callbacks.max_age_s) * 1_000,
+                batch_max: usize::try_from(ours.batch_max.clamp(1, BATCH_MAX)).unwrap_or(1),
             },
+            secrets: ours.secrets.clone(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The dispatcher over real sockets, against webhooks that behave in one way each.
 
+mod outcomes;
+mod signing;
 mod webhook;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -17,27 +19,20 @@ use futures_util::{FutureExt, future::BoxFuture};
 use rustls::pki_types::CertificateDer;
 use store::{
     Feed as _, ShardLoad,
-    rows::{Cursor, Event, NewEvent},
+    rows::{Cursor, DeadEvent, DeadState, Event, NewEvent},
+    write::Op,
 };
-use telemetry::metrics::Metrics;
+use telemetry::{metrics::Metrics, system::SystemClock};
 use tokio::time::{Instant, sleep};
 
 use super::{Callbacks, Deps, Feed, Log, LogError, start, worker::POST_TIMEOUT};
-use crate::egress::{Allow, Egress};
+use crate::egress::{Allow, Egress, Policy};
 use webhook::{Answer, Webhook};
 
 /// A wait that a passing test never spends.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// A retry delay that a passing test never waits for.
 const LONG_MS: u32 = 60_000;
-
-struct Wall;
-
-impl Clock for Wall {
-    fn unix_ms(&self) -> i64 {
-        1_700_000_000_000
-    }
-}
 
 struct Zeros;
 
@@ -52,6 +47,9 @@ impl Rng for Zeros {
 struct Memory {
     events: Mutex<HashMap<ShardId, Vec<Event>>>,
     cursors: Mutex<HashMap<ShardId, Cursor>>,
+    dead: Mutex<BTreeMap<(ShardId, i64), DeadEvent>>,
+    /// What was written to the log by the dispatcher itself.
+    notices: Mutex<Vec<NewEvent>>,
 }
 
 impl Log for Memory {
@@ -71,15 +69,42 @@ impl Log for Memory {
         &self,
         shard: ShardId,
         _epoch: i64,
-        cursor: Cursor,
+        ops: Vec<Op>,
     ) -> BoxFuture<'static, Result<(), LogError>> {
-        self.cursors.lock().unwrap().insert(shard, cursor);
+        for op in ops {
+            match op {
+                Op::PutCursor(cursor) => drop(self.cursors.lock().unwrap().insert(shard, cursor)),
+                Op::PutDeadEvent(row) => {
+                    drop(self.dead.lock().unwrap().insert((shard, row.seq), row));
+                }
+                Op::DeleteDeadEvent { seq, .. } => {
+                    drop(self.dead.lock().unwrap().remove(&(shard, seq)));
+                }
+                Op::InsertEvent(event) => self.notices.lock().unwrap().push(event),
+                other => panic!("{other:?}"),
+            }
+        }
         async { Ok(()) }.boxed()
+    }
+
+    fn parked(
+        &self,
+        _endpoint: i16,
+        shard: ShardId,
+        after: i64,
+        limit: u32,
+    ) -> BoxFuture<'static, Result<Vec<DeadEvent>, LogError>> {
+        let dead = self.dead.lock().unwrap();
+        let rows = dead.range((shard, after + 1)..=(shard, i64::MAX)).map(|(_, row)| row.clone());
+        let parked = rows.filter(|row| row.state == DeadState::Parked);
+        let page = parked.take(limit as usize).collect();
+        async { Ok(page) }.boxed()
     }
 }
 
 /// One coreapp with one shard.
 struct Node {
+    clock: Arc<dyn Clock>,
     log: Arc<Memory>,
     feed: Arc<Feed>,
     may_post: Arc<AtomicBool>,
@@ -93,6 +118,10 @@ fn shard() -> ShardId {
 
 impl Node {
     fn start(log: Arc<Memory>, roots: Vec<CertificateDer<'static>>) -> Self {
+        Self::at(Arc::new(SystemClock), log, roots)
+    }
+
+    fn at(clock: Arc<dyn Clock>, log: Arc<Memory>, roots: Vec<CertificateDer<'static>>) -> Self {
         let feed = Arc::new(Feed::new());
         let may_post = Arc::new(AtomicBool::new(true));
         let metrics = Metrics::new();
@@ -101,14 +130,15 @@ impl Node {
         let callbacks = start(Deps {
             log: log.clone(),
             feed: feed.clone(),
-            egress: Arc::new(Egress::new(allow, roots).unwrap()),
-            clock: Arc::new(Wall),
+            egress: Arc::new(Egress::new(&Policy::new(allow), roots).unwrap()),
+            clock: clock.clone(),
             rng: Arc::new(Zeros),
             metrics: metrics.clone(),
             generation: Box::new(|_, _| 3),
             may_post: Box::new(move || asked.load(Ordering::Relaxed)),
         });
-        let node = Self { log, feed, may_post, metrics, callbacks: callbacks.unwrap() };
+        let callbacks = callbacks.unwrap();
+        let node = Self { clock, log, feed, may_post, metrics, callbacks };
         let load = ShardLoad {
             max_event_seq: node.head(),
             cursors: node.log.cursors.lock().unwrap().get(&shard()).cloned().into_iter().collect(),
@@ -125,12 +155,16 @@ impl Node {
     }
 
     fn settings(&self, url: &str, backoff_ms: u32, concurrency: u32) {
+        self.callbacks.settings(&Self::application(url, backoff_ms, concurrency));
+    }
+
+    fn application(url: &str, backoff_ms: u32, concurrency: u32) -> Application {
         let mut application = Application::default();
         application.callback_backoff_delay_ms = backoff_ms;
         application.max_callback_backoff_delay_ms = backoff_ms * 4;
         application.webhooks.url = url.to_owned();
         application.webhooks.max_concurrent_requests = concurrency;
-        self.callbacks.settings(&application);
+        application
     }
 
     fn commit(&self, conversation: i64, body: &str) {
@@ -141,7 +175,7 @@ impl Node {
             route: Route::from_i64(conversation),
             key: None,
             held: false,
-            created_ms: Wall.unix_ms(),
+            created_ms: self.clock.unix_ms(),
             body: Bytes::from(body.to_owned()),
         };
         let seq = i64::try_from(log.len()).unwrap() + 1;
@@ -222,6 +256,8 @@ async fn answers_other_than_200_are_no_success() {
     let node = Node::new(&webhook.url("/"), 2);
     node.commit(1, "{}");
     node.settled().await;
+    // The sixth try is one of a parked event.
+    eventually("the 200", || node.metric("callbacks_delivered", &[]) == 1.0).await;
     assert_eq!(webhook.received().len(), statuses.len(), "and the redirect was not followed");
 }
 

@@ -13,6 +13,8 @@ use super::{
     feed::EVENT_COST,
     fill::Reading,
     holes::{self, Hole, MAX_HOLES},
+    lot::{Lot, Parked},
+    parking::{Filing, Filings},
     save::Save,
     schedule::Outcome,
     shared::{Shared, Spot},
@@ -36,14 +38,24 @@ pub(super) struct Window {
     pub(super) conversations: HashMap<Route, Conversation>,
     /// Holes of the saved cursor that are not read yet. Nothing later is, before they are.
     pub(super) unloaded: usize,
-    /// Events of the window whose row is to be read.
+    /// Events of the window whose row is to be read: from the log, from `dead_event`.
     pub(super) wanted: BTreeSet<i64>,
+    pub(super) wanted_parked: BTreeSet<i64>,
+    /// Events of the window that have a row in `dead_event`.
+    pub(super) parked: usize,
+    /// Parked events that are not in the window.
+    pub(super) lot: Lot,
+    /// Changes of `dead_event` for the next save, and those of the one on its way.
+    pub(super) filings: Filings,
+    pub(super) saving: Filings,
     /// A run without gaps of events that are still in memory, beyond `read_to`.
     pub(super) ahead: VecDeque<Event>,
     pub(super) reading: Option<Reading>,
     /// No reading before, after one that failed.
     pub(super) read_at: u64,
     pub(super) filling: bool,
+    /// Since when it is full although the log goes on.
+    pub(super) full_since: Option<u64>,
     pub(super) flying: usize,
     pub(super) save: Save,
     /// Being released; what still flies is waited for until then.
@@ -54,9 +66,9 @@ pub(super) struct Window {
 #[derive(Default)]
 pub(super) struct Conversation {
     /// Ascending.
-    order: VecDeque<i64>,
+    pub(super) order: VecDeque<i64>,
     /// The one that is ready, flying, or about to be.
-    busy: Option<i64>,
+    pub(super) busy: Option<i64>,
 }
 
 /// What a POST is made of.
@@ -64,6 +76,8 @@ pub(super) struct Started {
     pub(super) kind: i16,
     pub(super) attempt: u32,
     pub(super) body: Bytes,
+    /// Others may go with it.
+    pub(super) sociable: bool,
 }
 
 // === impl Window ===
@@ -86,10 +100,16 @@ impl Window {
             conversations: HashMap::new(),
             unloaded: holes.len(),
             wanted: holes.iter().map(|hole| hole.seq).collect(),
+            wanted_parked: BTreeSet::new(),
+            parked: 0,
+            lot: Lot::new(),
+            filings: Filings::new(),
+            saving: Filings::new(),
             ahead: VecDeque::new(),
             reading: None,
             read_at: 0,
             filling: true,
+            full_since: None,
             flying: 0,
             save: Save::default(),
             closing: None,
@@ -98,18 +118,29 @@ impl Window {
 
     /// Events of the shard that the endpoint has not settled, known here or not.
     pub(super) fn backlog(&self) -> u64 {
-        self.head.abs_diff(self.read_to) + self.unsettled.len() as u64
+        self.head.abs_diff(self.read_to) + (self.unsettled.len() - self.parked) as u64
+    }
+
+    /// When the first unsettled event was made, as far as it is known.
+    pub(super) fn oldest_ms(&self) -> Option<i64> {
+        self.counted().next().map(|(_, entry)| entry.created_ms).filter(|ms| *ms < i64::MAX)
+    }
+
+    /// Events that the cursor counts as unsettled.
+    fn counted(&self) -> impl Iterator<Item = (i64, &Entry)> {
+        let entries = self.unsettled.iter().map(|(&seq, entry)| (seq, entry));
+        entries.filter(|(_, entry)| !entry.parked)
     }
 
     /// Everything up to here is settled.
     pub(super) fn settled_to(&self) -> i64 {
-        self.unsettled.first_key_value().map_or(self.read_to, |(seq, _)| seq - 1)
+        self.counted().next().map_or(self.read_to, |(seq, _)| seq - 1)
     }
 
     /// `read_to` and the encoded holes.
     pub(super) fn cursor(&self) -> (i64, Bytes) {
-        let holes = self.unsettled.iter();
-        (self.read_to, holes::encode(holes.map(|(&seq, entry)| Hole { seq, tries: entry.tries })))
+        let holes = self.counted().map(|(seq, entry)| Hole { seq, tries: entry.tries });
+        (self.read_to, holes::encode(holes))
     }
 
     pub(super) fn spot(&self, seq: i64) -> Spot {
@@ -128,7 +159,53 @@ impl Window {
             entry.hold.begin(shared.now.ms);
         }
         self.flying += 1;
-        Some(Started { kind: entry.kind, attempt: entry.tries.saturating_add(1), body })
+        let (kind, attempt) = (entry.kind, entry.tries.saturating_add(1));
+        Some(Started { kind, attempt, body, sociable: entry.is_sociable() })
+    }
+
+    /// Starts, within the POST that has just begun with `seq`, the events behind it that may go
+    /// along: same conversation, same kind, none left out, as far as `takes` has room.
+    pub(super) fn begin_behind(
+        &mut self,
+        seq: i64,
+        mut takes: impl FnMut(Spot, &Bytes) -> bool,
+        shared: &Shared,
+    ) {
+        let Some(first) = self.unsettled.get(&seq) else { return };
+        let (route, kind) = (first.route, first.kind);
+        let Some(conversation) = self.conversations.get(&route) else { return };
+        let place = conversation.order.partition_point(|other| *other <= seq);
+        for &next in conversation.order.range(place..) {
+            let spot = Spot { shard: self.shard, lease: self.lease, seq: next };
+            let Some(entry) = self.unsettled.get_mut(&next) else { return };
+            let fits = entry.state == State::Behind && entry.kind == kind && entry.is_sociable();
+            if !fits || !entry.body.as_ref().is_some_and(|body| takes(spot, body)) {
+                return;
+            }
+            entry.state = State::Flying;
+            entry.hold.begin(shared.now.ms);
+            self.flying += 1;
+        }
+    }
+
+    /// A POST of several came back without success: no try of any of them. Each goes alone now.
+    pub(super) fn disband(&mut self, seq: i64, outcome: Outcome, shared: &mut Shared) {
+        self.flying = self.flying.saturating_sub(1);
+        let spot = self.spot(seq);
+        let Some(entry) = self.unsettled.get_mut(&seq) else { return };
+        entry.alone = true;
+        let route = entry.route;
+        let pause = outcome.pause_ms();
+        if pause > 0 {
+            entry.state = State::Waiting;
+            entry.due = shared.now.ms.saturating_add(pause);
+            entry.not_before = entry.due;
+            shared.retry_at(entry.due, spot);
+        } else {
+            entry.state = State::Behind;
+        }
+        self.yield_turn(route, seq);
+        self.advance(route, shared);
     }
 
     /// A POST has come back; the endpoint's state after it is in `breaker`.
@@ -150,8 +227,7 @@ impl Window {
         entry.tries = entry.tries.saturating_add(1);
         self.save.counted();
         if shared.is_expired(entry.created_ms) {
-            shared.expired += 1;
-            self.settle(seq, shared);
+            self.die(seq, shared);
             return;
         }
         let now = shared.now.ms;
@@ -161,11 +237,22 @@ impl Window {
             shared.check_at(at, spot);
         }
         let pause = outcome.pause_ms();
+        // One that was sent back before is not kept to probe the endpoint with again and again:
+        // others, that it would take, may be waiting in the lot.
+        let answered = matches!(outcome, Outcome::Refused { .. });
+        let parks =
+            if entry.returned { breaker.is_up() || answered } else { entry.hold.is_parking() };
+        if parks && (breaker.is_up() || entry.returned) {
+            self.park(seq, shared.pace.parked_ms(random).max(pause), shared);
+            return;
+        }
         entry.state = State::Waiting;
         entry.not_before = if pause > 0 { now.saturating_add(pause) } else { 0 };
         entry.due = now.saturating_add(shared.pace.retry_ms(entry.tries, random).max(pause));
         shared.retry_at(entry.due, spot);
+        // The row of a parked one may not be written yet.
         if shared.is_short()
+            && !entry.parked
             && let Some(body) = entry.body.take()
         {
             shared.window_bytes = shared.window_bytes.saturating_sub(body.len() + EVENT_COST);
@@ -177,9 +264,34 @@ impl Window {
         self.advance(route, shared);
     }
 
-    /// Conversation of an event that is still unsettled.
-    pub(super) fn route(&self, seq: i64) -> Option<Route> {
-        self.unsettled.get(&seq).map(|entry| entry.route)
+    /// Of an event that is still unsettled: its conversation, and whether it was parked for its
+    /// refusals.
+    pub(super) fn standing(&self, seq: i64) -> Option<(Route, bool)> {
+        self.unsettled.get(&seq).map(|entry| (entry.route, entry.returned))
+    }
+
+    /// The size of an event that is ready and may share a POST. `None`: it is not ready any more.
+    pub(super) fn joins(&self, seq: i64) -> Option<usize> {
+        let entry = self.unsettled.get(&seq).filter(|entry| entry.state == State::Ready)?;
+        let size = entry.body.as_ref().map(Bytes::len)?;
+        Some(if entry.is_sociable() && self.closing.is_none() { size } else { usize::MAX / 2 })
+    }
+
+    /// The cursor as it stands is on its way, with what is to be written beside it.
+    pub(super) fn begin_save(&mut self, now: u64) -> Filings {
+        self.save.begin(now);
+        self.saving = std::mem::take(&mut self.filings);
+        self.saving.clone()
+    }
+
+    /// It is stored, or it is not: then what was beside it goes with the next one.
+    pub(super) fn saved(&mut self, stored: bool, now: u64) {
+        self.save.finish(stored, now);
+        for (seq, filing) in std::mem::take(&mut self.saving) {
+            if !stored {
+                self.filings.entry(seq).or_insert(filing);
+            }
+        }
     }
 
     /// A retry's time has come, or a probe is wanted. Gives whether the event was waiting.
@@ -198,10 +310,7 @@ impl Window {
     pub(super) fn check(&mut self, seq: i64, shared: &mut Shared) {
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
         match entry.state {
-            State::Held => {
-                entry.state = State::Reading;
-                self.wanted.insert(seq);
-            }
+            State::Held => self.want(seq),
             State::Waiting => {
                 let route = entry.route;
                 self.advance(route, shared);
@@ -244,8 +353,7 @@ impl Window {
                 && shared.is_expired(entry.created_ms)
         });
         for seq in old.map(|(&seq, _)| seq).collect::<Vec<_>>() {
-            shared.expired += 1;
-            self.settle(seq, shared);
+            self.die(seq, shared);
         }
     }
 
@@ -262,7 +370,13 @@ impl Window {
     /// Drops everything that is in memory. A page that was asked for may still come; it is read
     /// against the cursor as it is then.
     pub(super) fn forget(&mut self, shared: &mut Shared) {
-        for entry in self.unsettled.values() {
+        for (&seq, entry) in &self.unsettled {
+            if entry.returned {
+                self.lot.take_back(seq);
+            } else if entry.parked {
+                let (route, created_ms) = (entry.route, entry.created_ms);
+                self.lot.queue(Parked { seq, route, created_ms, due_ms: 0, tries: 0 });
+            }
             let bytes = entry.body.as_ref().map_or(0, |body| body.len() + EVENT_COST);
             shared.window_bytes = shared.window_bytes.saturating_sub(bytes);
         }
@@ -273,6 +387,8 @@ impl Window {
         self.unsettled.clear();
         self.conversations.clear();
         self.wanted.clear();
+        self.wanted_parked.clear();
+        self.parked = 0;
         self.ahead.clear();
         self.unloaded = 0;
     }
@@ -324,34 +440,29 @@ impl Window {
         conversation.busy = Some(seq);
         if entry.body.is_some() {
             entry.state = State::Ready;
-            shared.ready.push_back(Spot { shard: self.shard, lease: self.lease, seq });
+            shared.ready.push(entry.kind, Spot { shard: self.shard, lease: self.lease, seq });
         } else {
-            entry.state = State::Reading;
-            self.wanted.insert(seq);
+            self.want(seq);
         }
+    }
+
+    /// The event's row is to be read.
+    pub(super) fn want(&mut self, seq: i64) {
+        let Some(entry) = self.unsettled.get_mut(&seq) else { return };
+        entry.state = State::Reading;
+        if entry.parked {
+            self.wanted_parked.insert(seq)
+        } else {
+            self.wanted.insert(seq)
+        };
     }
 
     /// The event needs nothing more from this endpoint.
     pub(super) fn settle(&mut self, seq: i64, shared: &mut Shared) {
-        let Some(entry) = self.unsettled.remove(&seq) else { return };
-        self.save.settled(shared.now.ms);
-        self.wanted.remove(&seq);
-        if let Some(body) = entry.body {
-            shared.window_bytes = shared.window_bytes.saturating_sub(body.len() + EVENT_COST);
+        if self.unsettled.get(&seq).is_some_and(|entry| entry.parked) {
+            self.filings.insert(seq, Filing::Delete);
+            self.lot.forget(seq);
         }
-        if entry.state == State::Unloaded {
-            self.unloaded = self.unloaded.saturating_sub(1);
-            return;
-        }
-        let Some(conversation) = self.conversations.get_mut(&entry.route) else { return };
-        conversation.order.retain(|other| *other != seq);
-        if conversation.busy == Some(seq) {
-            conversation.busy = None;
-        }
-        if conversation.order.is_empty() {
-            self.conversations.remove(&entry.route);
-        } else {
-            self.advance(entry.route, shared);
-        }
+        self.leave(seq, shared);
     }
 }

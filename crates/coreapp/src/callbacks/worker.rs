@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use contract::Clock;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -24,7 +25,7 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-use super::{schedule::Outcome, shared::Spot};
+use super::{retry_after, schedule::Outcome, shared::Spot, sign::Signer};
 use crate::egress::{Egress, Stream, Target};
 
 /// Longest a POST may take, connection and answer included.
@@ -36,8 +37,10 @@ pub(super) const ANSWER_BYTES: usize = 20_000;
 pub(super) const IDLE: Duration = Duration::from_secs(90);
 
 /// Headers of a request at most, so that their map is allocated once.
-const HEADERS: usize = 8;
+const HEADERS: usize = 10;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
+const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const USER_AGENT: HeaderValue =
@@ -47,17 +50,22 @@ const USER_AGENT: HeaderValue =
 pub(super) struct Endpoint {
     pub(super) egress: Arc<Egress>,
     pub(super) target: Target,
+    /// `None`: POSTs are not signed.
+    pub(super) signer: Option<Signer>,
 }
 
 /// What all workers share.
 pub(super) struct Sender {
     /// First part of request ids; random, so that those of different processes differ.
     pub(super) prefix: u64,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// One POST.
 pub(super) struct Job {
     pub(super) spot: Spot,
+    /// Further events in the body.
+    pub(super) more: Vec<Spot>,
     pub(super) generation: i64,
     pub(super) kind: i16,
     pub(super) attempt: u32,
@@ -70,6 +78,7 @@ pub(super) struct Done {
     pub(super) worker: usize,
     pub(super) alive: bool,
     pub(super) spot: Spot,
+    pub(super) more: Vec<Spot>,
     pub(super) kind: i16,
     pub(super) outcome: Outcome,
     pub(super) took: Duration,
@@ -117,17 +126,19 @@ impl Worker {
 
     /// Works until there are no more jobs to come.
     pub(super) async fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
-        while let Some(job) = self.next(&mut jobs).await {
+        while let Some(mut job) = self.next(&mut jobs).await {
             let started = Instant::now();
             let done = self.done.clone();
             let (worker, spot, kind) = (self.id, job.spot, job.kind);
             let (outcome, took, alive) = (Outcome::Closed, Duration::ZERO, false);
-            let lost = Done { worker, alive, spot, kind, outcome, took };
+            let more = std::mem::take(&mut job.more);
+            let lost = Done { worker, alive, spot, more, kind, outcome, took };
             let mut pledge = Pledge { done: &done, result: Some(lost) };
             self.deadline.as_mut().reset(started + POST_TIMEOUT);
             let outcome = self.post(&job).await;
-            let took = started.elapsed();
-            pledge.result = Some(Done { worker, alive: true, spot, kind, outcome, took });
+            if let Some(done) = &mut pledge.result {
+                (done.alive, done.outcome, done.took) = (true, outcome, started.elapsed());
+            }
         }
     }
 
@@ -160,7 +171,7 @@ impl Worker {
             };
             match sent {
                 Ok(response) => {
-                    let outcome = outcome(&response);
+                    let outcome = outcome(&response, &*self.sender.clock);
                     let whole = tokio::select! {
                         biased;
                         whole = link.drain(response.into_body()) => whole,
@@ -213,6 +224,13 @@ impl Worker {
         self.text.clear();
         write!(self.text, "{}.{shard}.{seq}", job.generation).ok()?;
         headers.insert(WEBHOOK_ID, HeaderValue::from_str(&self.text).ok()?);
+        if let Some(signer) = &job.endpoint.signer {
+            let timestamp_s = self.sender.clock.unix_s();
+            let mut signature = String::new();
+            signer.sign(&self.text, timestamp_s, &job.body, &mut signature);
+            headers.insert(WEBHOOK_TIMESTAMP, timestamp_s.into());
+            headers.insert(WEBHOOK_SIGNATURE, HeaderValue::try_from(signature).ok()?);
+        }
         self.text.clear();
         let (prefix, attempt) = (self.sender.prefix, job.attempt);
         write!(self.text, "{prefix:016x}-{lease:x}-{shard}-{seq:x}-{attempt:x}").ok()?;
@@ -299,13 +317,13 @@ impl Link {
     }
 }
 
-fn outcome(response: &Response<Incoming>) -> Outcome {
+fn outcome(response: &Response<Incoming>, clock: &dyn Clock) -> Outcome {
     match response.status().as_u16() {
         200 => Outcome::Delivered,
         status => {
             let retry_after = response.headers().get(header::RETRY_AFTER);
-            let seconds = retry_after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            let retry_after_ms = seconds.map(|seconds: u64| seconds.saturating_mul(1_000));
+            let text = retry_after.and_then(|value| value.to_str().ok());
+            let retry_after_ms = text.and_then(|text| retry_after::parse(text, clock.unix_ms()));
             Outcome::Refused { status, retry_after_ms }
         }
     }

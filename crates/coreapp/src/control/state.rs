@@ -11,7 +11,11 @@ use store::{
 };
 use tokio::sync::{Mutex, watch};
 
-use super::directory::{self, Directory};
+use super::{
+    directory::{self, Directory},
+    trust::{Bundle, Trust},
+};
+use crate::egress::Policy;
 
 /// `config` rows.
 const SETTINGS: &str = "settings";
@@ -62,6 +66,9 @@ pub(crate) struct Deps {
     pub clock: Arc<dyn Clock>,
     pub fixed: Fixed,
     pub apply: Apply,
+    /// What webhook URLs are judged by.
+    pub policy: Policy,
+    pub trust: Trust,
 }
 
 /// See the module.
@@ -70,21 +77,24 @@ pub(crate) struct Control {
     epoch: i64,
     clock: Arc<dyn Clock>,
     fixed: Fixed,
-    state: Mutex<State>,
+    pub(super) state: Mutex<State>,
     directory: watch::Sender<Directory>,
     apply: Apply,
+    pub(super) policy: Policy,
+    pub(super) trust: Trust,
 }
 
 /// Puts a version of the settings into force.
 pub(crate) type Apply = Box<dyn Fn(&Application) + Send + Sync>;
 
-struct State {
+pub(super) struct State {
     version: i64,
     settings: Application,
     users: BTreeMap<String, User>,
     revoked: Vec<Revoked>,
     /// What DELETE resets to: the file's first value.
     initial: Application,
+    pub(super) bundle: Bundle,
 }
 
 impl Control {
@@ -95,7 +105,12 @@ impl Control {
         rng: &impl Rng,
         initial: Application,
     ) -> Result<Self, ControlError> {
-        let Deps { lanes, epoch, clock, fixed, apply } = deps;
+        let Deps { lanes, epoch, clock, fixed, apply, policy, trust } = deps;
+        let bundle = Bundle::read(reader).await?;
+        let egress = bundle.egress(&policy).map_err(|error| ControlError::Row {
+            row: "webhook_authorities",
+            reason: error.to_string(),
+        })?;
         let stored = reader.config(SETTINGS).await?;
         let token_key = reader.config(TOKEN_KEY).await?;
         let users = reader.users().await?;
@@ -164,13 +179,23 @@ impl Control {
             epoch,
             clock,
             fixed,
-            state: Mutex::new(State { version, settings: application, users, revoked, initial }),
+            state: Mutex::new(State {
+                version,
+                settings: application,
+                users,
+                revoked,
+                initial,
+                bundle,
+            }),
             directory: watch::Sender::new(directory),
             apply,
+            policy,
+            trust,
         };
         if !first.is_empty() {
             control.commit(first).await?;
         }
+        (control.trust)(egress);
         (control.apply)(&control.state.lock().await.settings);
         Ok(control)
     }
@@ -185,8 +210,21 @@ impl Control {
         (state.version, state.settings.public_json(Some(&self.fixed.number)))
     }
 
-    /// Changes some settings.
+    /// Changes some settings. A webhook that would never be called is refused here, where somebody
+    /// reads the answer.
     pub(crate) async fn patch(&self, patch: &[u8]) -> Result<(), ApiError> {
+        let url = {
+            let state = self.state.lock().await;
+            let next = state.settings.patch(patch)?;
+            Some(next.webhooks.url).filter(|url| *url != state.settings.webhooks.url)
+        };
+        // Without the lock: a name may take its time.
+        if let Some(url) = url.filter(|url| !url.is_empty()) {
+            let judged = self.policy.judge(&url).await;
+            judged.map_err(|error| {
+                ApiError::new(Code::INVALID, format!("'webhooks.url' is refused: {error}"))
+            })?;
+        }
         let mut state = self.state.lock().await;
         let next = state.settings.patch(patch)?;
         self.replace(&mut state, next).await
@@ -254,7 +292,7 @@ impl Control {
         });
     }
 
-    async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
+    pub(super) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
         self.lanes.commit(ShardId::CONTROL, self.epoch, Class::Hot, ops).await.map(|_| ())
     }
 }
@@ -281,7 +319,7 @@ fn unknown_user() -> ApiError {
     ApiError::new(Code::NOT_FOUND, "no user has this name")
 }
 
-fn refused(error: &WriteError) -> ApiError {
+pub(super) fn refused(error: &WriteError) -> ApiError {
     match error {
         WriteError::Fenced | WriteError::NotOwned => {
             ApiError::new(Code::NOT_PRIMARY_MASTER, error.to_string())

@@ -23,12 +23,17 @@ pub enum Class {
 }
 
 /// Metadata services that have an address of their own.
-const METADATA_V4: [Ipv4Addr; 3] = [
+const METADATA_V4: [Ipv4Addr; 5] = [
     Ipv4Addr::new(169, 254, 169, 254),
     Ipv4Addr::new(169, 254, 170, 2),
     Ipv4Addr::new(100, 100, 100, 200),
+    Ipv4Addr::new(168, 63, 129, 16),
+    Ipv4Addr::new(192, 0, 0, 192),
 ];
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
+const METADATA_V6: [Ipv6Addr; 2] = [
+    Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254),
+    Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254),
+];
 
 impl Class {
     /// Judges an address. One that only wraps an IPv4 address is judged as that.
@@ -59,7 +64,7 @@ impl Class {
     }
 
     fn of_v6(address: Ipv6Addr) -> Self {
-        if address == METADATA_V6 {
+        if METADATA_V6.contains(&address) {
             return Self::Metadata;
         }
         if address == Ipv6Addr::LOCALHOST {

@@ -6,12 +6,21 @@
 
 mod address;
 mod allow;
+mod authorities;
+#[cfg(test)]
+mod corpus;
 mod literal;
+mod policy;
+mod proxy;
 mod stream;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use address::Class;
 pub use allow::Allow;
+pub use authorities::authorities;
+pub use policy::Policy;
 pub use stream::Stream;
 pub use target::Target;
 
@@ -46,6 +55,15 @@ pub enum EgressError {
     /// A trusted certificate is unusable.
     #[error("a trusted certificate is not usable: {0}")]
     Certificate(rustls::Error),
+    /// An uploaded bundle.
+    #[error("the bundle of certificates is not usable: {0}")]
+    Bundle(&'static str),
+    /// The client certificate or its key: the setting, and what it holds.
+    #[error("{0} holds {1}")]
+    Identity(&'static str, &'static str),
+    /// The proxy.
+    #[error("egress.proxy: {0}")]
+    Proxy(String),
     /// The name has no address.
     #[error("{0} has no address")]
     NoAddress(String),
@@ -59,7 +77,7 @@ pub enum EgressError {
 
 /// Connects to targets. Cheap to share; made anew when the trusted certificates change.
 pub struct Egress {
-    allow: Allow,
+    policy: Policy,
     tls: TlsConnector,
 }
 
@@ -67,21 +85,30 @@ impl Egress {
     /// A client that trusts the public authorities and `roots`.
     ///
     /// # Errors
-    /// [`EgressError::Certificate`] when one of `roots` cannot be an authority.
-    pub fn new(allow: Allow, roots: Vec<CertificateDer<'static>>) -> Result<Self, EgressError> {
+    /// [`EgressError::Certificate`] when one of `roots` cannot be an authority,
+    /// [`EgressError::Identity`] when the client certificate and its key do not belong together.
+    pub fn new(policy: &Policy, roots: Vec<CertificateDer<'static>>) -> Result<Self, EgressError> {
         let mut store = rustls::RootCertStore::empty();
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         for root in roots {
             store.add(root).map_err(EgressError::Certificate)?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = rustls::ClientConfig::builder_with_provider(provider)
+        let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(EgressError::Certificate)?
-            .with_root_certificates(store)
-            .with_no_client_auth();
+            .with_root_certificates(store);
+        let mut config = match &policy.identity {
+            None => builder.with_no_client_auth(),
+            Some(identity) => builder
+                .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+                .map_err(|_| {
+                    let why = "a key that is not the certificate's, or of an unknown kind";
+                    EgressError::Identity("egress.client_key", why)
+                })?,
+        };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self { allow, tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { policy: policy.clone(), tls: TlsConnector::from(Arc::new(config)) })
     }
 
     /// Parses a URL and judges what can be judged without a resolver.
@@ -89,7 +116,7 @@ impl Egress {
     /// # Errors
     /// [`EgressError::Url`], [`EgressError::PlainHttp`] and [`EgressError::Denied`].
     pub fn target(&self, url: &str) -> Result<Target, EgressError> {
-        Target::parse(url, &self.allow)
+        Target::parse(url, &self.policy.allow)
     }
 
     /// Opens a connection to a judged address of the target.
@@ -101,43 +128,40 @@ impl Egress {
     }
 
     async fn open(&self, target: &Target) -> Result<Stream, EgressError> {
-        let found: Vec<SocketAddr> = match target.literal() {
-            Some(address) => vec![SocketAddr::new(address, target.port())],
-            None => tokio::net::lookup_host((target.host(), target.port())).await?.collect(),
+        let tcp = match &self.policy.proxy {
+            Some(proxy) if !proxy.spares(target) => {
+                // A name that means something forbidden here is not asked for there either; what
+                // else it means to the proxy is the proxy's to judge.
+                if target.literal().is_none()
+                    && let Ok(found) = self.resolve(target).await
+                    && !found.is_empty()
+                {
+                    self.policy.admit(target, &found)?;
+                }
+                proxy.tunnel(target).await?
+            }
+            _ => {
+                let found = match target.literal() {
+                    Some(address) => vec![SocketAddr::new(address, target.port())],
+                    None => self.resolve(target).await?,
+                };
+                dial(&self.policy.admit(target, &found)?).await?
+            }
         };
-        let judged = self.admit(target, &found)?;
-        let tcp = dial(&judged).await?;
         tcp.set_nodelay(true)?;
         if !target.is_tls() {
             return Ok(Stream::Plain(tcp));
         }
         let name = match target.literal() {
             Some(address) => ServerName::IpAddress(address.into()),
-            None => ServerName::try_from(target.host().to_owned())
+            None => ServerName::try_from(target.host().trim_end_matches('.').to_owned())
                 .map_err(|_| EgressError::Url("the host is not a DNS name"))?,
         };
         Ok(Stream::Tls(Box::new(self.tls.connect(name, tcp).await?)))
     }
 
-    /// The addresses that may be called. A name with none such is refused with the first reason.
-    fn admit(&self, target: &Target, found: &[SocketAddr]) -> Result<Vec<SocketAddr>, EgressError> {
-        let mut refusal = None;
-        let mut judged = Vec::new();
-        for address in found {
-            match self.allow.judge(address.ip()) {
-                Ok(()) => judged.push(*address),
-                Err(class) => {
-                    refusal
-                        .get_or_insert_with(|| Allow::denied(target.host(), address.ip(), class));
-                }
-            }
-        }
-        judged.truncate(MAX_ADDRESSES);
-        match refusal {
-            Some(error) if judged.is_empty() => Err(error),
-            None if judged.is_empty() => Err(EgressError::NoAddress(target.host().to_owned())),
-            _ => Ok(judged),
-        }
+    async fn resolve(&self, target: &Target) -> io::Result<Vec<SocketAddr>> {
+        (self.policy.resolve)(target.host().to_owned(), target.port()).await
     }
 }
 
@@ -154,36 +178,4 @@ async fn dial(addresses: &[SocketAddr]) -> Result<TcpStream, EgressError> {
         }
     }
     Err(last)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn egress(allow: &[&str]) -> Egress {
-        Egress::new(Allow::parse(allow).unwrap(), Vec::new()).unwrap()
-    }
-
-    #[test]
-    fn a_name_is_pinned_to_its_permitted_addresses() {
-        let egress = egress(&[]);
-        let target = egress.target("https://hooks.example/in").unwrap();
-        let of = |ip: &str| SocketAddr::new(ip.parse().unwrap(), 443);
-        let judged = egress.admit(&target, &[of("127.0.0.1"), of("1.1.1.1")]).unwrap();
-        assert_eq!(judged, [of("1.1.1.1")]);
-
-        let refused = egress.admit(&target, &[of("169.254.169.254")]).unwrap_err();
-        assert!(refused.to_string().contains("egress.allow"), "{refused}");
-        let none = egress.admit(&target, &[]).unwrap_err();
-        assert!(matches!(none, EgressError::NoAddress(_)), "{none}");
-    }
-
-    #[tokio::test]
-    async fn a_permitted_address_is_connected_to() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://127.0.0.1:{}/", listener.local_addr().unwrap().port());
-        let egress = egress(&["http", "loopback"]);
-        let target = egress.target(&url).unwrap();
-        assert!(matches!(egress.connect(&target).await, Ok(Stream::Plain(_))));
-    }
 }

@@ -56,6 +56,10 @@ impl Target {
         let literal = match literal::read(&host) {
             Host::Address(address) => Some(address),
             Host::Name if host.is_empty() => return Err(EgressError::Url("it has no host")),
+            Host::Name if !is_name(&host) => {
+                let why = "its host is no DNS name (write an international one as xn--…)";
+                return Err(EgressError::Url(why));
+            }
             Host::Name => None,
             Host::Broken => return Err(EgressError::Url("its host is a malformed address")),
         };
@@ -119,6 +123,15 @@ impl Target {
     pub(super) fn literal(&self) -> Option<IpAddr> {
         self.literal
     }
+}
+
+/// Labels of letters, digits, `-` and `_`, with at most one dot at the end: nothing that a resolver
+/// might read in a way of its own.
+fn is_name(host: &str) -> bool {
+    let labels = host.strip_suffix('.').unwrap_or(host).split('.');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    host.len() <= 254
+        && labels.into_iter().all(|label| !label.is_empty() && label.bytes().all(plain))
 }
 
 /// `https://user:password@host` is what integrators have for want of other credentials.

@@ -16,6 +16,8 @@ const RETRY_MS: u64 = 1_000;
 pub(crate) struct Gate {
     jobs: Level,
     callbacks: Level,
+    /// The database's disk is nearly full.
+    disk_full: AtomicBool,
     peak: AtomicUsize,
 }
 
@@ -46,6 +48,7 @@ impl Gate {
     /// 0 for a queue that closes nothing.
     pub(crate) fn new(jobs_max: u64, callbacks_max: u64) -> Self {
         Self {
+            disk_full: AtomicBool::new(false),
             jobs: Level::new("jobs", jobs_max),
             callbacks: Level::new("callbacks", callbacks_max),
             peak: AtomicUsize::new(0),
@@ -65,6 +68,11 @@ impl Gate {
     pub(crate) fn enter(&self) -> Result<(), ApiError> {
         if self.callbacks.refuses() {
             return Err(overloaded("the callback queue is full: the webhook is too slow or down"));
+        }
+        if self.disk_full.load(Relaxed) {
+            return Err(overloaded(
+                "the database's disk has less free than callbacks.min_free_mb: callbacks wait for the webhook",
+            ));
         }
         if self.jobs.refuses() {
             return Err(overloaded("the job queue is full"));
@@ -90,6 +98,16 @@ impl Gate {
     pub(crate) fn callbacks(&self, unsettled: u64) {
         self.callbacks.size.store(unsettled, Relaxed);
         self.callbacks.settle();
+    }
+
+    /// Bytes free on the database's disk, and how many are to stay so: below, new messages are
+    /// refused until there is a tenth more.
+    pub(crate) fn disk(&self, free: u64, least: u64) {
+        let was = self.disk_full.load(Relaxed);
+        let full = free < if was { least.saturating_add(least / 10) } else { least };
+        if self.disk_full.swap(full, Relaxed) != full {
+            tracing::warn!(free_bytes = free, full, "the gate of the database's disk has changed");
+        }
     }
 
     /// Jobs not settled yet.
@@ -197,6 +215,23 @@ mod tests {
         assert_eq!((gate.jobs(), gate.take_peak()), (6, 10));
         gate.leave();
         assert_eq!(gate.take_peak(), 6, "the peak since the last look");
+    }
+
+    #[test]
+    fn a_disk_that_fills_refuses_until_there_is_a_tenth_more_than_asked_for() {
+        let gate = Gate::new(10, 0);
+        gate.disk(1_000, 1_000);
+        gate.enter().unwrap();
+        gate.disk(999, 1_000);
+        let refused = gate.enter().unwrap_err();
+        assert_eq!(refused.code, Code::OVERLOADED);
+        assert!(refused.details.contains("callbacks.min_free_mb"), "{}", refused.details);
+        gate.disk(1_099, 1_000);
+        gate.enter().unwrap_err();
+        gate.disk(1_100, 1_000);
+        gate.enter().unwrap();
+        gate.disk(0, 0);
+        gate.enter().unwrap();
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use ::rpc::coreapp::{
-    CredentialRequest, CredentialResponse, GetSettingsRequest, HealthRequest, HealthResponse,
-    Metric, NodeHealth, PatchSettingsRequest, ResetSettingsRequest, RevokeTokenRequest,
-    RevokeTokenResponse, Sample, SetPasswordRequest, SetPasswordResponse, Settings, Snapshot,
-    StatsRequest, StatsResponse, WatchRequest, admin_server::Admin,
+    CredentialRequest, CredentialResponse, GetSettingsRequest, GetWebhookAuthoritiesRequest,
+    HealthRequest, HealthResponse, Metric, NodeHealth, PatchSettingsRequest, ResetSettingsRequest,
+    RevokeTokenRequest, RevokeTokenResponse, Sample, SetPasswordRequest, SetPasswordResponse,
+    SetWebhookAuthoritiesRequest, SetWebhookAuthoritiesResponse, Settings, Snapshot, StatsRequest,
+    StatsResponse, WatchRequest, WebhookAuthorities, admin_server::Admin,
     directory_server::Directory as DirectoryApi, ops_server::Ops,
 };
 use ::rpc::error::to_status;
@@ -118,6 +119,22 @@ impl Admin for ControlService {
     ) -> Result<Response<Settings>, Status> {
         self.control.reset().await.map_err(to_status)?;
         Ok(Response::new(self.settings().await))
+    }
+
+    async fn get_webhook_authorities(
+        &self,
+        _request: Request<GetWebhookAuthoritiesRequest>,
+    ) -> Result<Response<WebhookAuthorities>, Status> {
+        let pem = self.control.authorities().await.unwrap_or_default();
+        Ok(Response::new(WebhookAuthorities { pem }))
+    }
+
+    async fn set_webhook_authorities(
+        &self,
+        request: Request<SetWebhookAuthoritiesRequest>,
+    ) -> Result<Response<SetWebhookAuthoritiesResponse>, Status> {
+        self.control.set_authorities(request.into_inner().pem).await.map_err(to_status)?;
+        Ok(Response::new(SetWebhookAuthoritiesResponse {}))
     }
 
     async fn set_password(

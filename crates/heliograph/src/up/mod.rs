@@ -40,7 +40,7 @@ pub(crate) struct UpArgs {
     /// Where the database file, the certificate and what the sandbox remembers are kept
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
     /// [default: heliograph.db in the data directory]
     #[arg(long, value_name = "URL")]
     database: Option<String>,

@@ -11,8 +11,8 @@ use crate::{
     batch::Batch,
     codec::{self, Dated},
     rows::{
-        Blocked, Config, Contact, Cursor, Idempotency, Identity, Inbound, Job, Message, NewEvent,
-        Outbox, OwnKey, Revoked, Session, User,
+        Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
+        NewEvent, Outbox, OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -31,6 +31,8 @@ pub(crate) struct Changes<'a> {
     /// `None`: deleted.
     pub(crate) blocked: BTreeMap<(ShardId, Route), Option<&'a Blocked>>,
     pub(crate) cursors: BTreeMap<(i16, ShardId), &'a Cursor>,
+    /// `None`: deleted.
+    pub(crate) dead_events: BTreeMap<(i16, ShardId, i64), Option<&'a DeadEvent>>,
     /// `None`: deleted.
     pub(crate) sessions: BTreeMap<(ShardId, Number, i32), Option<&'a Session>>,
     pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
@@ -51,6 +53,8 @@ pub(crate) struct Trim {
     pub(crate) messages: BTreeMap<ShardId, (Key, u32)>,
     /// before_ms, limit
     pub(crate) inbound: BTreeMap<(ShardId, Route), (i64, u32)>,
+    /// before_ms, limit
+    pub(crate) dead_events: BTreeMap<(i16, ShardId), (i64, u32)>,
     /// The first day that stays, limit.
     pub(crate) idempotency: BTreeMap<ShardId, ([u8; 4], u32)>,
     pub(crate) revoked: Option<i64>,
@@ -116,6 +120,12 @@ impl<'a> Changes<'a> {
             Op::PutCursor(row) => {
                 self.cursors.insert((row.endpoint, shard), row);
             }
+            Op::PutDeadEvent(row) => {
+                self.dead_events.insert((row.endpoint, shard, row.seq), Some(row));
+            }
+            Op::DeleteDeadEvent { endpoint, seq } => {
+                self.dead_events.insert((*endpoint, shard, *seq), None);
+            }
             Op::PutSession(row) => {
                 self.sessions.insert((shard, row.wa_id, row.device), Some(row));
             }
@@ -155,6 +165,9 @@ impl<'a> Changes<'a> {
             Op::TrimInbound { from, before_ms, limit } => {
                 self.trim.inbound.insert((shard, *from), (*before_ms, *limit));
             }
+            Op::TrimDeadEvents { endpoint, before_ms, limit } => {
+                self.trim.dead_events.insert((*endpoint, shard), (*before_ms, *limit));
+            }
             Op::TrimIdempotency { before_ms, limit } => {
                 let first = codec::day(*before_ms).to_be_bytes();
                 self.trim.idempotency.insert(shard, (first, *limit));
@@ -172,6 +185,7 @@ impl<'a> Changes<'a> {
             || !self.blocked.is_empty()
             || self.sessions.values().any(Option::is_none)
             || self.identities.values().any(Option::is_none)
+            || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()
@@ -179,6 +193,7 @@ impl<'a> Changes<'a> {
             || !self.trim.events.is_empty()
             || !self.trim.messages.is_empty()
             || !self.trim.inbound.is_empty()
+            || !self.trim.dead_events.is_empty()
             || !self.trim.idempotency.is_empty()
             || self.trim.revoked.is_some()
     }

@@ -107,6 +107,7 @@ fn op_bytes(op: &Op) -> usize {
             Op::InsertOutbox(row) => row.payload.len(),
             Op::InsertEvent(row) => row.body.len(),
             Op::PutCursor(row) => row.holes.len(),
+            Op::PutDeadEvent(row) => row.event.body.len(),
             Op::PutSession(row) => row.record.len(),
             Op::PutIdentity(row) => row.key.len(),
             Op::PutOwnKey(row) => row.body.len(),

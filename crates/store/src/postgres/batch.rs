@@ -99,6 +99,21 @@ const RARE: &[Part] = &[
     "DELETE FROM identity t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO dead_event (endpoint, shard, seq, kind, route_hash, msg_key, state, due_ms, \
+     tries, created_ms, body) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (endpoint, shard, seq) DO UPDATE SET kind = excluded.kind, \
+     route_hash = excluded.route_hash, msg_key = excluded.msg_key, state = excluded.state, \
+     due_ms = excluded.due_ms, tries = excluded.tries, created_ms = excluded.created_ms, \
+     body = excluded.body",
+    "DELETE FROM dead_event t USING unnest(?, ?, ?) AS d(endpoint, shard, seq) \
+     WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = d.seq \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM dead_event t USING unnest(?, ?, ?, ?) AS d(endpoint, shard, before_ms, most), \
+     LATERAL (SELECT seq FROM dead_event WHERE endpoint = d.endpoint AND shard = d.shard \
+     AND state = 2 AND due_ms < d.before_ms ORDER BY seq LIMIT d.most) AS o \
+     WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = o.seq \
+     AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO own_key (kind, id, state, created_ms, body) \
      SELECT * FROM unnest(?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (kind, id) DO UPDATE SET state = excluded.state, \
@@ -356,6 +371,8 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
         binds.push(Bigs(gone.iter().map(|(.., device)| (*device).into()).collect()));
     }
 
+    dead_event_binds(changes, binds);
+
     let rows: Vec<_> = changes.own_keys.values().filter_map(|row| *row).collect();
     binds.push(Smalls(rows.iter().map(|row| row.kind).collect()));
     binds.push(Bigs(rows.iter().map(|row| row.id).collect()));
@@ -406,6 +423,35 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.values().map(|(floor, ..)| *floor).collect()));
     binds.push(Bigs(rows.values().map(|(_, before_ms, _)| *before_ms).collect()));
     binds.push(Bigs(rows.values().map(|(.., most)| (*most).into()).collect()));
+}
+
+fn dead_event_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
+    let rows: Vec<_> =
+        changes.dead_events.iter().filter_map(|(key, row)| Some((key, (*row)?))).collect();
+    binds.push(Smalls(rows.iter().map(|((endpoint, ..), _)| *endpoint).collect()));
+    binds.push(ids(rows.iter().map(|((_, shard, _), _)| shard)));
+    binds.push(Bigs(rows.iter().map(|((.., seq), _)| *seq).collect()));
+    binds.push(Smalls(rows.iter().map(|(_, row)| row.event.kind).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.event.route.to_i64()).collect()));
+    binds.push(ManyMaybe(
+        rows.iter().map(|(_, row)| row.event.key.as_ref().map(contract::Key::as_bytes)).collect(),
+    ));
+    binds.push(Smalls(rows.iter().map(|(_, row)| row.state as i16).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.due_ms).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.tries.into()).collect()));
+    binds.push(Bigs(rows.iter().map(|(_, row)| row.event.created_ms).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.event.body).collect()));
+
+    let gone = || changes.dead_events.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+    binds.push(Smalls(gone().map(|(endpoint, ..)| *endpoint).collect()));
+    binds.push(ids(gone().map(|(_, shard, _)| shard)));
+    binds.push(Bigs(gone().map(|(.., seq)| *seq).collect()));
+
+    let rows = &changes.trim.dead_events;
+    binds.push(Smalls(rows.keys().map(|(endpoint, _)| *endpoint).collect()));
+    binds.push(ids(rows.keys().map(|(_, shard)| shard)));
+    binds.push(Bigs(rows.values().map(|(before_ms, _)| *before_ms).collect()));
+    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
 }
 
 fn job_binds<'a>(

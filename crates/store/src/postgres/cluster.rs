@@ -13,6 +13,7 @@ use crate::{
         Stmt,
     },
     rows::{Node, NodeState, Shard},
+    unions::{self, TickRow},
 };
 
 const NODES: &str = "SELECT node.inc, name, addr, state, version, coalesce(n, 0) \
@@ -58,7 +59,7 @@ const BEGIN_GENERATION: &str = "\
     ELSE NOT EXISTS (SELECT 1 FROM node WHERE state <> 3) END \
     ON CONFLICT DO NOTHING";
 
-/// Everything about the cluster. The first column says what a row is.
+/// Everything about the cluster, with the columns of [`TickRow`].
 const TICK: &str = "\
     WITH b AS (UPDATE beat SET n = n + 1 WHERE inc = $1 RETURNING inc, n) \
     SELECT 1::smallint, node.inc, state::bigint, coalesce(b.n, beat.n, 0), 0::bigint, \
@@ -68,9 +69,6 @@ const TICK: &str = "\
     UNION ALL SELECT 3::smallint, count(*), count(*) FILTER (WHERE live = 1), 0, 0, NULL, NULL, NULL \
     FROM lane WHERE inc = $1 \
     UNION ALL SELECT 4::smallint, version, 0, 0, 0, name, NULL, NULL FROM config";
-const NODE: i16 = 1;
-const SHARD: i16 = 2;
-const LANES: i16 = 3;
 
 /// A probe's row belongs to no node, and its prober may be at it: only what a node leaves is taken.
 const FORGET: &str = "\
@@ -78,8 +76,6 @@ const FORGET: &str = "\
     AND NOT EXISTS (SELECT 1 FROM shard WHERE owner_inc = node.inc) RETURNING inc), \
     b AS (DELETE FROM beat USING d WHERE beat.inc = d.inc) \
     DELETE FROM lane USING d WHERE lane.inc = d.inc";
-
-type TickRow = (i16, i64, i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 pub(crate) async fn nodes(conn: &mut AsyncPgConnection) -> Result<Vec<Node>, StoreError> {
     type Row = (BigInt, Binary, Binary, SmallInt, Binary, BigInt);
@@ -162,33 +158,7 @@ pub(crate) async fn tick(conn: &mut AsyncPgConnection, inc: i64) -> Result<Tick,
         Nullable<Binary>,
     );
     let rows: Vec<TickRow> = Stmt::<Row>::new(TICK, &[Big(inc)]).load(conn).await?;
-    let mut tick = Tick {
-        state: NodeState::Dead,
-        lanes_live: false,
-        nodes: Vec::new(),
-        shards: Vec::new(),
-        configs: Vec::new(),
-    };
-    for (what, a, b, c, d, name, addr, version) in rows {
-        let name = name.unwrap_or_default();
-        match what {
-            NODE => {
-                let (addr, version) = (addr.unwrap_or_default(), version.unwrap_or_default());
-                let node = codec::node((a, name, addr, small(b), version, c))?;
-                if node.inc == inc {
-                    tick.state = node.state;
-                }
-                tick.nodes.push(node);
-            }
-            SHARD => tick.shards.push(codec::shard((small(a), b, c, d))?),
-            LANES => tick.lanes_live = a > 0 && a == b,
-            _ => tick.configs.push((codec::text(name, "config", "name")?, a)),
-        }
-    }
-    tick.nodes.sort_unstable_by_key(|node| node.inc);
-    tick.shards.sort_unstable_by_key(|shard| shard.id);
-    tick.configs.sort_unstable();
-    Ok(tick)
+    unions::tick(inc, rows)
 }
 
 pub(crate) async fn set_state(
@@ -205,9 +175,4 @@ pub(crate) async fn set_state(
 pub(crate) async fn forget_dead(conn: &mut AsyncPgConnection) -> Result<(), StoreError> {
     Stmt::<()>::new(FORGET, &[]).execute(conn).await?;
     Ok(())
-}
-
-/// A small number that travelled in a wide column; what does not fit is refused by the codec.
-fn small(value: i64) -> i16 {
-    i16::try_from(value).unwrap_or(i16::MAX)
 }

@@ -25,8 +25,8 @@ use crate::{
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
-    reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
+    reader::{DeadPage, Found, Read, ShardLoad},
+    rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::Connector;
 use stmt::{
@@ -91,6 +91,10 @@ impl Engine for Postgres {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         reads::events(&mut *self.reads().await?, shard, after_seq, limit).await
+    }
+
+    async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
+        reads::dead_events(&mut *self.reads().await?, page).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {

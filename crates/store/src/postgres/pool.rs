@@ -1,7 +1,5 @@
 //! Pools of connections: bounded, and no larger for longer than they are needed.
 
-use std::time::Duration;
-
 use diesel::ConnectionError;
 use diesel_async::{
     AsyncPgConnection,
@@ -13,12 +11,10 @@ use futures_util::FutureExt;
 
 use crate::{
     error::StoreError,
+    idle::close_idle,
     postgres::connect::Connector,
     settings::{POOL_MAX, Settings},
 };
-
-/// Idle connections are looked for four times in an idle time-out, at least this far apart.
-const LEAST_SWEEP: Duration = Duration::from_millis(100);
 
 /// What the connections of a pool are for.
 #[derive(Clone, Copy)]
@@ -62,19 +58,4 @@ pub(super) fn pool(
         close_idle(&pool, idle);
     }
     Ok(pool)
-}
-
-/// Closes what has not been used for `idle`, until the pool is gone.
-fn close_idle(pool: &Pool<AsyncPgConnection>, idle: Duration) {
-    let pool = pool.weak();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep((idle / 4).max(LEAST_SWEEP)).await;
-            let Some(pool) = pool.upgrade() else { return };
-            let closed = pool.retain(|_, metrics| metrics.last_used() < idle).removed.len();
-            if closed > 0 {
-                tracing::debug!(closed, "closed idle database connections");
-            }
-        }
-    });
 }

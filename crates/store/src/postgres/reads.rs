@@ -14,13 +14,13 @@ use crate::{
         Bind::{self, Bigs, ManyBytes, Smalls},
         Stmt,
     },
-    reader::{Found, Read, ShardLoad},
+    reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
+    unions::{self, LookedUp},
 };
 
-/// All kinds of one group in one round trip. A row says which of the keys it answers, and which
-/// table it is of.
+/// All kinds of one group in one round trip, with the columns of [`LookedUp`].
 const LOOK_UP: &str = "\
     SELECT k.n, 0::smallint, c.checked_ms, 0::bigint, c.wa_id, NULL::bytea, 0::smallint FROM \
     unnest($1, $2, $3) AS k(n, shard, number) \
@@ -48,73 +48,16 @@ const LOOK_UP: &str = "\
     unnest($14, $15, $16) AS k(n, shard, hash) \
     JOIN idempotency i ON i.shard = k.shard AND i.hash = k.hash";
 
-/// Which key, which table, and the columns as the parts of [`LOOK_UP`] name them.
-type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, i16);
-
 pub(crate) async fn look_up(
     conn: &mut AsyncPgConnection,
     keys: &[(ShardId, Read)],
 ) -> Result<Vec<Result<Found, StoreError>>, StoreError> {
     type Row = (BigInt, SmallInt, BigInt, BigInt, Nullable<Binary>, Nullable<Binary>, SmallInt);
-    let dated = dated(keys);
+    let dated = unions::dated(keys);
     let binds = look_up_binds(keys, &dated);
     let rows: Vec<LookedUp> = Stmt::<Row>::new(LOOK_UP, &binds).load(conn).await?;
-
-    let mut found: Vec<_> = keys.iter().map(|(_, what)| Ok(nothing(*what))).collect();
-    for row in rows {
-        let Ok(n) = usize::try_from(row.0) else { continue };
-        let (Some((shard, what)), Some(result)) = (keys.get(n), found.get_mut(n)) else { continue };
-        if let Ok(found) = result
-            && let Err(error) = add(*shard, *what, row, found)
-        {
-            *result = Err(error);
-        }
-    }
-    for found in &mut found {
-        if let Ok(Found::Peer { sessions, identities }) = found {
-            sessions.sort_unstable_by_key(|row| row.device);
-            identities.sort_unstable_by_key(|row| row.device);
-        }
-    }
-    Ok(found)
+    Ok(unions::look_up(keys, rows))
 }
-
-/// Adds a row to what is found under its key.
-fn add(
-    shard: ShardId,
-    what: Read,
-    (_, table, a, b, x, y, flag): LookedUp,
-    found: &mut Found,
-) -> Result<(), StoreError> {
-    match (what, found) {
-        (Read::Contact(number), Found::Contact(row)) => {
-            *row = Some(codec::contact(number, (x, a))?);
-        }
-        (Read::Message(key), Found::Message(row)) => {
-            let columns = (a, x.unwrap_or_default(), y.unwrap_or_default());
-            *row = Some(codec::message(key, columns)?);
-        }
-        (Read::Peer(wa_id), Found::Peer { sessions, .. }) if table == SESSION => {
-            sessions.push(codec::session(shard, wa_id, (a, b, x.unwrap_or_default(), y))?);
-        }
-        (Read::Peer(wa_id), Found::Peer { identities, .. }) => {
-            identities.push(codec::identity(wa_id, (a, x.unwrap_or_default(), b, flag))?);
-        }
-        (Read::Inbound { .. }, Found::Inbound(there)) => *there = true,
-        // One a day: the latest counts.
-        (Read::Idempotency { hash, .. }, Found::Idempotency(row))
-            if row.is_none_or(|row| row.created_ms < a) =>
-        {
-            *row = Some(codec::idempotency(hash, (a, x.unwrap_or_default()))?);
-        }
-        // An earlier day's; else `nothing` made it of the key's kind.
-        _ => {}
-    }
-    Ok(())
-}
-
-/// The number of the part of [`LOOK_UP`] that reads sessions.
-const SESSION: i16 = 2;
 
 /// The arrays of [`LOOK_UP`], in its order.
 fn look_up_binds<'a>(
@@ -161,28 +104,6 @@ fn look_up_binds<'a>(
     ]
 }
 
-/// Where the idempotency rows may be: number of the key, shard, hash.
-fn dated(keys: &[(ShardId, Read)]) -> Vec<(i64, i16, Dated)> {
-    let mut dated = Vec::new();
-    for (n, (shard, what)) in (0..).zip(keys) {
-        if let Read::Idempotency { hash, from_ms, to_ms } = *what {
-            let dates = codec::dates(hash, from_ms, to_ms);
-            dated.extend(dates.map(|hash| (n, shard.get(), hash)));
-        }
-    }
-    dated
-}
-
-fn nothing(what: Read) -> Found {
-    match what {
-        Read::Contact(_) => Found::Contact(None),
-        Read::Message(_) => Found::Message(None),
-        Read::Peer(_) => Found::Peer { sessions: Vec::new(), identities: Vec::new() },
-        Read::Inbound { .. } => Found::Inbound(false),
-        Read::Idempotency { .. } => Found::Idempotency(None),
-    }
-}
-
 pub(crate) async fn load_shard(
     conn: &mut AsyncPgConnection,
     shard: ShardId,
@@ -219,6 +140,18 @@ pub(crate) async fn events(
     let rows: Vec<codec::EventColumns> =
         reads::events(shard.get(), after_seq, limit).load(conn).await?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) async fn dead_events(
+    conn: &mut AsyncPgConnection,
+    page: DeadPage,
+) -> Result<Vec<DeadEvent>, StoreError> {
+    let DeadPage { endpoint, shard, state, after_seq, limit } = page;
+    let rows: Vec<codec::DeadEventColumns> =
+        reads::dead_events(endpoint, shard.get(), state as i16, after_seq, limit.into())
+            .load(conn)
+            .await?;
+    rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
 }
 
 pub(crate) async fn latest_inbound(

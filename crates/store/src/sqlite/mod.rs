@@ -22,8 +22,8 @@ use crate::{
     engine::{Engine, PROBE_LANE},
     error::StoreError,
     lanes::{Done, Fence, LaneEngine},
-    reader::{Found, Read, ShardLoad},
-    rows::{Config, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
+    reader::{DeadPage, Found, Read, ShardLoad},
+    rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use checkpoint::Checkpoints;
 use worker::Worker;
@@ -94,6 +94,10 @@ impl Engine for Sqlite {
         limit: i64,
     ) -> Result<Vec<Event>, StoreError> {
         self.inner.reader.ask(move |conn| reads::events(conn, shard, after_seq, limit)).await
+    }
+
+    async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::dead_events(conn, page)).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {

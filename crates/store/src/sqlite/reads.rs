@@ -10,9 +10,9 @@ use diesel::{
 use crate::{
     codec,
     error::StoreError,
-    reader::{Found, Read, ShardLoad},
+    reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, Event, Generation, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
     sqlite::stmt::{
         Bind::{Big, Bytes, Small},
         Stmt,
@@ -133,6 +133,17 @@ pub(crate) fn events(
 ) -> Result<Vec<Event>, StoreError> {
     let rows: Vec<codec::EventColumns> = reads::events(shard.get(), after_seq, limit).load(conn)?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
+}
+
+pub(crate) fn dead_events(
+    conn: &mut SqliteConnection,
+    page: DeadPage,
+) -> Result<Vec<DeadEvent>, StoreError> {
+    let DeadPage { endpoint, shard, state, after_seq, limit } = page;
+    let rows: Vec<codec::DeadEventColumns> =
+        reads::dead_events(endpoint, shard.get(), state as i16, after_seq, limit.into())
+            .load(conn)?;
+    rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
 }
 
 pub(crate) fn latest_inbound(

@@ -268,7 +268,41 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
         };
     }
     if changes.has_rare() {
-        rows += control(conn, changes)? + trim(conn, changes)?;
+        rows += dead_events(conn, changes)? + control(conn, changes)? + trim(conn, changes)?;
+    }
+    Ok(rows)
+}
+
+fn dead_events(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
+    let mut rows = 0;
+    for ((endpoint, shard, seq), row) in &changes.dead_events {
+        let key = [Small(*endpoint), Small(shard.get()), Big(*seq)];
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO dead_event (endpoint, shard, seq, kind, route_hash, \
+                 msg_key, state, due_ms, tries, created_ms, body) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    key[0],
+                    key[1],
+                    key[2],
+                    Small(row.event.kind),
+                    Big(row.event.route.to_i64()),
+                    Maybe(row.event.key.as_ref().map(contract::Key::as_bytes)),
+                    Small(row.state as i16),
+                    Big(row.due_ms),
+                    Big(row.tries.into()),
+                    Big(row.event.created_ms),
+                    Bytes(&row.event.body),
+                ],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM dead_event WHERE endpoint = ? AND shard = ? AND seq = ?",
+                &key,
+            )?,
+        };
     }
     Ok(rows)
 }
@@ -382,6 +416,22 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
                 Big(*before_ms),
                 Small(shard.get()),
                 Big(from.to_i64()),
+                Big((*limit).into()),
+            ],
+        )?;
+    }
+    for ((endpoint, shard), (before_ms, limit)) in &changes.trim.dead_events {
+        rows += execute(
+            conn,
+            "DELETE FROM dead_event WHERE endpoint = ? AND shard = ? AND seq IN \
+             (SELECT seq FROM dead_event WHERE endpoint = ? AND shard = ? AND state = 2 \
+              AND due_ms < ? ORDER BY seq LIMIT ?)",
+            &[
+                Small(*endpoint),
+                Small(shard.get()),
+                Small(*endpoint),
+                Small(shard.get()),
+                Big(*before_ms),
                 Big((*limit).into()),
             ],
         )?;

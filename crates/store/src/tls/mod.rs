@@ -24,7 +24,7 @@ use crate::fault::Fault;
 const CA: &str = "database.ssl_ca";
 const CERT: &str = "database.ssl_cert";
 const KEY: &str = "database.ssl_key";
-const MODE: &str = "database.ssl_mode";
+pub(crate) const MODE: &str = "database.ssl_mode";
 
 /// As they are set; a file is given by its path or by its PEM text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,12 @@ pub struct TlsSettings {
     pub ca: Option<String>,
     pub cert: Option<String>,
     pub key: Option<Secret>,
+}
+
+/// Our certificate with its chain, and its key, as PEM.
+pub(crate) struct Identity {
+    pub(crate) certificates: Vec<u8>,
+    pub(crate) key: Vec<u8>,
 }
 
 /// What the settings amount to, read and checked.
@@ -91,6 +97,16 @@ impl TlsSettings {
         };
         Ok(Some(Tls { mode, ca, identity }))
     }
+
+    /// The PEM of our certificate and of its key, for a driver that reads them itself.
+    ///
+    /// # Errors
+    /// [`Fault::Setting`].
+    pub(crate) fn identity(&self) -> Result<Option<Identity>, Fault> {
+        let (Some(cert), Some(key)) = (&self.cert, &self.key) else { return Ok(None) };
+        let certificates = pem::text(CERT, cert)?;
+        Ok(Some(Identity { certificates, key: pem::text(KEY, key.expose())? }))
+    }
 }
 
 impl Tls {
@@ -126,6 +142,11 @@ impl Tls {
     /// Whether we have a certificate of our own to show.
     pub(crate) fn has_identity(&self) -> bool {
         self.identity.is_some()
+    }
+
+    /// Those that are set.
+    pub(crate) fn authorities(&self) -> &[CertificateDer<'static>] {
+        &self.ca
     }
 
     /// What is trusted, in words.

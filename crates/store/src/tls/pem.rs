@@ -45,7 +45,8 @@ pub(super) fn key(setting: &'static str, value: &Secret) -> Result<PrivateKeyDer
     })
 }
 
-fn text(setting: &'static str, value: &str) -> Result<Vec<u8>, Fault> {
+/// The file, or the setting itself.
+pub(super) fn text(setting: &'static str, value: &str) -> Result<Vec<u8>, Fault> {
     if value.contains(BEGIN) {
         return Ok(value.as_bytes().to_vec());
     }

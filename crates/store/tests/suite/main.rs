@@ -1,7 +1,7 @@
 //! What every engine must do, from one source. Each test has a database of its own.
 //!
-//! PostgreSQL is the server `HELIOGRAPH_TEST_POSTGRES` names (a URL that may create databases), or
-//! one that a test starts for itself with `scripts/pg`.
+//! PostgreSQL and MariaDB are the servers that `HELIOGRAPH_TEST_POSTGRES` and `HELIOGRAPH_TEST_MYSQL`
+//! name (URLs that may create databases), or ones that a test starts for itself with `scripts/db`.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -12,7 +12,9 @@
 mod cluster;
 mod database;
 mod lanes;
+mod mariadb_only;
 mod member;
+mod outcome;
 mod pools;
 mod postgres_only;
 mod proxy;
@@ -22,7 +24,7 @@ mod sqlite_only;
 mod upkeep;
 mod vault;
 
-/// Runs each test on both engines.
+/// Runs each test on every engine.
 #[macro_export]
 macro_rules! on_every_engine {
     ($($test:ident),+ $(,)?) => {
@@ -34,10 +36,26 @@ macro_rules! on_every_engine {
                 database.remove().await;
             })+
         }
+        $crate::on_every_server!($($test),+);
+    };
+}
+
+/// Runs each test on the engines that are servers.
+#[macro_export]
+macro_rules! on_every_server {
+    ($($test:ident),+ $(,)?) => {
         mod postgres {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $test() {
                 let database = $crate::database::Database::postgres().await;
+                super::$test(&database).await;
+                database.remove().await;
+            })+
+        }
+        mod mariadb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                let database = $crate::database::Database::mariadb().await;
                 super::$test(&database).await;
                 database.remove().await;
             })+

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use contract::{Key, Number, Route, ShardId};
 use store::{
-    Feed, Found, Lanes, Read, ReadRequest, Store, StoreError,
+    DeadPage, Feed, Found, Lanes, Read, ReadRequest, Store, StoreError,
     rows::{
-        Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node,
-        NodeState, Outbox, OwnKey, Session, Shard,
+        DeadEvent, DeadState, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message,
+        NewEvent, Node, NodeState, Outbox, OwnKey, Session, Shard,
     },
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
@@ -182,6 +182,18 @@ pub(crate) fn event(body: impl Into<Bytes>) -> NewEvent {
         created_ms: 1_700_000_000_000,
         body: body.into(),
     }
+}
+
+/// A parked event of endpoint 0.
+pub(crate) fn dead_event(seq: i64) -> DeadEvent {
+    let (state, due_ms) = (DeadState::Parked, 1_000 + seq);
+    DeadEvent { endpoint: 0, seq, state, due_ms, tries: 5, event: event("parked") }
+}
+
+/// Those of endpoint 0.
+pub(crate) async fn dead_events(store: &Store, shard: ShardId, state: DeadState) -> Vec<DeadEvent> {
+    let page = DeadPage { endpoint: 0, shard, state, after_seq: 0, limit: 128 };
+    store.reader().dead_events(page).await.unwrap()
 }
 
 /// The whole log of a shard.

@@ -33,12 +33,12 @@ struct Shared {
 
 impl Proxy {
     /// A request that contains `marker` can be cut off.
-    pub(crate) async fn start(server: SocketAddr, marker: &'static [u8]) -> Self {
+    pub(crate) async fn start(server: SocketAddr, marker: Vec<u8>) -> Self {
         Self::late(server, marker, 0).await
     }
 
     /// As if the server came up late: its first `drops` connections are dropped.
-    pub(crate) async fn late(server: SocketAddr, marker: &'static [u8], drops: usize) -> Self {
+    pub(crate) async fn late(server: SocketAddr, marker: Vec<u8>, drops: usize) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared = Arc::new(Shared { drops: drops.into(), ..Shared::default() });
@@ -49,10 +49,10 @@ impl Proxy {
                 if of_task.drops.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok() {
                     continue;
                 }
-                let shared = Arc::clone(&of_task);
+                let (shared, marker) = (Arc::clone(&of_task), marker.clone());
                 tokio::spawn(async move {
                     let server = TcpStream::connect(server).await.unwrap();
-                    forward(client, server, marker, &shared).await;
+                    forward(client, server, &marker, &shared).await;
                 });
             }
         });

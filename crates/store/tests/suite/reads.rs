@@ -26,6 +26,7 @@ use crate::{
 on_every_engine!(
     every_row_is_read_back_as_it_was_written,
     look_ups_are_answered_each_with_its_token,
+    a_read_that_is_given_up_spoils_no_other,
     a_blocked_number_stays_so_until_its_row_goes,
     the_latest_messages_of_a_customer_come_newest_first,
     sessions_identities_and_own_keys_are_put_replaced_and_deleted,
@@ -177,6 +178,33 @@ async fn look_ups_are_answered_each_with_its_token(database: &Database) {
                 (what, found) => panic!("{what:?} was answered with {found:?}"),
             }
         }
+    }
+}
+
+/// Whoever asks may go away at any moment; the next one on the connection gets its own answer.
+async fn a_read_that_is_given_up_spoils_no_other(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(1)]).await[0];
+    let contact =
+        |n| Contact { number: number(n), wa_id: None, checked_ms: i64::try_from(n).unwrap() };
+    let ops = (0..64).map(|n| Op::PutContact(contact(n)));
+    member.write(of.id, of.epoch, ops.collect()).await.unwrap();
+    let reader = store.reader();
+    for n in 0..400u64 {
+        let given_up = reader.contact(of.id, number(n % 64));
+        tokio::select! {
+            biased;
+            _ = given_up => {}
+            () = async {
+                for _ in 0..n % 7 {
+                    tokio::task::yield_now().await;
+                }
+            } => {}
+        }
+        let expected = contact((n + 1) % 64);
+        let found = reader.contact(of.id, expected.number).await.unwrap();
+        assert_eq!(found, Some(expected), "after {n} were given up");
     }
 }
 

@@ -3,18 +3,22 @@
 use contract::Route;
 use store::{
     StoreError,
-    rows::{Inbound, NewEvent},
+    rows::{DeadEvent, DeadState, Inbound, NewEvent},
     write::{Op, WriteError},
 };
 
 use crate::{
     database::Database,
-    member::{DAY_MS, Member, event, idempotency, key, known, log, message, shard},
+    member::{
+        DAY_MS, Member, dead_event, dead_events, event, idempotency, key, known, log, message,
+        shard,
+    },
     on_every_engine,
 };
 
 on_every_engine!(
     events_are_trimmed_from_the_old_end_only,
+    dead_events_are_replaced_deleted_and_trimmed_by_the_time_of_their_death,
     old_messages_and_inbound_rows_are_trimmed_within_the_limit,
     idempotency_rows_are_found_for_a_day_and_trimmed_by_days_within_the_limit,
     opening_again_keeps_everything,
@@ -42,6 +46,40 @@ async fn events_are_trimmed_from_the_old_end_only(database: &Database) {
     assert_eq!(left(8, 100, 100).await, ((5..=8).collect(), 4), "no hole behind the fifth");
     assert_eq!(left(0, 1_000, 100).await, ((5..=8).collect(), 4), "the floor never sinks");
     assert_eq!(left(8, 1_000, 100).await, (vec![], 8));
+}
+
+async fn dead_events_are_replaced_deleted_and_trimmed_by_the_time_of_their_death(
+    database: &Database,
+) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let claimed = member.take(&[shard(3), shard(5)]).await;
+    let (of, other) = (claimed[0], claimed[1]);
+    for of in &claimed {
+        let ops = (1..=8).map(|seq| Op::PutDeadEvent(dead_event(seq))).collect();
+        member.write(of.id, of.epoch, ops).await.unwrap();
+    }
+    let dead = |seq| DeadEvent { state: DeadState::Dead, tries: 9, ..dead_event(seq) };
+    let mut ops: Vec<_> = (1..=5).map(|seq| Op::PutDeadEvent(dead(seq))).collect();
+    ops.push(Op::DeleteDeadEvent { endpoint: 0, seq: 7 });
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    let parked = dead_events(&store, of.id, DeadState::Parked).await;
+    assert_eq!(parked, [dead_event(6), dead_event(8)]);
+    let died = dead_events(&store, of.id, DeadState::Dead).await;
+    assert_eq!(died, (1..=5).map(dead).collect::<Vec<_>>());
+
+    let left = async |before_ms, limit| {
+        let trim = vec![Op::TrimDeadEvents { endpoint: 0, before_ms, limit }];
+        member.write(of.id, of.epoch, trim).await.unwrap();
+        let rows = dead_events(&store, of.id, DeadState::Dead).await;
+        rows.iter().map(|row| row.seq).collect::<Vec<_>>()
+    };
+    assert_eq!(left(1_001, 100).await, [1, 2, 3, 4, 5], "all died too late");
+    assert_eq!(left(1_004, 2).await, [3, 4, 5], "the limit");
+    assert_eq!(left(1_004, 100).await, [4, 5]);
+    assert_eq!(left(9_000, 100).await, [0i64; 0]);
+    assert_eq!(dead_events(&store, of.id, DeadState::Parked).await.len(), 2, "still tried");
+    assert_eq!(dead_events(&store, other.id, DeadState::Parked).await.len(), 8);
 }
 
 async fn old_messages_and_inbound_rows_are_trimmed_within_the_limit(database: &Database) {
@@ -146,9 +184,9 @@ async fn opening_again_keeps_everything(database: &Database) {
 async fn a_schema_of_a_newer_version_is_refused(database: &Database) {
     drop(database.open().await);
     // A newer program that still lets us work, then one that does not.
-    database.sql("UPDATE schema SET version = 900").await;
+    database.sql("UPDATE \"schema\" SET version = 900").await;
     drop(database.open().await);
-    database.sql("UPDATE schema SET min_writer = 800").await;
+    database.sql("UPDATE \"schema\" SET min_writer = 800").await;
     match database.try_open().await.err() {
         Some(StoreError::SchemaTooNew { found: 900, .. }) => {}
         other => panic!("{other:?}"),

@@ -77,6 +77,12 @@ fn parts_from_the_originals_environment_beat_a_whole_url_of_the_file() {
         role.database.to_url().unwrap().expose(),
         "postgres://wa:0%3F%7B%7D%26~%21%28%29%5E%3D%40%2F%25%C3%A9@db:5432/test_heliograph"
     );
+    let mysql =
+        load::<Role>(&sources.clone().flag("-", "database.engine", "MYSQL"), WANTED).unwrap();
+    assert_eq!(
+        mysql.database.to_url().unwrap().expose(),
+        "mysql://wa:0%3F%7B%7D%26~%21%28%29%5E%3D%40%2F%25%C3%A9@db:3306/test_heliograph"
+    );
     let role: Role =
         load(&sources.flag("--database", "database.url", "sqlite:x.db"), WANTED).unwrap();
     assert_eq!(role.database.to_url().unwrap().expose(), "sqlite:x.db");

@@ -30,11 +30,13 @@ mod settings;
 mod standing;
 mod stats;
 mod users;
+mod webhook_authorities;
 
 /// All routes, each in the one layer.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
     let settings = "/v1/settings/application";
+    let authorities = "/v1/certificates/webhooks/ca";
     let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
@@ -60,6 +62,18 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route(settings, get(settings::get).layer(edge("GET_v1_settings_application")))
         .route(settings, patch(settings::patch).layer(edge("PATCH_v1_settings_application")))
         .route(settings, delete(settings::reset).layer(edge("DELETE_v1_settings_application")))
+        .route(
+            authorities,
+            get(webhook_authorities::get).layer(edge("GET_v1_certificates_webhooks_ca")),
+        )
+        .route(
+            authorities,
+            post(webhook_authorities::post).layer(edge("POST_v1_certificates_webhooks_ca")),
+        )
+        .route(
+            authorities,
+            delete(webhook_authorities::delete).layer(edge("DELETE_v1_certificates_webhooks_ca")),
+        )
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))

@@ -63,6 +63,7 @@ pub(crate) struct Shared {
     pub(crate) standing: Mutex<Vec<String>>,
     /// Put into the directory's answers; else nothing of a change comes back.
     pub(crate) settings: Mutex<Vec<u8>>,
+    authorities: Mutex<bytes::Bytes>,
 }
 
 pub(crate) struct Core {
@@ -86,6 +87,7 @@ impl Core {
             identities: Mutex::default(),
             standing: Mutex::default(),
             settings: Mutex::new(br#"{"sent_status":false}"#.to_vec()),
+            authorities: Mutex::default(),
         });
         let mut core = Self { address: "127.0.0.1:0".parse().unwrap(), shared, runtime: None };
         core.revive();
@@ -416,6 +418,24 @@ impl Admin for Peer {
         self.heard(&request);
         *self.0.settings.lock().unwrap() = b"{}".to_vec();
         Ok(Response::new(proto::Settings { version: 3, application: "{}".into() }))
+    }
+
+    async fn get_webhook_authorities(
+        &self,
+        request: Request<proto::GetWebhookAuthoritiesRequest>,
+    ) -> Result<Response<proto::WebhookAuthorities>, Status> {
+        self.heard(&request);
+        let pem = self.0.authorities.lock().unwrap().clone();
+        Ok(Response::new(proto::WebhookAuthorities { pem }))
+    }
+
+    async fn set_webhook_authorities(
+        &self,
+        request: Request<proto::SetWebhookAuthoritiesRequest>,
+    ) -> Result<Response<proto::SetWebhookAuthoritiesResponse>, Status> {
+        self.heard(&request);
+        *self.0.authorities.lock().unwrap() = request.into_inner().pem;
+        Ok(Response::new(proto::SetWebhookAuthoritiesResponse {}))
     }
 
     async fn set_password(

@@ -182,6 +182,30 @@ async fn settings_are_the_coreapps_and_so_are_its_refusals() {
 }
 
 #[tokio::test]
+async fn the_authorities_of_webhooks_come_back_as_they_were_uploaded_until_they_are_taken_away() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let (path, admin) = ("/v1/certificates/webhooks/ca", bearer("admin"));
+    let none = edge.get(path, &admin).await;
+    assert_eq!(
+        (none.refusal(), none.details()),
+        ((404, 1006), "No webhook CA certificates found".to_owned())
+    );
+    let pem = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert_eq!(edge.call(Method::POST, path, &admin, pem).await.status, 200);
+    let shown = edge.get(path, &admin).await;
+    assert_eq!((shown.status.as_u16(), &shown.body[..]), (200, pem.as_bytes()));
+    assert_eq!(shown.header("content-type"), "text/plain;charset=UTF-8");
+    assert_eq!(edge.call(Method::POST, path, &admin, "").await.refusal(), (400, 1008));
+    assert_eq!(edge.call(Method::DELETE, path, &admin, "").await.status, 200);
+    assert_eq!(edge.get(path, &admin).await.status, 404);
+    for method in [Method::GET, Method::POST, Method::DELETE] {
+        let refused = edge.call(method, path, &bearer("clerk_7"), pem).await;
+        assert_eq!(refused.refusal(), (403, 1005));
+    }
+}
+
+#[tokio::test]
 async fn a_coreapp_that_cannot_be_reached_is_named_with_the_cause() {
     let mut core = Core::start();
     let edge = Edge::start(&core).await;

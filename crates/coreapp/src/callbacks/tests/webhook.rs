@@ -44,6 +44,10 @@ impl Received {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         &found.unwrap_or_else(|| panic!("no header {name}")).1
     }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(key, _)| key.eq_ignore_ascii_case(name))
+    }
 }
 
 /// Stops, with all its connections, when dropped.

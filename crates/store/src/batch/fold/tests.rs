@@ -25,6 +25,7 @@ struct Tables {
     identities: BTreeMap<(ShardId, Number, i32), Identity>,
     own_keys: BTreeMap<(i16, i64), OwnKey>,
     events: BTreeMap<(ShardId, i64), NewEvent>,
+    dead_events: BTreeMap<(i16, ShardId, i64), DeadEvent>,
 }
 
 /// An insert met a row.
@@ -88,6 +89,12 @@ impl Tables {
             Op::DeleteOwnKey { kind, id } => {
                 self.own_keys.remove(&(*kind, *id));
             }
+            Op::PutDeadEvent(row) => {
+                self.dead_events.insert((row.endpoint, shard, row.seq), row.clone());
+            }
+            Op::DeleteDeadEvent { endpoint, seq } => {
+                self.dead_events.remove(&(*endpoint, shard, *seq));
+            }
             Op::InsertEvent(row) => {
                 let last = self.events.range((shard, 0)..=(shard, i64::MAX)).next_back();
                 let seq = last.map_or(FIRST_SEQ, |((_, seq), _)| seq + 1);
@@ -144,6 +151,12 @@ impl Tables {
                 None => drop(self.own_keys.remove(key)),
             }
         }
+        for (key, row) in &changes.dead_events {
+            match row {
+                Some(row) => drop(self.dead_events.insert(*key, (*row).clone())),
+                None => drop(self.dead_events.remove(key)),
+            }
+        }
         for (shard, seq, row) in &changes.events {
             if self.events.insert((*shard, *seq), (*row).clone()).is_some() {
                 return Err(Taken::Other);
@@ -159,6 +172,11 @@ fn key(n: u8) -> Key {
 
 fn number(n: u8) -> Number {
     Number::parse(&format!("49151000{n:03}")).unwrap()
+}
+
+fn event(body: Bytes) -> NewEvent {
+    let route = Route::from_i64(5);
+    NewEvent { kind: 1, route, key: None, held: false, created_ms: 1, body }
 }
 
 /// Few keys, so that changes meet each other.
@@ -219,14 +237,16 @@ fn op() -> impl Strategy<Value = Op> {
             body
         })),
         (1..4i16, 0..2i64).prop_map(|(kind, id)| Op::DeleteOwnKey { kind, id }),
-        bytes().prop_map(|body| Op::InsertEvent(NewEvent {
-            kind: 1,
-            route: Route::from_i64(5),
-            key: None,
-            held: false,
-            created_ms: 1,
-            body
+        bytes().prop_map(|body| Op::InsertEvent(event(body))),
+        (0..2i16, 0..3i64, bytes()).prop_map(|(endpoint, seq, body)| Op::PutDeadEvent(DeadEvent {
+            endpoint,
+            seq,
+            state: crate::rows::DeadState::Parked,
+            due_ms: 1,
+            tries: 5,
+            event: event(body)
         })),
+        (0..2i16, 0..3i64).prop_map(|(endpoint, seq)| Op::DeleteDeadEvent { endpoint, seq }),
     ]
 }
 

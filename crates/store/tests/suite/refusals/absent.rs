@@ -8,7 +8,6 @@ use tokio::{io::AsyncWriteExt, net::TcpListener, time::Instant};
 use super::{Case, at, certificates::Authority, check, server::USER, trusting, unique};
 use crate::{
     database::{Database, Server, client, rng},
-    postgres_only::address,
     proxy::Proxy,
 };
 
@@ -66,15 +65,9 @@ async fn a_server_that_is_not_there_is_told_from_one_of_another_kind() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_comes_up_late_is_waited_for() {
     let database = Database::postgres().await;
-    let proxy = Proxy::late(address(&database), b"no such words", 5).await;
-    let Settings { url, .. } = database.settings();
-    let store::DatabaseUrl::Postgres(direct) = url else { panic!("PostgreSQL") };
-    let password = String::from_utf8_lossy(direct.get_password().unwrap()).into_owned();
-    let user = direct.get_user().unwrap();
-    let url =
-        store::DatabaseUrl::postgres("127.0.0.1", proxy.port, user, &password, database.name());
-    let store =
-        Store::open(Settings { lanes: Some(2), ..Settings::new(url) }, rng()).await.unwrap();
+    let proxy = Proxy::late(database.address(), b"no such words".to_vec(), 5).await;
+    let settings = Settings { lanes: Some(2), ..Settings::new(database.url_at(proxy.port)) };
+    let store = Store::open(settings, rng()).await.unwrap();
     assert_eq!(proxy.drops(), 0, "it was there at once");
     assert_eq!(store.cluster().shards().await.unwrap().len(), 65);
     database.remove().await;
@@ -82,7 +75,7 @@ async fn a_server_that_comes_up_late_is_waited_for() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_is_going_down_is_asked_again_until_patience_ends() {
-    let server = tokio::task::spawn_blocking(|| Server::start(None)).await.unwrap();
+    let server = Server::start("postgres", None).await;
     let admin = client(&server.url).await;
     let row = admin.query_one("SELECT pg_read_file('postmaster.pid')", &[]).await.unwrap();
     let pid = row.get::<_, &str>(0).lines().next().unwrap().to_owned();

@@ -7,17 +7,14 @@ use super::{
     server::{PASSWORD, create_user},
     unique,
 };
-use crate::{
-    database::{Database, rng},
-    postgres_only::address,
-};
+use crate::database::{Database, rng};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_user_who_may_not_is_told_what_an_administrator_has_to_do() {
     let database = Database::postgres().await;
     drop(database.open().await);
     let admin = database.admin().await;
-    let (server, name) = (address(&database), database.name());
+    let (server, name) = (database.address(), database.name());
     let (poor, full, missing, empty) =
         (unique("poor"), unique("full"), unique("missing"), unique("empty"));
     for statement in [

@@ -4,6 +4,7 @@
 mod absent;
 mod certificates;
 mod login;
+mod mariadb;
 mod server;
 mod tls;
 

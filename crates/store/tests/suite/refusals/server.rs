@@ -1,8 +1,6 @@
 //! A server of the kind under test, with TLS, and how a user is made on it. What differs between
 //! engines is here; the cases are the same for all.
 
-use std::path::Path;
-
 use crate::{
     database::{self, Server},
     refusals::certificates::{Pair, file},
@@ -50,9 +48,7 @@ impl TlsServer {
              hostssl all {USER} all scram-sha-256\n"
         );
         file(with.path(), "pg_hba.conf", &rules);
-        let path = with.path().to_owned();
-        let start = move || Server::start(Some(Path::new(&path)));
-        let server = tokio::task::spawn_blocking(start).await.unwrap();
+        let server = Server::start("postgres", Some(with.path())).await;
         let admin = database::client(&server.url).await;
         for user in [USER, CERTIFIED] {
             admin.batch_execute(&create_user(user, "CREATEDB")).await.unwrap();
