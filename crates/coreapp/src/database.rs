@@ -47,7 +47,7 @@ pub(crate) fn disk(config: &Config) -> Result<Option<PathBuf>, StartError> {
             0 => PathBuf::from("."),
             _ => folder.to_path_buf(),
         }),
-        DatabaseUrl::Postgres(_) => None,
+        DatabaseUrl::Postgres(_) | DatabaseUrl::Mysql(_) => None,
     })
 }
 

@@ -390,7 +390,8 @@ impl Script {
             self.text.int(*before_ms);
         }
         for ((endpoint, shard), (before_ms, most)) in &changes.trim.dead_events {
-            self.statement("dead_event", ";DELETE FROM dead_event WHERE endpoint = ").int(*endpoint);
+            self.statement("dead_event", ";DELETE FROM dead_event WHERE endpoint = ")
+                .int(*endpoint);
             self.text.sql(" AND shard = ").int(shard.get()).sql(" AND state = 2 AND due_ms < ");
             self.text.int(*before_ms).sql(" ORDER BY seq LIMIT ").int(*most);
         }
