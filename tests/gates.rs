@@ -83,6 +83,8 @@ async fn a_dead_webhook_closes_the_gate_at_its_limit_and_no_receipt_is_lost() {
     let callbacks = json!({"queue_max": 10});
     gateway
         .settings(json!({
+            // What is parked, being refused too often, is tried at the cap.
+            "max_callback_backoff_delay_ms": 1_000,
             "webhooks": {"url": webhook.url(), "message": {"sent": true}},
             "heliograph": {"callbacks": callbacks, "quotas": {"messages_per_second": 0}},
         }))

@@ -166,9 +166,10 @@ impl Machine {
         }
     }
 
-    /// Events of the owned shards that are not settled; as of the last [`Self::outputs`].
+    /// Events of the owned shards that the endpoint has not taken, parked ones that are known
+    /// included; as of the last [`Self::outputs`].
     pub(super) fn backlog(&self) -> u64 {
-        self.backlog
+        self.backlog + self.parked as u64
     }
 
     /// Those of them that are in a window.

@@ -133,7 +133,8 @@ impl Callbacks {
         self.send(Command::Settings(Settings::of(application)));
     }
 
-    /// Events of the attached shards that are not settled: what the intake gate looks at.
+    /// Events of the attached shards that the webhook has not taken, parked ones included: what the
+    /// intake gate looks at.
     #[must_use]
     pub fn unsettled(&self) -> u64 {
         self.levels.unsettled.load(Ordering::Relaxed)

@@ -222,7 +222,7 @@ fn after_five_refusals_an_event_is_parked_with_the_cursor_and_tried_at_the_cap()
     }
     let parked_at = now - 15_000;
     let step = bench.at(parked_at);
-    assert_eq!((step.parked, bench.machine.backlog(), bench.machine.parked()), (1, 0, 1));
+    assert_eq!((step.parked, bench.machine.backlog(), bench.machine.parked()), (1, 1, 1));
     let [(1, Filing::Put(row))] = &step.filings[..] else { panic!("{step:?}") };
     assert_eq!((row.state, row.tries), (DeadState::Parked, 5));
     assert_eq!(row.due_ms, UNIX_MS + i64::try_from(parked_at).unwrap() + 900_000);
