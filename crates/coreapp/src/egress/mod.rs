@@ -67,7 +67,7 @@ pub enum EgressError {
     /// The name has no address.
     #[error("{0} has no address")]
     NoAddress(String),
-    /// Took longer than [`CONNECT_TIMEOUT`].
+    /// Took longer than five seconds.
     #[error("no connection within {} s", CONNECT_TIMEOUT.as_secs())]
     Timeout,
     /// TCP, TLS or the resolver.
@@ -122,7 +122,7 @@ impl Egress {
     /// Opens a connection to a judged address of the target.
     ///
     /// # Errors
-    /// Whatever is in the way, within [`CONNECT_TIMEOUT`].
+    /// Whatever is in the way, within five seconds.
     pub async fn connect(&self, target: &Target) -> Result<Stream, EgressError> {
         timeout(CONNECT_TIMEOUT, self.open(target)).await.map_err(|_| EgressError::Timeout)?
     }
