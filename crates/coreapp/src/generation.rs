@@ -2,7 +2,7 @@
 //!
 //! It grows whenever the database may be older than what the network has seen. Sessions of an
 //! earlier one are dead: their message keys may have been used. Messages, events and sealed bytes
-//! stay (docs/decisions/005).
+//! stay (docs/decisions/008).
 
 use std::sync::{PoisonError, RwLock};
 
