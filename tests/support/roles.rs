@@ -25,7 +25,8 @@ pub struct Roles {
     /// Its messages port.
     pub coreapp: u16,
     upstream: u16,
-    phones: u16,
+    /// The control API of the network.
+    pub phones: u16,
     /// Their HTTP ports.
     pub webapps: Vec<u16>,
     token: String,
@@ -112,6 +113,11 @@ impl Roles {
             .kill_on_drop(true)
             .spawn();
         self.children.lock().unwrap().insert(name.to_owned(), child.unwrap());
+    }
+
+    /// Where a webapp speaks TLS.
+    pub fn https(&self, webapp: usize) -> u16 {
+        self.webapps[webapp] + 1
     }
 
     /// kill -9.

@@ -1,4 +1,5 @@
-//! One binary for everything: `up` (all in one process), the single roles, `migrate`, `bench`.
+//! One binary for everything: `up` (all in one process), the single roles, `migrate`, `health`,
+//! `bench`.
 
 use std::process::ExitCode;
 
@@ -6,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod bench;
 mod client;
+mod health;
 mod migrate;
 mod network;
 mod up;
@@ -38,6 +40,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Bring a database to this version, or make one that was restored from a backup safe to use
     Migrate(migrate::MigrateArgs),
+    /// Ask the coreapp, webapp or sandbox of this machine whether it lives: exit status 0, or 1 and why
+    Health(health::HealthArgs),
     /// Measure: drive a gateway with messages and tell rate, latencies, losses and CPU time
     ///
     /// Starts sandbox network, coreapp and webapps as separate processes with a new database (or
@@ -54,6 +58,7 @@ fn main() -> ExitCode {
         Command::Webapp(args) => block_on("webapp", webapp::run(args)),
         Command::Sandbox(args) => block_on("sandbox", network::run(args)),
         Command::Migrate(args) => block_on("migrate", migrate::run(args)),
+        Command::Health(args) => block_on("health", health::run(args)),
         Command::Bench(args) => block_on("bench", bench::main(args)),
     }
 }
