@@ -1,6 +1,11 @@
 //! Sandbox, coreapp and webapps as processes of their own, to be killed one by one.
 
-use std::{collections::HashMap, process::Stdio, sync::Mutex};
+use std::{
+    collections::HashMap,
+    process::{ExitStatus, Stdio},
+    sync::Mutex,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
@@ -8,6 +13,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     process::{Child, Command},
+    time::timeout,
 };
 
 use super::{Answer, PASSWORD, call, call_with, until};
@@ -124,6 +130,14 @@ impl Roles {
     pub async fn kill(&self, name: &str) {
         let child = self.children.lock().unwrap().remove(name);
         child.unwrap().kill().await.unwrap();
+    }
+
+    /// SIGTERM; gives the exit status, which must come within `limit`.
+    pub async fn terminate(&self, name: &str, limit: Duration) -> ExitStatus {
+        let mut child = self.children.lock().unwrap().remove(name).unwrap();
+        let pid = child.id().unwrap().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        timeout(limit, child.wait()).await.expect("did not stop in time").unwrap()
     }
 
     /// A call to one of the webapps.

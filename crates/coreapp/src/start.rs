@@ -53,6 +53,9 @@ use crate::{
 const LINK_QUEUE: usize = 512;
 /// How long an orderly stop may take; what is not finished then is finished by the next start.
 const STOP_MAX: Duration = Duration::from_secs(30);
+/// How long connections may take to end after that: the last answers leave, and a webapp's streams
+/// never end by themselves.
+const CONNECTIONS_MAX: Duration = Duration::from_secs(1);
 
 /// What a `main` provides.
 #[derive(Clone)]
@@ -146,10 +149,13 @@ impl Running {
             if !lost && let Err(error) = self.store.cluster().leave(self.inc).await {
                 tracing::warn!(%error, "failed to sign off; the next start does it");
             }
-            while self.tasks.join_next().await.is_some() {}
         };
         if tokio::time::timeout(STOP_MAX, orderly).await.is_err() {
             tracing::warn!("the orderly stop took too long; the next start finishes it");
+        }
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(CONNECTIONS_MAX, ended).await.is_err() {
+            self.tasks.shutdown().await;
         }
     }
 }
