@@ -55,7 +55,8 @@ class Rendered:
         """{name: value}; `fields` are the values of field references, by field path."""
         values = {}
         for source in container.get("envFrom", []):
-            values.update(self.get("ConfigMap", source["configMapRef"]["name"])["data"])
+            found = self.get("ConfigMap", source["configMapRef"]["name"])
+            values.update(found["data"] if found else {})
         for one in container.get("env", []):
             value = one.get("value")
             if value is None:
