@@ -36,6 +36,8 @@ class Places:
             return str(files[text])
         if text in volumes:
             return str(volumes[text])
+        for mount, place in volumes.items():
+            text = text.replace(f":{mount}/", f":{place}/")
         if text == "any":
             return address
         for wild in ("0.0.0.0:", "127.0.0.1:"):
@@ -67,7 +69,8 @@ class Pod:
         # A claim outlives pods, so it belongs to the role.
         volumes = {}
         for mount in self.container.get("volumeMounts", []):
-            volumes[mount["mountPath"]] = places.directory / f"{name}-{mount['name']}"
+            place = volumes[mount["mountPath"]] = places.directory / f"{name}-{mount['name']}"
+            place.mkdir(exist_ok=True)
 
         def here(text):
             return places.text(text, address, files, volumes)
