@@ -6,6 +6,7 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     error::StoreError,
+    history::{Mark, Reach},
     reader::DAYS_MAX,
     rows::{
         Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
@@ -31,6 +32,13 @@ pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
 pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
 pub(crate) type DeadEventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>);
+/// `shard` and the columns of a dead event.
+pub(crate) type DeadAfterColumns =
+    (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>);
+pub(crate) type ReachColumns = (i16, i64, i64);
+pub(crate) type MarkColumns = (i16, i64, i16, i64, i16, i64, i64);
+/// `shard` and the columns of an event.
+pub(crate) type EventAtColumns = (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
@@ -108,6 +116,31 @@ pub(crate) fn dead_event(
         tries: u32::try_from(tries).map_err(|_| corrupt("dead_event", "tries", seq))?,
         event,
     })
+}
+
+pub(crate) fn dead_after(
+    endpoint: i16,
+    (shard, seq, kind, route, key, state, due_ms, tries, created_ms, body): DeadAfterColumns,
+) -> Read<(ShardId, DeadEvent)> {
+    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body);
+    Ok((shard_of(shard, "dead_event")?, dead_event(endpoint, columns)?))
+}
+
+pub(crate) fn event_at(
+    (shard, seq, kind, route, key, held, created_ms, body): EventAtColumns,
+) -> Read<Event> {
+    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body))
+}
+
+pub(crate) fn reach((shard, floor, last): ReachColumns) -> Read<Reach> {
+    Ok(Reach { shard: shard_of(shard, "shard")?, floor, head: last.max(floor) })
+}
+
+pub(crate) fn mark_of(
+    (shard, seq, kind, route, held, created_ms, bytes): MarkColumns,
+) -> Read<Mark> {
+    let (shard, route) = (shard_of(shard, "event")?, Route::from_i64(route));
+    Ok(Mark { shard, seq, kind, route, held: held != 0, created_ms, bytes })
 }
 
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
@@ -242,6 +275,10 @@ pub(crate) fn text(bytes: Vec<u8>, table: &'static str, column: &'static str) ->
 pub(crate) fn mark(record: &[u8]) -> [u8; MARK_LEN] {
     let digest = ring::digest::digest(&ring::digest::SHA256, record);
     digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+fn shard_of(shard: i16, table: &'static str) -> Read<ShardId> {
+    ShardId::new(shard).ok_or_else(|| corrupt(table, "shard", shard))
 }
 
 fn device_of(device: i64, table: &'static str) -> Read<i32> {

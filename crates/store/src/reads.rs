@@ -81,6 +81,38 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
         ))
 }
 
+/// In the order of the primary key, whatever their state.
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
+    dead_event::table
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(
+            dead_event::shard.gt(of).or(dead_event::shard.eq(of).and(dead_event::seq.gt(after))),
+        )
+        .order((dead_event::shard.asc(), dead_event::seq.asc()))
+        .limit(most)
+        .select((
+            dead_event::shard,
+            dead_event::seq,
+            dead_event::kind,
+            dead_event::route_hash,
+            dead_event::msg_key,
+            dead_event::state,
+            dead_event::due_ms,
+            dead_event::tries,
+            dead_event::created_ms,
+            dead_event::body,
+        ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_count(endpoint: i16, dead: i16) -> _ {
+    dead_event::table
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(dead_event::state.eq(dead))
+        .count()
+}
+
 #[auto_type(no_type_alias)]
 pub(crate) fn blocked_numbers(of: i16) -> _ {
     blocked::table
@@ -181,3 +213,7 @@ pub(crate) fn user_named<'a>(name: &'a [u8]) -> _ {
 pub(crate) fn revocations() -> _ {
     revoked::table.order(revoked::rand.asc()).select((revoked::rand, revoked::expires))
 }
+
+/// Floor and last number of each shard's log; the last one is found by the primary key.
+pub(crate) const REACHES: &str = "SELECT s.id, s.event_floor, coalesce((SELECT e.seq FROM event e \
+    WHERE e.shard = s.id ORDER BY e.seq DESC LIMIT 1), 0) FROM shard s ORDER BY s.id";
