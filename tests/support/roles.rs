@@ -133,6 +133,13 @@ impl Roles {
         call_with(self.webapps[webapp], method, path, &headers, body).await
     }
 
+    /// Changes settings.
+    pub async fn settings(&self, patch: Value) {
+        let answer =
+            self.call(0, "PATCH", "/v1/settings/application", &[], &patch.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
     /// Texts that reached a phone.
     pub async fn texts_at(&self, phone: &str) -> Vec<String> {
         super::texts_at(self.phones, phone).await

@@ -34,6 +34,7 @@ use crate::{
     database,
     delivery::{self, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
+    events::{self, EventLog},
     gauges::Gauges,
     generation::Generations,
     intake::{Gate, Intake, Quota},
@@ -235,7 +236,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     };
     let callbacks = callbacks::start(callbacks::Deps {
         log: Arc::new(StoreLog { reader: reader.clone(), lanes: lanes.clone() }),
-        feed,
+        feed: feed.clone(),
         egress: Arc::new(egress),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
@@ -291,6 +292,16 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 
     // Everything else.
     let stop = CancellationToken::new();
+    let event_log = EventLog::new(events::Deps {
+        reader: reader.clone(),
+        feed,
+        generations: generations.clone(),
+        clock: env.clock.clone(),
+        owns_all: joined.shards.len() == ShardId::all().count(),
+        stop: stop.clone(),
+        waiting: registry.gauge("events_waiting", "Callers that wait for an event.")?,
+    });
+    let event_log = Arc::new(event_log);
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
@@ -376,6 +387,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             connected: connected.clone(),
             gauges: gauges.clone(),
         },
+        events: rpc::EventsService { log: event_log },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, &stop).await;

@@ -54,14 +54,14 @@ pub enum Why {
 /// `{"events":[{"cursor","id","kind","created","payload"}],"cursor","meta"}`.
 #[must_use]
 pub fn page<'a>(items: impl Iterator<Item = Item<'a>>, cursor: &str) -> Bytes {
-    list(items, cursor, |out, item| open(out, item))
+    list(items, cursor, |out, item| open(out, &item))
 }
 
 /// The same of `GET /v1/events/dead`, with `state` and why.
 #[must_use]
 pub fn dead_page<'a>(items: impl Iterator<Item = DeadItem<'a>>, cursor: &str) -> Bytes {
     list(items, cursor, |out, item| {
-        open(out, item.item);
+        open(out, &item.item);
         let state = if item.parked { "parked" } else { "dead" };
         let (tries, due) = (item.tries, item.due_s);
         let mut text = format!(r#","state":"{state}","tries":{tries},"due":{due}"#);
@@ -97,13 +97,13 @@ fn list<T>(items: impl Iterator<Item = T>, cursor: &str, each: impl Fn(&mut Vec<
     Bytes::from(out)
 }
 
-fn open(out: &mut Vec<u8>, item: Item<'_>) {
+fn open(out: &mut Vec<u8>, item: &Item<'_>) {
     let Item { cursor, id, kind, created_s, payload } = item;
     let head = format!(
         r#"{{"cursor":"{cursor}","id":"{id}","kind":"{kind}","created":{created_s},"payload":"#
     );
     out.extend_from_slice(head.as_bytes());
-    out.extend_from_slice(if payload.is_empty() { b"null" } else { payload });
+    out.extend_from_slice(payload);
 }
 
 // === impl Why ===

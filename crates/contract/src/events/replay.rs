@@ -43,9 +43,9 @@ pub enum Scope {
     /// What lies between two cursors; `None`: the oldest kept, the newest at the time of asking.
     Log {
         /// Behind this one.
-        after: Option<Position>,
+        after: Option<Box<Position>>,
         /// Up to this one.
-        until: Option<Position>,
+        until: Option<Box<Position>>,
     },
     /// Dead letters.
     Dead,
@@ -97,8 +97,8 @@ impl ReplayRequest {
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         let mut fields = Fields::of_body(body)?;
         let dead = fields.optional_bool("dead")?.unwrap_or(false);
-        let mut position = |name: &str| -> Result<Option<Position>, ApiError> {
-            fields.optional_str(name)?.map(|text| cursor(name, &text)).transpose()
+        let mut position = |name: &str| -> Result<Option<Box<Position>>, ApiError> {
+            fields.optional_str(name)?.map(|text| cursor(name, &text).map(Box::new)).transpose()
         };
         let (after, until) = (position("after")?, position("until")?);
         let from_s = fields.optional_int("from", &TIME)?;
@@ -165,7 +165,7 @@ mod tests {
             r#"{{"after":"{at}","kind":"statuses","number":"+49 151 12345678","rate":5}}"#
         ))
         .unwrap();
-        assert_eq!(given.scope, Scope::Log { after: Some(at), until: None });
+        assert_eq!(given.scope, Scope::Log { after: Some(Box::new(at)), until: None });
         assert_eq!((given.kind, given.rate), (Some(EventKind::Status), 5));
         assert_eq!(given.number, Number::parse("4915112345678").ok());
         let dead = parse(r#"{"dead":true,"from":10,"to":20}"#).unwrap();

@@ -9,7 +9,8 @@ use std::{
 use ::rpc::{
     coreapp::{
         admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, messages_server::MessagesServer, ops_server::OpsServer,
+        directory_server::DirectoryServer, events_server::EventsServer,
+        messages_server::MessagesServer, ops_server::OpsServer,
     },
     http2,
 };
@@ -20,6 +21,7 @@ use tonic::service::Routes;
 use super::{
     contacts::ContactsService,
     control::ControlService,
+    events::EventsService,
     health::{self, Probes},
     messages::MessagesService,
 };
@@ -39,6 +41,7 @@ pub(crate) struct Services {
     pub intake: Arc<Intake>,
     pub contacts: ContactsService,
     pub control: ControlService,
+    pub events: EventsService,
     pub probes: Probes,
 }
 
@@ -92,6 +95,8 @@ pub(crate) async fn serve(
     let directory = DirectoryServer::new(services.control.clone());
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin);
+    let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let routes = routes.add_service(events);
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)));
 
     let (reporter, standard) = tonic_health::server::health_reporter();

@@ -21,6 +21,7 @@ use crate::{
 mod batch;
 mod cancel;
 mod contacts;
+mod events;
 mod health;
 mod identity;
 mod messages;
@@ -74,6 +75,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             authorities,
             delete(webhook_authorities::delete).layer(edge("DELETE_v1_certificates_webhooks_ca")),
         )
+        .route("/v1/events", get(events::list).layer(edge("GET_v1_events")))
+        .route("/v1/events/dead", get(events::dead).layer(edge("GET_v1_events_dead")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))

@@ -1,0 +1,9 @@
+//! The Events API: the event log read on from a cursor, what the webhook would not take, and events
+//! sent again (docs/decisions/012).
+//!
+//! `merge.rs` chooses (no I/O), `log.rs` reads and waits, `replay/` sends again.
+
+mod log;
+mod merge;
+
+pub(crate) use log::{Deps, EventLog, Page};
