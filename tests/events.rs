@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Gateway, call, roles::Roles, until};
+use support::{Answer, Gateway, call, roles::Roles, until, webhook::Webhook};
 use tokio::time::{Duration, Instant};
 
 const CUSTOMERS: [&str; 3] = ["4915112345678", "4915112345679", "4915112345680"];
@@ -171,6 +171,173 @@ async fn a_cursor_from_before_the_oldest_event_is_told_the_oldest_valid_one() {
     assert_eq!((answer.status, &answer.body["events"]), (StatusCode::OK, &json!([])));
 }
 
+/// The statuses among the dead and parked ones.
+async fn dead(gateway: &Gateway) -> Vec<Value> {
+    let (mut all, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let path = match cursor.as_str() {
+            "" => "/v1/events/dead?limit=1".to_owned(),
+            cursor => format!("/v1/events/dead?limit=1&after={cursor}"),
+        };
+        let answer = gateway.call("GET", &path, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let events = answer.body["events"].as_array().unwrap().clone();
+        if events.is_empty() {
+            // The dispatcher's own word about dead letters may be among them.
+            all.retain(|event: &Value| event["kind"] == "statuses");
+            return all;
+        }
+        all.extend(events);
+        cursor = answer.body["cursor"].as_str().unwrap().to_owned();
+    }
+}
+
+async fn replay(gateway: &Gateway, body: &Value) -> String {
+    let answer = gateway.call("POST", "/v1/events/replay", &body.to_string()).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    answer.body.pointer("/replays/0/id").unwrap().as_str().unwrap().to_owned()
+}
+
+async fn progress(gateway: &Gateway, id: &str) -> Value {
+    let answer = gateway.call("GET", &format!("/v1/events/replay/{id}"), "").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    answer.body["replays"][0].clone()
+}
+
+async fn ended(gateway: &Gateway, id: &str) -> Value {
+    until("the replay has ended", async || {
+        let progress = progress(gateway, id).await;
+        (progress["state"] != "running" && progress["state"] != "queued").then_some(progress)
+    })
+    .await
+}
+
+/// How often the webhook has taken each id.
+fn times(webhook: &Webhook) -> HashMap<String, usize> {
+    let mut times = HashMap::new();
+    for (id, _) in webhook.ids() {
+        *times.entry(id).or_default() += 1;
+    }
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_of_a_webhook_that_refused_are_listed_and_replayed_to_the_repaired_one() {
+    let gateway = Gateway::start().await;
+    let webhook = Webhook::start().await;
+    webhook.answer_next(1_000_000, StatusCode::BAD_REQUEST);
+    gateway
+        .settings(json!({
+            "webhooks": {"url": webhook.url()},
+            "max_callback_backoff_delay_ms": 200,
+            "heliograph": {"callbacks": {"max_age_s": 3}},
+        }))
+        .await;
+    let id = gateway.send(CUSTOMERS[0], "Hello").await;
+    let letters = until("all three callbacks are dead", async || {
+        let letters = dead(&gateway).await;
+        letters
+            .iter()
+            .all(|letter| letter["state"] == "dead")
+            .then_some(letters)
+            .filter(|letters| letters.len() == 3)
+    })
+    .await;
+    for letter in &letters {
+        assert_eq!(letter["payload"]["statuses"][0]["id"], *id, "{letter}");
+        assert!(letter["tries"].as_u64().unwrap() >= 1, "{letter}");
+        assert!(letter["due"].as_i64() > letter["created"].as_i64(), "{letter}");
+    }
+
+    webhook.recover();
+    let replay = replay(&gateway, &json!({"dead": true, "kind": "statuses"})).await;
+    let progress = ended(&gateway, &replay).await;
+    assert_eq!([&progress["state"], &progress["sent"]], [&json!("done"), &json!(3)], "{progress}");
+    for letter in &letters {
+        let id = letter["id"].as_str().unwrap();
+        assert_eq!(times(&webhook).get(id), Some(&1), "{letter}");
+    }
+    assert_eq!(dead(&gateway).await, Vec::<Value>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_log_is_sent_again_under_the_same_ids_and_can_be_stopped() {
+    let gateway = Gateway::start().await;
+    let webhook = Webhook::start().await;
+    gateway.settings(json!({"webhooks": {"url": webhook.url()}})).await;
+    gateway.send(CUSTOMERS[0], "Before").await;
+    until("its callbacks", async || (times(&webhook).len() == 3).then_some(())).await;
+    let cursor = cursor_now(&gateway).await;
+    for customer in CUSTOMERS {
+        gateway.send(customer, "Hello").await;
+    }
+    until("all callbacks", async || (times(&webhook).len() == 12).then_some(())).await;
+    let before: HashSet<_> = times(&webhook).into_keys().collect();
+
+    let id = replay(&gateway, &json!({"after": cursor, "rate": 200})).await;
+    let all = ended(&gateway, &id).await;
+    assert_eq!(
+        [&all["state"], &all["sent"], &all["estimate"]],
+        [&json!("done"), &json!(9), &json!(9)]
+    );
+    let after = times(&webhook);
+    assert_eq!(after.keys().cloned().collect::<HashSet<_>>(), before, "no new ids");
+    assert_eq!(after.values().filter(|times| **times == 2).count(), 9, "those behind the cursor");
+
+    let one = json!({"after": cursor, "number": CUSTOMERS[1], "kind": "statuses", "rate": 200});
+    let one = ended(&gateway, &replay(&gateway, &one).await).await;
+    assert_eq!(one["sent"], 3, "of one conversation: {one}");
+
+    // One a second: stopped long before its end.
+    let id = replay(&gateway, &json!({"from": 0, "rate": 1})).await;
+    let stop = gateway.call("DELETE", &format!("/v1/events/replay/{id}"), "").await;
+    assert_eq!(stop.body.pointer("/replays/0/state"), Some(&json!("cancelled")), "{}", stop.body);
+    let stopped = progress(&gateway, &id).await;
+    assert!(stopped["sent"].as_u64().unwrap() < 12, "{stopped}");
+
+    // No more than a few at once.
+    let path = "/v1/events/replay";
+    let slow = json!({"from": 0, "rate": 1}).to_string();
+    let mut refused = None;
+    for _ in 0..9 {
+        let answer = gateway.call("POST", path, &slow).await;
+        if answer.status != StatusCode::ACCEPTED {
+            refused = Some(answer);
+        }
+    }
+    let refused = refused.expect("one too many");
+    assert_eq!((refused.status, refused.code()), (StatusCode::TOO_MANY_REQUESTS, Some(1015)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_goes_on_after_the_coreapp_was_killed() {
+    let roles = Roles::start(1).await;
+    let webhook = Webhook::start().await;
+    roles.settings(json!({"webhooks": {"url": webhook.url()}})).await;
+    for n in 0..4 {
+        for customer in CUSTOMERS {
+            send(&roles, customer, &format!("Message {n}")).await;
+        }
+    }
+    until("all callbacks", async || (times(&webhook).len() == 24).then_some(())).await;
+    let body = json!({"from": 0, "rate": 10}).to_string();
+    let answer = roles.call(0, "POST", "/v1/events/replay", &[], &body).await;
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    let id = answer.body.pointer("/replays/0/id").unwrap().as_str().unwrap().to_owned();
+    let again = |webhook: &Webhook| times(webhook).values().filter(|times| **times > 1).count();
+    until("some are sent again", async || (again(&webhook) >= 3).then_some(())).await;
+    roles.kill("coreapp").await;
+    assert!(again(&webhook) < 24, "it was still at it");
+    roles.start_coreapp();
+    until("the replay is done", async || {
+        let path = format!("/v1/events/replay/{id}");
+        let answer = roles.call(0, "GET", &path, &[], "").await;
+        (answer.body.pointer("/replays/0/state") == Some(&json!("done"))).then_some(())
+    })
+    .await;
+    assert_eq!(again(&webhook), 24, "each once more at least");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn bad_parameters_are_named_and_only_admins_are_let_in() {
     let gateway = Gateway::start().await;
@@ -189,9 +356,36 @@ async fn bad_parameters_are_named_and_only_admins_are_let_in() {
         assert_eq!(answer.code(), Some(code), "{path}: {}", answer.body);
         assert!(answer.body.to_string().contains(name), "{path}: {}", answer.body);
     }
-    for path in ["/v1/events", "/v1/events/dead"] {
+    let replay = "/v1/events/replay";
+    for (body, status, code, name) in [
+        ("{}", 400, 1008, "'after'"),
+        (r#"{"after":"abc"}"#, 400, 1009, "'after'"),
+        (r#"{"dead":true,"rate":201}"#, 400, 1009, "'rate'"),
+        (r#"{"dead":true,"kind":"status"}"#, 400, 1009, "'kind'"),
+        (r#"{"dead":true,"number":"1"}"#, 400, 1009, "'number'"),
+        (r#"{"dead":true,"since":1}"#, 400, 1010, "'since'"),
+    ] {
+        let answer = gateway.call("POST", replay, body).await;
+        assert_eq!((answer.status.as_u16(), answer.code()), (status, Some(code)), "{body}");
+        assert!(answer.body.to_string().contains(name), "{body}: {}", answer.body);
+    }
+    gateway.settings(json!({"webhooks": {"url": ""}})).await;
+    let answer = gateway.call("POST", replay, r#"{"dead":true}"#).await;
+    assert_eq!(answer.code(), Some(1022), "nowhere to send to: {}", answer.body);
+    let one = "/v1/events/replay/0123";
+    for method in ["GET", "DELETE"] {
+        let answer = gateway.call(method, one, "").await;
+        assert_eq!(answer.status, StatusCode::NOT_FOUND, "{method}: {}", answer.body);
+    }
+    for (method, path) in [
+        ("GET", "/v1/events"),
+        ("GET", "/v1/events/dead"),
+        ("POST", replay),
+        ("GET", one),
+        ("DELETE", one),
+    ] {
         for stranger in STRANGERS {
-            let answer = call(gateway.http, "GET", path, stranger, "").await;
+            let answer = call(gateway.http, method, path, stranger, "").await;
             assert_eq!(answer.status, StatusCode::UNAUTHORIZED, "{path}: {}", answer.body);
         }
     }

@@ -26,7 +26,7 @@ use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
     Config, JoinError, batcher,
-    callbacks::{self, Callbacks},
+    callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Me, beat::Beat},
     config,
     contacts::{Complaints, Desk, Sync},
@@ -34,7 +34,7 @@ use crate::{
     database,
     delivery::{self, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
-    events::{self, EventLog},
+    events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
     intake::{Gate, Intake, Quota},
@@ -230,9 +230,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         },
         facts.lanes,
     );
-    let may_post = {
+    let may_post = || {
         let beat = beat.clone();
         Box::new(move || !beat.frozen())
+    };
+    let generation_of = || {
+        let generations = generations.clone();
+        Box::new(move |shard, seq| generations.of(shard, seq))
     };
     let callbacks = callbacks::start(callbacks::Deps {
         log: Arc::new(StoreLog { reader: reader.clone(), lanes: lanes.clone() }),
@@ -241,11 +245,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
-        generation: {
-            let generations = generations.clone();
-            Box::new(move |shard, seq| generations.of(shard, seq))
-        },
-        may_post,
+        generation: generation_of(),
+        may_post: may_post(),
     })?;
     let callbacks = Arc::new(callbacks);
     let mut shards = Vec::new();
@@ -302,9 +303,36 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         waiting: registry.gauge("events_waiting", "Callers that wait for an event.")?,
     });
     let event_log = Arc::new(event_log);
+    let replayed = registry.counters(
+        "events_replayed",
+        "Events sent to the webhook again because somebody asked for it.",
+        &["result"],
+    )?;
+    let replays = Replays::open(events::ReplayDeps {
+        log: event_log.clone(),
+        reader: reader.clone(),
+        lanes: lanes.clone(),
+        shards: joined.shards.clone(),
+        callbacks: callbacks.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        sent: replayed.with_label_values(&["sent"]),
+        failed: replayed.with_label_values(&["failed"]),
+    });
+    let replays = Arc::new(replays.await?);
+    let again = Again::new(
+        &callbacks,
+        AgainDeps {
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            generation: generation_of(),
+            may_post: may_post(),
+        },
+    );
     let (lost_tx, lost) = watch::channel(None);
     let (connected_tx, connected) = watch::channel(false);
     let mut background = JoinSet::new();
+    background.spawn(replays.clone().run(again));
     let oldest = registry.gauge(
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
@@ -387,7 +415,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             connected: connected.clone(),
             gauges: gauges.clone(),
         },
-        events: rpc::EventsService { log: event_log },
+        events: rpc::EventsService { log: event_log, replays },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, &stop).await;

@@ -69,7 +69,8 @@ pub(crate) struct Page {
     pub to: Position,
     /// There is, or may be, more to read at once.
     pub more: bool,
-    held: bool,
+    /// An event waits for its media; what is behind it in its shard waits, too.
+    pub held: bool,
 }
 
 /// Somebody waits.
@@ -177,15 +178,18 @@ impl EventLog {
         Err(ApiError::new(Code::DATABASE, "Events are being deleted faster than they are read"))
     }
 
-    /// The end of the log as it is now.
-    pub(crate) async fn head(&self) -> Result<(Position, Position), ApiError> {
+    /// Where a reading from `after` begins, and where the log ends now.
+    pub(crate) async fn bounds(
+        &self,
+        after: Option<Position>,
+    ) -> Result<(Position, Position), ApiError> {
         let reaches = self.deps.reader.reaches().await.map_err(|error| database(&error))?;
-        let mut head = self.oldest(&reaches);
-        let floor = head;
+        let begin = self.begin(after, &reaches)?;
+        let mut head = begin;
         for reach in &reaches {
             head.set(reach.shard, reach.head);
         }
-        Ok((floor, head))
+        Ok((begin, head))
     }
 
     /// Dead and parked events, at most `limit` and (but for the first) [`PAGE_BYTES`].

@@ -5,5 +5,7 @@
 
 mod log;
 mod merge;
+mod replay;
 
 pub(crate) use log::{Deps, EventLog, Page};
+pub(crate) use replay::{Deps as ReplayDeps, Replays};

@@ -5,7 +5,8 @@ use std::{pin::Pin, sync::Arc};
 use ::rpc::{
     coreapp::{
         self as proto, DeadEventsRequest, DeadEventsResponse, ListEventsRequest,
-        ListEventsResponse, SubscribeEventsRequest, events_server::Events,
+        ListEventsResponse, ReplayEventsRequest, ReplayId, ReplayProgress, SubscribeEventsRequest,
+        events_server::Events,
     },
     error::to_status,
 };
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
-use crate::events::{EventLog, Page};
+use crate::events::{EventLog, Page, Replays};
 
 /// Pages that a slow subscriber may be behind; then its stream waits.
 const QUEUE: usize = 1;
@@ -31,6 +32,7 @@ const SUBSCRIPTION_PAGE: u32 = 256;
 #[derive(Clone)]
 pub(crate) struct EventsService {
     pub log: Arc<EventLog>,
+    pub replays: Arc<Replays>,
 }
 
 #[tonic::async_trait]
@@ -94,6 +96,30 @@ impl Events for EventsService {
         });
         let events = events.collect();
         Ok(Response::new(DeadEventsResponse { events, cursor: cursor.to_string() }))
+    }
+
+    async fn replay(
+        &self,
+        request: Request<ReplayEventsRequest>,
+    ) -> Result<Response<ReplayProgress>, Status> {
+        let progress = self.replays.start(&request.into_inner().request).await;
+        Ok(Response::new(ReplayProgress { progress: progress.map_err(to_status)? }))
+    }
+
+    async fn get_replay(
+        &self,
+        request: Request<ReplayId>,
+    ) -> Result<Response<ReplayProgress>, Status> {
+        let progress = self.replays.get(&request.into_inner().id);
+        Ok(Response::new(ReplayProgress { progress: progress.map_err(to_status)? }))
+    }
+
+    async fn cancel_replay(
+        &self,
+        request: Request<ReplayId>,
+    ) -> Result<Response<ReplayProgress>, Status> {
+        let progress = self.replays.cancel(&request.into_inner().id).await;
+        Ok(Response::new(ReplayProgress { progress: progress.map_err(to_status)? }))
     }
 }
 
