@@ -246,6 +246,8 @@ async fn dead_letters_of_a_webhook_that_refused_are_listed_and_replayed_to_the_r
     for letter in &letters {
         assert_eq!(letter["payload"]["statuses"][0]["id"], *id, "{letter}");
         assert!(letter["tries"].as_u64().unwrap() >= 1, "{letter}");
+        assert_eq!([&letter["error"], &letter["status"]], [&json!("status"), &json!(400)]);
+        assert!(letter["first_try"].as_i64() < letter["last_try"].as_i64(), "{letter}");
         assert!(letter["due"].as_i64() > letter["created"].as_i64(), "{letter}");
     }
 

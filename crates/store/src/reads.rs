@@ -3,8 +3,8 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, revoked,
-    shard, user,
+    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, refusal,
+    revoked, shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -62,6 +62,12 @@ pub(crate) fn cursors(of: i16) -> _ {
 #[auto_type(no_type_alias)]
 pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: i64) -> _ {
     dead_event::table
+        .left_join(
+            refusal::table.on(refusal::endpoint
+                .eq(dead_event::endpoint)
+                .and(refusal::shard.eq(dead_event::shard))
+                .and(refusal::seq.eq(dead_event::seq))),
+        )
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(dead_event::shard.eq(of))
         .filter(dead_event::seq.gt(after))
@@ -78,6 +84,7 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
             dead_event::tries,
             dead_event::created_ms,
             dead_event::body,
+            refusal::tried.nullable(),
         ))
 }
 
@@ -85,6 +92,12 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
 #[auto_type(no_type_alias)]
 pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
     dead_event::table
+        .left_join(
+            refusal::table.on(refusal::endpoint
+                .eq(dead_event::endpoint)
+                .and(refusal::shard.eq(dead_event::shard))
+                .and(refusal::seq.eq(dead_event::seq))),
+        )
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(
             dead_event::shard.gt(of).or(dead_event::shard.eq(of).and(dead_event::seq.gt(after))),
@@ -102,6 +115,7 @@ pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
             dead_event::tries,
             dead_event::created_ms,
             dead_event::body,
+            refusal::tried.nullable(),
         ))
 }
 

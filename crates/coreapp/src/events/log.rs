@@ -30,7 +30,7 @@ use crate::{
 
 /// Callers that wait for an event at the same time, subscriptions included; more are refused with
 /// 503/1016. Half of the streams that a connection to the control port may have.
-const WAITING_MAX: usize = 64;
+pub(super) const WAITING_MAX: usize = 64;
 /// Round trips for marks of a page; then it is given out as it is.
 const ROUNDS: usize = 4;
 /// Times a page is read again because the clean-up overtook it; then it is 503/1023.

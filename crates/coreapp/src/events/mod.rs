@@ -7,5 +7,8 @@ mod log;
 mod merge;
 mod replay;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use log::{Deps, EventLog, Page};
 pub(crate) use replay::{Deps as ReplayDeps, Replays};

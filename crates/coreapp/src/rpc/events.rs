@@ -89,9 +89,9 @@ impl Events for EventsService {
             }),
             parked: row.state == DeadState::Parked,
             tries: row.tries,
-            why: 0,
-            first_try: 0,
-            last_try: 0,
+            why: row.tried.why.into(),
+            first_try: row.tried.first_s,
+            last_try: row.tried.last_s,
             due: row.due_ms.div_euclid(1_000),
         });
         let events = events.collect();

@@ -166,11 +166,12 @@ pub(crate) async fn dead_events(
 ) -> Result<Vec<DeadEvent>, StoreError> {
     let DeadPage { endpoint, shard, state, after_seq, limit } = page;
     let mut text = Text::of(
-        "SELECT seq, kind, route_hash, msg_key, state, due_ms, tries, created_ms, body \
-         FROM dead_event WHERE endpoint = ",
+        "SELECT e.seq, e.kind, e.route_hash, e.msg_key, e.state, e.due_ms, e.tries, e.created_ms, \
+         e.body, r.tried FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
+         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq WHERE e.endpoint = ",
     );
-    text.int(endpoint).sql(" AND shard = ").int(shard.get()).sql(" AND seq > ").int(after_seq);
-    text.sql(" AND state = ").int(state as i16).sql(" ORDER BY seq LIMIT ").int(limit);
+    text.int(endpoint).sql(" AND e.shard = ").int(shard.get()).sql(" AND e.seq > ").int(after_seq);
+    text.sql(" AND e.state = ").int(state as i16).sql(" ORDER BY e.seq LIMIT ").int(limit);
     let rows: Vec<codec::DeadEventColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
 }
@@ -182,12 +183,13 @@ pub(crate) async fn dead_after(
     limit: i64,
 ) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
     let mut text = Text::of(
-        "SELECT shard, seq, kind, route_hash, msg_key, state, due_ms, tries, created_ms, body \
-         FROM dead_event WHERE endpoint = ",
+        "SELECT e.shard, e.seq, e.kind, e.route_hash, e.msg_key, e.state, e.due_ms, e.tries, \
+         e.created_ms, e.body, r.tried FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
+         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq WHERE e.endpoint = ",
     );
-    text.int(endpoint).sql(" AND (shard > ").int(shard.get());
-    text.sql(" OR shard = ").int(shard.get()).sql(" AND seq > ").int(seq);
-    text.sql(") ORDER BY shard, seq LIMIT ").int(limit);
+    text.int(endpoint).sql(" AND (e.shard > ").int(shard.get());
+    text.sql(" OR e.shard = ").int(shard.get()).sql(" AND e.seq > ").int(seq);
+    text.sql(") ORDER BY e.shard, e.seq LIMIT ").int(limit);
     let rows: Vec<codec::DeadAfterColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
