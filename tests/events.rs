@@ -5,6 +5,7 @@ mod support;
 use std::collections::{HashMap, HashSet};
 
 use http::StatusCode;
+use rpc::coreapp::{ListEventsResponse, SubscribeEventsRequest, events_client::EventsClient};
 use serde_json::{Value, json};
 use support::{Answer, Gateway, call, roles::Roles, until, webhook::Webhook};
 use tokio::time::{Duration, Instant};
@@ -169,6 +170,40 @@ async fn a_cursor_from_before_the_oldest_event_is_told_the_oldest_valid_one() {
     // Without a cursor it begins there, too.
     let answer = gateway.call("GET", "/v1/events", "").await;
     assert_eq!((answer.status, &answer.body["events"]), (StatusCode::OK, &json!([])));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_internal_service_subscribes_to_one_kind_and_resumes_after_a_kill() {
+    let roles = Roles::start(1).await;
+    let mut cursor = String::new();
+    for text in ["First", "Second"] {
+        // Statuses, which are not wanted.
+        send(&roles, CUSTOMERS[0], "Hello").await;
+        let mut pages = subscribe(&roles, &cursor).await;
+        roles.write_from(CUSTOMERS[1], text).await;
+        let page = tokio::time::timeout(support::PATIENCE, pages.message()).await;
+        let page = page.expect("a page in time").unwrap().expect("no end");
+        assert_eq!(page.events.len(), 1, "one is there: {page:?}");
+        let event = &page.events[0];
+        let payload: Value = serde_json::from_slice(&event.payload).unwrap();
+        assert_eq!(payload.pointer("/messages/0/text/body"), Some(&json!(text)));
+        assert_eq!(event.kind, "messages");
+        cursor.clone_from(&event.cursor);
+        roles.kill("coreapp").await;
+        assert!(pages.message().await.is_err(), "the stream breaks");
+        roles.start_coreapp();
+    }
+}
+
+async fn subscribe(roles: &Roles, after: &str) -> tonic::Streaming<ListEventsResponse> {
+    let url = format!("http://127.0.0.1:{}", roles.coreapp + 2);
+    until("a subscription", async || {
+        let channel = rpc::http2::channel(&url).unwrap();
+        let kinds = vec!["messages".to_owned()];
+        let request = SubscribeEventsRequest { after: after.to_owned(), kinds };
+        Some(EventsClient::new(channel).subscribe(request).await.ok()?.into_inner())
+    })
+    .await
 }
 
 /// The statuses among the dead and parked ones.

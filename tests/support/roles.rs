@@ -140,6 +140,14 @@ impl Roles {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
 
+    /// The customer writes.
+    pub async fn write_from(&self, phone: &str, text: &str) {
+        let path = format!("/phones/{phone}/messages");
+        let body = json!({"type": "text", "text": {"body": text}}).to_string();
+        let answer = call(self.phones, "POST", &path, "", &body).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
+    }
+
     /// Texts that reached a phone.
     pub async fn texts_at(&self, phone: &str) -> Vec<String> {
         super::texts_at(self.phones, phone).await

@@ -1,8 +1,11 @@
 //! The log over a real database.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,7 +19,7 @@ use store::{
     write::{Class, Op},
 };
 use telemetry::{metrics::Metrics, system::SystemClock};
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deps, EventLog, Page, log::WAITING_MAX};
@@ -24,6 +27,7 @@ use crate::{callbacks::Feed, generation::Generations};
 
 const INC: i64 = 7;
 const KIND: i16 = 2;
+const WAIT: Duration = Duration::from_millis(MAX_WAIT_MS as u64);
 
 /// Counts.
 struct Counter(AtomicU64);
@@ -117,10 +121,12 @@ async fn only_so_many_wait_and_one_commit_wakes_them_all() {
     assert_eq!((error.code, error.status()), (Code::OVERLOADED, 503));
     assert!(bench.list(None, 0).await.is_ok(), "who does not wait needs no place");
 
+    let began = Instant::now();
     bench.write(5, 1).await;
     while let Some(page) = callers.join_next().await {
         assert_eq!(places(&page.unwrap().unwrap()), [(5, 1)]);
     }
+    assert!(began.elapsed() < WAIT / 2, "the commit woke them, not the end of their time");
     bench.waiting(0).await;
 }
 
