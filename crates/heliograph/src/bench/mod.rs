@@ -196,7 +196,7 @@ async fn measure(
     let started = started.strftime("%Y-%m-%d %H:%M UTC").to_string();
     bar.follow(&tallies.messages);
     let cpu_before = cpu::sample(&watched);
-    let sampler = Sampler::start(sources, tallies.clone());
+    let sampler = Sampler::start(sources, tallies.clone()).await;
     load::run(&plan, tallies).await;
     settle(&tallies.messages).await;
     let cpu_after = cpu::sample(&watched);
