@@ -76,7 +76,7 @@ impl Report {
         let summary = &self.summary;
         let accept = summary.latencies.iter().find(|(step, _)| *step == Step::Accept);
         let rate = |count, time| number(per_second(count, time));
-        let duplicated = self.phones.map(|phones| phones.delivered_twice);
+        let duplicated = self.network.map(|network| network.delivered_twice);
         let tile = |name: &str, value: String, bad: bool| {
             let class = if bad { " class=bad" } else { "" };
             format!("<li{class}><b>{value}</b><span>{name}</span></li>")
