@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -39,18 +40,25 @@ pub enum Io {
     Client(Box<client::TlsStream<TcpStream>>),
 }
 
-/// Who is at the other end, as an extension of each request; `None` in clear text.
+/// Who is at the other end, as an extension of each request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Peer(pub Option<Name>);
+pub struct Peer {
+    /// `None` in clear text.
+    pub name: Option<Name>,
+    /// `None` when the connection is gone already.
+    pub address: Option<SocketAddr>,
+}
 
 impl Connected for Io {
     type ConnectInfo = Peer;
 
     fn connect_info(&self) -> Peer {
-        match self {
-            Self::Server(_, name) => Peer(Some(name.clone())),
-            Self::Clear(_) | Self::Client(_) => Peer(None),
-        }
+        let (name, stream) = match self {
+            Self::Clear(stream) => (None, stream),
+            Self::Server(stream, name) => (Some(name.clone()), stream.get_ref().0),
+            Self::Client(stream) => (None, stream.get_ref().0),
+        };
+        Peer { name, address: stream.peer_addr().ok() }
     }
 }
 
