@@ -98,7 +98,7 @@ class Load:
 
 class Crowd:
     """Processes of many clients that send as fast as they are let, and wait a moment after a refusal.
-    From `start` to `stop`, which gives the 201s and the refusals by status and code."""
+    From `start` to `stop`, which gives the accepted ids and the refusals by status and code."""
 
     def __init__(self, gateway, recipients, processes=2, clients=64):
         self.context = multiprocessing.get_context("spawn")
@@ -115,14 +115,18 @@ class Crowd:
 
     def stop(self):
         self.end.set()
-        answers = sum((self.answers.get() for _ in self.children), collections.Counter())
+        accepted, refused = [], collections.Counter()
+        for _ in self.children:
+            ids, answers = self.answers.get()
+            accepted += ids
+            refused += answers
         for child in self.children:
             child.join()
-        return answers.pop("201/None", 0), dict(answers)
+        return accepted, dict(refused)
 
 
 def crowd(port, token, recipients, clients, part, end, answers):
-    came = collections.Counter()
+    accepted, refused = [], collections.Counter()
 
     async def client(number):
         connection, n = Connection(port, token), number
@@ -131,11 +135,13 @@ def crowd(port, token, recipients, clients, part, end, answers):
             try:
                 status, _, body = await connection.post(
                     "/v1/messages", text(gw.recipient(n * 2 % recipients + part % 2), n))
-                came[f"{status}/{code(body)}"] += 1
             except (OSError, asyncio.IncompleteReadError) as error:
-                came[f"connection: {type(error).__name__}"] += 1
-                status = None
-            if status != 201:
+                refused[f"connection: {type(error).__name__}"] += 1
+                continue
+            if status == 201:
+                accepted.append(body["messages"][0]["id"])
+            else:
+                refused[f"{status}/{code(body)}"] += 1
                 await asyncio.sleep(REFUSED_S)
         connection.close()
 
@@ -143,4 +149,4 @@ def crowd(port, token, recipients, clients, part, end, answers):
         await asyncio.gather(*(client(number) for number in range(clients)))
 
     asyncio.run(run())
-    answers.put(came)
+    answers.put((accepted, refused))
