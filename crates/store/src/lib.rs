@@ -32,7 +32,7 @@ pub mod write;
 
 pub use cluster::{Claim, Cluster, Tick};
 pub use error::{Closed, StoreError};
-pub use fault::Fault;
+pub use fault::{Fault, Unsaid};
 pub use lanes::{Feed, Lanes};
 pub use migrate::Migrating;
 pub use open::{Facts, Store};
