@@ -198,7 +198,7 @@ async fn an_internal_service_subscribes_to_one_kind_and_resumes_after_a_kill() {
 async fn subscribe(roles: &Roles, after: &str) -> tonic::Streaming<ListEventsResponse> {
     let url = format!("http://127.0.0.1:{}", roles.coreapp + 2);
     until("a subscription", async || {
-        let channel = rpc::http2::channel(&url).unwrap();
+        let channel = rpc::http2::channel(&url, None).unwrap();
         let kinds = vec!["messages".to_owned()];
         let request = SubscribeEventsRequest { after: after.to_owned(), kinds };
         Some(EventsClient::new(channel).subscribe(request).await.ok()?.into_inner())

@@ -33,7 +33,7 @@ pub mod write;
 
 pub use cluster::{Claim, Cluster, Tick};
 pub use error::{Closed, StoreError};
-pub use fault::Fault;
+pub use fault::{Fault, Unsaid};
 pub use history::{AT_MAX, MARKS_MAX, Mark, Reach, Stretch};
 pub use lanes::{Feed, Lanes};
 pub use migrate::Migrating;

@@ -255,6 +255,40 @@ fn after_five_refusals_an_event_is_parked_with_the_cursor_and_tried_at_the_cap()
 }
 
 #[test]
+fn the_first_success_after_ten_refusals_makes_parked_events_due() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    bench.commit(1, 1);
+    bench.commit(2, 2);
+    // Two conversations do not tell that the endpoint is down.
+    let (mut now, mut rows) = (0, Vec::new());
+    for tries in 1..=5 {
+        let step = bench.at(now);
+        assert_eq!((step.seqs(), step.changes), (vec![1, 2], vec![]));
+        for post in step.posts {
+            bench.finish(post, BUSY);
+        }
+        now += tries * 3_000;
+    }
+    let step = bench.at(now);
+    for (seq, filing) in step.filings {
+        let Filing::Put(row) = filing else { panic!("{seq} is not parked") };
+        rows.push(row);
+    }
+    assert_eq!(rows.len(), 2);
+    bench.tell(Input::Saved { shard: shard(), lease: 1, stored: true });
+
+    bench.commit(3, 3);
+    let post = bench.at(now + 1).posts[0];
+    assert_eq!(post.seq, 3);
+    bench.finish(post, Outcome::Delivered);
+    bench.at(now + 2);
+    bench.parked(rows);
+    let mut again = bench.at(now + 3).seqs();
+    again.sort_unstable();
+    assert_eq!(again, [1, 2]);
+}
+
+#[test]
 fn parked_events_that_keep_being_refused_do_not_take_the_endpoint_down() {
     let mut bench = Bench::new(0, Vec::new(), 0);
     let rows = (1..=20).map(|seq| {
