@@ -1,5 +1,10 @@
 //! The Events API: whoever was away reads on, and nothing of it is a matter of luck.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed; the lint's exemption reaches only test functions"
+)]
+
 mod support;
 
 use std::collections::{HashMap, HashSet};
@@ -12,7 +17,7 @@ use tokio::time::{Duration, Instant};
 
 const CUSTOMERS: [&str; 3] = ["4915112345678", "4915112345679", "4915112345680"];
 const STATUSES: [&str; 3] = ["sent", "delivered", "read"];
-/// No token, the API key.
+/// Nobody, the API key, a token that is none.
 const STRANGERS: [&str; 3] = ["", "Apikey 123456789012", "Bearer abc"];
 
 /// One event as a consumer keeps it.
