@@ -29,11 +29,17 @@ pub struct Roles {
     /// Their HTTP ports.
     pub webapps: Vec<u16>,
     token: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Roles {
     /// A coreapp behind so many webapps, ready and logged in, without limits.
     pub async fn start(webapps: usize) -> Self {
+        Self::start_in(webapps, &[]).await
+    }
+
+    /// The same with more environment for each of them.
+    pub async fn start_in(webapps: usize, environment: &[(&str, &str)]) -> Self {
         let ports = ports(CORE_PORTS + 2 + 2 * webapps).await;
         let coreapp = ports.start;
         let mut ports = ports.skip(CORE_PORTS);
@@ -46,6 +52,10 @@ impl Roles {
             phones: next(),
             webapps: Vec::new(),
             token: String::new(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         roles.start_sandbox();
         roles.start_coreapp();
@@ -106,6 +116,7 @@ impl Roles {
             .args(options)
             .env("HELIOGRAPH_ACCOUNT__NUMBER", OWN_NUMBER)
             .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http")
+            .envs(self.environment.iter().cloned())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng, ShardId,
     settings::{Application, WhenFull},
@@ -93,6 +94,9 @@ pub enum StartError {
     /// `egress.allow`.
     #[error(transparent)]
     Egress(#[from] EgressError),
+    /// Who we are to webapps.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
@@ -154,6 +158,13 @@ impl Running {
     }
 }
 
+/// Towards webapps and services; `None`: clear text.
+fn identity(config: &Config, env: &Env) -> Result<Option<Arc<Identity>>, StartError> {
+    config.internal.check_clear_text("coreapp.listen", &config.coreapp.listen.to_string())?;
+    let Some(source) = config.internal.source()? else { return Ok(None) };
+    Ok(Some(Identity::new(Name::Coreapp, source, env.clock.clone())?))
+}
+
 /// Starts the coreapp: joins, takes every shard, serves.
 ///
 /// # Errors
@@ -173,6 +184,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let upstream = Sandbox::new(&config.upstream.url, number)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
+    let identity = identity(&config, &env)?;
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
 
@@ -378,7 +390,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         },
         probes: rpc::Probes { beat, connected, gauges },
     };
-    let tasks = rpc::serve(ports, services, &stop).await;
+    let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
+    if let Some(identity) = identity {
+        background.spawn(identity.keep());
+    }
     tracing::info!(
         node.name = me.name, messages = %addresses[0], contacts = %addresses[1],
         control = %addresses[2], health = %addresses[3], "the coreapp is ready"

@@ -12,6 +12,8 @@ use ::rpc::{
         directory_server::DirectoryServer, messages_server::MessagesServer, ops_server::OpsServer,
     },
     http2,
+    identity::Identity,
+    io::incoming,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -66,19 +68,19 @@ impl Ports {
 pub(crate) async fn serve(
     ports: Ports,
     services: Services,
+    identity: Option<&Arc<Identity>>,
     stop: &CancellationToken,
 ) -> JoinSet<()> {
     let Ports([messages, contacts, control, health]) = ports;
     let mut tasks = JoinSet::new();
-    let mut start = |listener, streams, routes: Routes| {
+    let mut start = |listener, streams, routes: Routes, identity: Option<&Arc<Identity>>| {
         let stopped = stop.clone().cancelled_owned();
         let server = http2::server(streams).accept_http1(true);
+        let incoming = incoming(listener, identity.cloned());
         tasks.spawn(async move {
             let mut server = server;
-            let served = server
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(http2::incoming(listener), stopped)
-                .await;
+            let served =
+                server.add_routes(routes).serve_with_incoming_shutdown(incoming, stopped).await;
             if let Err(error) = served {
                 tracing::error!(%error, "a listener ended");
             }
@@ -86,18 +88,21 @@ pub(crate) async fn serve(
     };
     let limit = http2::MAX_MESSAGE;
     let service = MessagesServer::new(MessagesService(services.intake));
-    start(messages, MESSAGES_STREAMS, Routes::new(service.max_decoding_message_size(limit)));
+    let routes = Routes::new(service.max_decoding_message_size(limit));
+    start(messages, MESSAGES_STREAMS, routes, identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
-    start(contacts, CONTACTS_STREAMS, Routes::new(service));
+    start(contacts, CONTACTS_STREAMS, Routes::new(service), identity);
     let directory = DirectoryServer::new(services.control.clone());
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin);
-    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)));
+    let routes = routes.add_service(OpsServer::new(services.control));
+    start(control, CONTROL_STREAMS, routes, identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
     reporter.set_serving::<MessagesServer<MessagesService>>().await;
     let http = health::routes(services.probes);
     let routes = Routes::from(http).add_service(standard);
-    start(health, HEALTH_STREAMS, routes);
+    // Probes and collectors have no certificate.
+    start(health, HEALTH_STREAMS, routes, None);
     tasks
 }
