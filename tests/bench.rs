@@ -42,6 +42,14 @@ async fn a_closed_loop_of_twenty_messages_loses_none_and_draws_its_report() {
     for process in ["webapp", "coreapp", "sandbox", "load"] {
         assert!(result["cpu_us_per_message"][process].is_number(), "{process}: {result}");
     }
+    for kind in ["contact_syncs", "pre_key_fetches"] {
+        let batches = &result["batches"][kind];
+        assert_eq!(
+            (&batches["items"], &batches["in_flight_max"]),
+            (&20.into(), &1.into()),
+            "{result}"
+        );
+    }
     assert!(result["job_queue_peak"].as_f64().unwrap() >= 1.0, "{result}");
     assert!(result["messages_per_second"].as_f64().unwrap() > 0.0, "{result}");
 

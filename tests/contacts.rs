@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Gateway, PASSWORD, call, until, webhook::Webhook};
+use support::{Answer, Gateway, PASSWORD, call, network::Network, until, webhook::Webhook};
 
 const CUSTOMER: &str = "4915112345678";
 
@@ -94,6 +94,29 @@ async fn without_blocking_a_stranger_is_processing_and_an_answer_outlives_a_rest
     assert_eq!(statuses(&check(&gateway, body).await), ["valid"], "the cache does not know");
     let forced = json!({"contacts": [CUSTOMER], "blocking": "wait", "force_check": true});
     assert_eq!(statuses(&check(&gateway, forced).await), ["invalid"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_a_hundred_callers_ask_for_at_once_is_synced_once() {
+    let network = Network::start().await;
+    let gateway = Gateway::start_with(&["--upstream", &network.url()]).await;
+    gateway
+        .settings(json!({"heliograph": {
+            "quotas": {"contacts_per_second": 0},
+            "web": {"per_user": 0, "per_address": 0},
+        }}))
+        .await;
+    let asked =
+        (0..100).map(|_| check(&gateway, json!({"contacts": [CUSTOMER], "blocking": "wait"})));
+    for entries in futures_util::future::join_all(asked).await {
+        assert_eq!(statuses(&entries), ["valid"]);
+    }
+    let stats = network.stats().await;
+    assert_eq!(
+        (&stats["contact_sync"]["sum"], &stats["in_flight"]["contact_syncs_max"]),
+        (&json!(1), &json!(1)),
+        "{stats}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod certificate;
 mod client;
 mod health;
 mod migrate;
@@ -42,6 +43,8 @@ enum Command {
     Migrate(migrate::MigrateArgs),
     /// Ask the coreapp, webapp or sandbox of this machine whether it lives: exit status 0, or 1 and why
     Health(health::HealthArgs),
+    /// Make a certificate with which another program may call the coreapp over gRPC
+    Certificate(certificate::CertificateArgs),
     /// Measure: drive a gateway with messages and tell rate, latencies, losses and CPU time
     ///
     /// Starts sandbox network, coreapp and webapps as separate processes with a new database (or
@@ -59,6 +62,10 @@ fn main() -> ExitCode {
         Command::Sandbox(args) => block_on("sandbox", network::run(args)),
         Command::Migrate(args) => block_on("migrate", migrate::run(args)),
         Command::Health(args) => block_on("health", health::run(args)),
+        Command::Certificate(args) => match certificate::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed("certificate", &error),
+        },
         Command::Bench(args) => block_on("bench", bench::main(args)),
     }
 }

@@ -49,6 +49,12 @@ impl Breaker {
         matches!(self.state, State::Up)
     }
 
+    /// Whether so much was refused in a row that a success is news, though too few conversations
+    /// were asked for to call the endpoint down.
+    pub(super) fn is_refused(&self) -> bool {
+        self.failures >= DOWN_FAILURES
+    }
+
     /// When the endpoint went down, if it is.
     pub(super) fn down_since(&self) -> Option<u64> {
         match self.state {

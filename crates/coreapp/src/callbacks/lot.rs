@@ -184,7 +184,7 @@ impl Lot {
         }
     }
 
-    /// There is another endpoint: everything may be tried at once.
+    /// The endpoint is another one, or takes events again: everything may be tried at once.
     pub(super) fn all_due(&mut self) {
         for (_, seq) in std::mem::take(&mut self.due) {
             if let Some(row) = self.tried.get_mut(&seq) {
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn another_endpoint_makes_everything_due_that_is_not_out() {
+    fn what_is_parked_can_be_made_due_at_once_but_for_what_is_out() {
         let mut lot = loaded();
         (1..=3).for_each(|seq| lot.park(row(seq, seq, 5)));
         assert_eq!(lot.next_due(10).map(|row| row.seq), Some(1));

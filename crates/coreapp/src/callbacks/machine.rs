@@ -254,9 +254,6 @@ impl Machine {
                 if renewed {
                     let was = std::mem::replace(&mut self.breaker, Breaker::new());
                     self.shared.up = true;
-                    for slot in self.windows.iter_mut().flatten() {
-                        slot.window.lot.all_due();
-                    }
                     self.waiting.extend(was.down_since().map(|since| {
                         Output::Breaker(Change::Up { down_ms: now.ms.saturating_sub(since) })
                     }));
@@ -300,6 +297,7 @@ impl Machine {
         self.flying = self.flying.saturating_sub(1);
         let (now, pace) = (self.shared.now.ms, self.shared.pace);
         let window = slot(&mut self.windows, spot.shard, Some(spot.lease));
+        let relents = outcome == Outcome::Delivered && self.breaker.is_refused();
         let change = if outcome == Outcome::Delivered {
             self.breaker.success(&pace, now)
         } else {
@@ -331,7 +329,8 @@ impl Machine {
                 }
             }
             Some(Change::Up { .. }) => self.all_due(),
-            None => return,
+            None if relents => self.all_due(),
+            None => {}
         }
         self.waiting.extend(change.map(Output::Breaker));
     }
@@ -340,6 +339,7 @@ impl Machine {
         self.shared.retries.clear();
         for slot in self.windows.iter_mut().flatten() {
             slot.stirred = true;
+            slot.window.lot.all_due();
             slot.window.all_due(&mut self.shared);
         }
     }

@@ -43,7 +43,7 @@ impl Observed {
             dead: discarded.with_label_values(&["dead"]),
             missing: discarded.with_label_values(&["missing"]),
             parked: metrics
-                .counter("callbacks_parked", "Events parked after five refusals.")?,
+                .counter("callbacks_parked", "Events set aside to be tried from their own rows, after five refusals or behind such a one.")?,
             parked_now: metrics.gauge(
                 "parked_callbacks",
                 "Events that are only tried now and then, as far as they are in memory.",

@@ -3,11 +3,13 @@
 
 mod contacts;
 mod control;
+mod events;
 mod health;
 mod messages;
 mod serve;
 
 pub(crate) use contacts::ContactsService;
 pub(crate) use control::ControlService;
+pub(crate) use events::EventsService;
 pub(crate) use health::Probes;
 pub(crate) use serve::{Services, bind, serve};

@@ -30,7 +30,7 @@ pub(crate) use args::BenchArgs;
 use cpu::Watched;
 use load::{Checks, Plan, Shape, Tallies, Target};
 use recipients::Recipients;
-use report::{AtPhones, Report};
+use report::{AtNetwork, Batches, Report};
 use sampler::{Sampler, Sources};
 use sink::Sink;
 use stack::Stack;
@@ -186,7 +186,7 @@ async fn measure(
 
     let mut watched = gateway.stack.as_ref().map(Stack::watched).unwrap_or_default();
     watched.push(Watched { name: "load", pid: std::process::id(), children: false });
-    let phones_before = at_phones(gateway).await;
+    let network_before = at_network(gateway).await;
     let sources = Sources {
         webapps: gateway.webapps.clone(),
         authorization: gateway.authorization.clone(),
@@ -196,7 +196,7 @@ async fn measure(
     let started = started.strftime("%Y-%m-%d %H:%M UTC").to_string();
     bar.follow(&tallies.messages);
     let cpu_before = cpu::sample(&watched);
-    let sampler = Sampler::start(sources, tallies.clone());
+    let sampler = Sampler::start(sources, tallies.clone()).await;
     load::run(&plan, tallies).await;
     settle(&tallies.messages).await;
     let cpu_after = cpu::sample(&watched);
@@ -209,15 +209,12 @@ async fn measure(
         let reasons: Vec<_> = reasons.into_iter().flatten().collect();
         return Err(BenchError::NothingAccepted(reasons.join(", ")));
     }
-    let phones = at_phones(gateway).await.zip(phones_before).map(|(after, before)| AtPhones {
-        delivered: after.delivered.saturating_sub(before.delivered),
-        delivered_twice: after.delivered_twice.saturating_sub(before.delivered_twice),
-    });
+    let network = at_network(gateway).await.zip(network_before);
     Ok(Report {
         cpu: report::cpu_per_message(&cpu_before, &cpu_after, summary.accepted_all),
         summary,
         checks: plan.checks.map(|_| tallies.checks.summary()),
-        phones,
+        network: network.map(|(after, before)| after.since(&before)),
         queue_peak: sampler::queue_peak(&samples, plan.warmup),
         load: asked_for(args, gateway, &started),
         database: gateway.stack.as_ref().map(Stack::database_facts).unwrap_or_default(),
@@ -270,10 +267,23 @@ async fn settle(tally: &Tally) {
 }
 
 /// What the sandbox has counted; `None` when it is not known or does not answer.
-async fn at_phones(gateway: &Gateway) -> Option<AtPhones> {
+async fn at_network(gateway: &Gateway) -> Option<AtNetwork> {
     let stats = api::sandbox_stats(&mut Client::new(gateway.sandbox.clone()?)).await?;
-    let count = |name: &str| stats.get(name)?.as_u64();
-    Some(AtPhones { delivered: count("delivered")?, delivered_twice: count("delivered_twice")? })
+    let count = |pointer: &str| stats.pointer(pointer)?.as_u64();
+    let batches = |kind: &str, in_flight: &str| {
+        Some(Batches {
+            calls: count(&format!("/{kind}/count"))?,
+            items: count(&format!("/{kind}/sum"))?,
+            largest: count(&format!("/{kind}/max"))?,
+            in_flight_max: count(&format!("/in_flight/{in_flight}_max"))?,
+        })
+    };
+    Some(AtNetwork {
+        delivered: count("/delivered")?,
+        delivered_twice: count("/delivered_twice")?,
+        contact_syncs: batches("contact_sync", "contact_syncs")?,
+        pre_key_fetches: batches("bundle_fetch", "bundle_fetches")?,
+    })
 }
 
 /// What the figures were measured with.

@@ -83,15 +83,15 @@ pub(crate) struct Sampler {
 // === impl Sampler ===
 
 impl Sampler {
-    /// The first look is now: it ends whatever was before.
-    pub(crate) fn start(sources: Sources, tallies: Tallies) -> Self {
+    /// Takes the first look, which ends whatever was before; the load begins when this returns.
+    pub(crate) async fn start(sources: Sources, tallies: Tallies) -> Self {
+        let mut asked = Asked::new(&sources);
+        let mut samples = vec![asked.look(Instant::now(), &tallies).await];
         let (stop, mut stopped) = oneshot::channel();
+        let start = Instant::now();
         let task = tokio::spawn(async move {
-            let start = Instant::now();
-            let mut asked = Asked::new(&sources);
-            let mut ticks = tokio::time::interval(PERIOD);
+            let mut ticks = tokio::time::interval_at(start + PERIOD, PERIOD);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            let mut samples = Vec::new();
             loop {
                 let last = tokio::select! {
                     _ = ticks.tick() => false,

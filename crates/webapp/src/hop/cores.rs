@@ -10,6 +10,7 @@ use std::{
 };
 
 use contract::{ApiError, Code, Number, Route};
+use rpc::identity::Identity;
 use tokio::time::timeout;
 use tonic::{Response, Status, transport::Channel};
 
@@ -24,6 +25,7 @@ const MAX_LEARNED: usize = 256;
 pub(crate) struct Cores {
     seeds: Vec<Core>,
     preferred: AtomicUsize,
+    identity: Option<Arc<Identity>>,
     learned: Mutex<HashMap<String, Core>>,
 }
 
@@ -44,8 +46,11 @@ enum Port {
 }
 
 impl Core {
-    fn new(address: CoreAddress) -> Result<Self, tonic::transport::Error> {
-        let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"));
+    fn new(
+        address: CoreAddress,
+        identity: Option<&Arc<Identity>>,
+    ) -> Result<Self, tonic::transport::Error> {
+        let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"), identity);
         let (messages, contacts) = (channel(&address.messages)?, channel(&address.contacts)?);
         let control = channel(&address.control)?;
         Ok(Self { address, messages, contacts, control })
@@ -65,9 +70,14 @@ impl Cores {
     ///
     /// # Errors
     /// When an address is none.
-    pub(crate) fn new(addresses: &[CoreAddress]) -> Result<Self, tonic::transport::Error> {
-        let seeds = addresses.iter().cloned().map(Core::new).collect::<Result<_, _>>()?;
-        Ok(Self { seeds, preferred: AtomicUsize::new(0), learned: Mutex::new(HashMap::new()) })
+    pub(crate) fn new(
+        addresses: &[CoreAddress],
+        identity: Option<Arc<Identity>>,
+    ) -> Result<Self, tonic::transport::Error> {
+        let core = |address: &CoreAddress| Core::new(address.clone(), identity.as_ref());
+        let seeds = addresses.iter().map(core).collect::<Result<_, _>>()?;
+        let learned = Mutex::new(HashMap::new());
+        Ok(Self { seeds, preferred: AtomicUsize::new(0), identity, learned })
     }
 
     /// Address and control channel of the coreapp calls go to first. There is at least one.
@@ -235,7 +245,8 @@ impl Cores {
         if let Some(core) = learned.get(owner) {
             return Some(core.clone());
         }
-        let core = owner.parse().ok().and_then(|address| Core::new(address).ok())?;
+        let address = owner.parse().ok()?;
+        let core = Core::new(address, self.identity.as_ref()).ok()?;
         if learned.len() >= MAX_LEARNED {
             learned.clear();
         }

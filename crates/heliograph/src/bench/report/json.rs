@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Report, per_second, rounded, seconds};
+use super::{Batches, Report, per_second, rounded, seconds};
 use crate::bench::{
     machine,
     sampler::Sample,
@@ -32,7 +32,11 @@ impl Report {
                 "never_called_back": summary.lost,
                 "never_at_phone": self.never_at_phone(),
             },
-            "duplicated": self.phones.map(|phones| phones.delivered_twice),
+            "duplicated": self.network.map(|network| network.delivered_twice),
+            "batches": self.network.map(|network| json!({
+                "contact_syncs": batches(network.contact_syncs),
+                "pre_key_fetches": batches(network.pre_key_fetches),
+            })),
             "job_queue_peak": self.queue_peak,
             "cpu_us_per_message": self.cpu.iter().map(|(k, v)| (*k, rounded(*v)))
                 .collect::<BTreeMap<_, _>>(),
@@ -64,6 +68,16 @@ fn checks(summary: &Summary) -> Value {
         "duration_s": seconds(summary.checking),
         "numbers_per_second": per_second(numbers, summary.checking),
         "latency_ms": latencies(&summary.latencies),
+    })
+}
+
+fn batches(batches: Batches) -> Value {
+    json!({
+        "calls": batches.calls,
+        "items": batches.items,
+        "mean": rounded(batches.mean()),
+        "largest": batches.largest,
+        "in_flight_max": batches.in_flight_max,
     })
 }
 

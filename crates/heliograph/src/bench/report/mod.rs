@@ -18,7 +18,7 @@ pub(crate) struct Report {
     pub(crate) summary: Summary,
     /// Of the contact checks beside the messages, if there were any.
     pub(crate) checks: Option<Summary>,
-    pub(crate) phones: Option<AtPhones>,
+    pub(crate) network: Option<AtNetwork>,
     pub(crate) queue_peak: Option<f64>,
     /// Microseconds an accepted message, by process; warm-up and drain included.
     pub(crate) cpu: BTreeMap<&'static str, f64>,
@@ -32,9 +32,22 @@ pub(crate) struct Report {
 
 /// What the sandbox counted during the run.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct AtPhones {
+pub(crate) struct AtNetwork {
     pub(crate) delivered: u64,
     pub(crate) delivered_twice: u64,
+    pub(crate) contact_syncs: Batches,
+    pub(crate) pre_key_fetches: Batches,
+}
+
+/// Calls of one kind that ask for many at a time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batches {
+    pub(crate) calls: u64,
+    /// Asked for in all of them.
+    pub(crate) items: u64,
+    /// Most asked for in one, and most calls at the same time; since the sandbox started.
+    pub(crate) largest: u64,
+    pub(crate) in_flight_max: u64,
 }
 
 /// The report cannot be written.
@@ -56,7 +69,7 @@ impl Report {
     /// Accepted, not failed later, and not delivered, as the sandbox counts.
     fn never_at_phone(&self) -> Option<u64> {
         let due = self.summary.accepted_all - self.summary.failed_later;
-        Some(due.saturating_sub(self.phones?.delivered))
+        Some(due.saturating_sub(self.network?.delivered))
     }
 
     pub(crate) fn print(&self, as_json: bool) {
@@ -80,6 +93,38 @@ impl Report {
             fs::write(&path, content).map_err(failed(&path))?;
         }
         Ok(())
+    }
+}
+
+// === impl AtNetwork ===
+
+impl AtNetwork {
+    pub(crate) fn since(self, before: &Self) -> Self {
+        Self {
+            delivered: self.delivered.saturating_sub(before.delivered),
+            delivered_twice: self.delivered_twice.saturating_sub(before.delivered_twice),
+            contact_syncs: self.contact_syncs.since(before.contact_syncs),
+            pre_key_fetches: self.pre_key_fetches.since(before.pre_key_fetches),
+        }
+    }
+}
+
+// === impl Batches ===
+
+impl Batches {
+    fn since(self, before: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(before.calls),
+            items: self.items.saturating_sub(before.items),
+            ..self
+        }
+    }
+
+    /// Asked for in a call, on average.
+    fn mean(self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+        let mean = self.items as f64 / self.calls.max(1) as f64;
+        mean
     }
 }
 

@@ -14,7 +14,8 @@ use crate::bench::{
 };
 
 const CSS: &str = include_str!("page.css");
-/// Looks closer together are not drawn: the last one of a run comes when it ends.
+/// Looks closer together are not drawn, for the last one of a run comes when it ends; the second one
+/// always is, or a short run had nothing to draw.
 const CLOSEST: f64 = 0.25;
 
 impl Report {
@@ -75,7 +76,7 @@ impl Report {
         let summary = &self.summary;
         let accept = summary.latencies.iter().find(|(step, _)| *step == Step::Accept);
         let rate = |count, time| number(per_second(count, time));
-        let duplicated = self.phones.map(|phones| phones.delivered_twice);
+        let duplicated = self.network.map(|network| network.delivered_twice);
         let tile = |name: &str, value: String, bad: bool| {
             let class = if bad { " class=bad" } else { "" };
             format!("<li{class}><b>{value}</b><span>{name}</span></li>")
@@ -256,7 +257,8 @@ impl Report {
 fn drawn(samples: &[Sample]) -> Vec<Sample> {
     let mut out: Vec<Sample> = Vec::with_capacity(samples.len());
     for sample in samples {
-        if out.last().is_none_or(|last| sample.at - last.at >= CLOSEST) {
+        let far = out.last().is_none_or(|last| sample.at - last.at >= CLOSEST);
+        if far || out.len() < 2 {
             out.push(sample.clone());
         }
     }
@@ -314,4 +316,19 @@ fn table(title: &str, rows: impl Iterator<Item = (String, String)>) -> String {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_run_is_drawn_and_a_late_look_is_not() {
+        let at = |seconds: &[f64]| -> Vec<f64> {
+            let samples = seconds.iter().map(|at| Sample { at: *at, ..Sample::default() });
+            drawn(&samples.collect::<Vec<_>>()).iter().map(|sample| sample.at).collect()
+        };
+        assert_eq!(at(&[0.0, 0.1]), [0.0, 0.1]);
+        assert_eq!(at(&[0.0, 1.0, 2.0, 2.1]), [0.0, 1.0, 2.0]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Display};
 
-use super::{Report, per_second};
+use super::{Batches, Report, per_second};
 use crate::bench::tally::{Quantiles, Step};
 
 impl Report {
@@ -34,8 +34,12 @@ impl Report {
         row("callbacks", list(&summary.callbacks));
         row("repeated callbacks", summary.repeated.to_string());
         row("lost", self.lost().to_string());
-        let duplicated = self.phones.map(|phones| phones.delivered_twice.to_string());
+        let duplicated = self.network.map(|network| network.delivered_twice.to_string());
         row("twice at a phone", duplicated.unwrap_or_else(|| "not known".to_owned()));
+        if let Some(network) = &self.network {
+            row("contact syncs", batches(network.contact_syncs));
+            row("pre-key fetches", batches(network.pre_key_fetches));
+        }
         if let Some(peak) = self.queue_peak {
             row("job queue, highest", format!("{peak:.0}"));
         }
@@ -77,6 +81,12 @@ fn label(step: Step) -> &'static str {
 
 fn line(q: Quantiles) -> String {
     format!("p50 {:.1} ms, p95 {:.1} ms, p99 {:.1} ms, max {:.1} ms", q.p50, q.p95, q.p99, q.max)
+}
+
+fn batches(batches: Batches) -> String {
+    let Batches { calls, items, largest, in_flight_max } = batches;
+    let mean = batches.mean();
+    format!("{calls} for {items}: {mean:.1} a call, largest {largest}, {in_flight_max} at a time")
 }
 
 fn list(counts: &BTreeMap<impl Display, u64>) -> String {

@@ -37,7 +37,7 @@ struct Inner {
     /// Accepted ones that have an end, and those that have every callback.
     settled: u64,
     complete: u64,
-    /// Ends that were seen while it counted, and the last of them.
+    /// Of those that count, and the last end of one.
     settled_counted: u64,
     last_settled: Instant,
     accepted_counted: u64,
@@ -111,8 +111,10 @@ impl Tally {
         for (step, at) in message.steps() {
             inner.clocks.record(step, at.saturating_duration_since(due), counted);
         }
-        inner.settled += u64::from(message.is_settled());
         inner.complete += u64::from(message.is_complete());
+        if message.is_settled() {
+            inner.settle(now, counted);
+        }
     }
 
     /// A call was refused (429, 503); `repeated`: the load tries again.
@@ -169,7 +171,7 @@ impl Tally {
         inner.last_change = now;
         inner.interval.callbacks += 1;
         let message = inner.messages.entry(id.into()).or_default();
-        let before = (message.is_settled(), message.is_complete());
+        let (was_settled, was_complete) = (message.is_settled(), message.is_complete());
         let Some(news) = message.callback(status, now) else {
             inner.repeated += 1;
             return;
@@ -178,14 +180,9 @@ impl Tally {
             for step in news {
                 inner.clocks.record(step, now.saturating_duration_since(due), counted);
             }
-            inner.settled += u64::from(!before.0 && message.is_settled());
-            inner.complete += u64::from(!before.1 && message.is_complete());
-        }
-        if !before.0 && message.is_settled() {
-            inner.interval.settled += 1;
-            if now >= inner.count_from {
-                inner.settled_counted += 1;
-                inner.last_settled = now;
+            inner.complete += u64::from(!was_complete && message.is_complete());
+            if !was_settled && message.is_settled() {
+                inner.settle(now, counted);
             }
         }
     }
@@ -243,6 +240,16 @@ impl Inner {
             clocks,
             interval: Interval::default(),
             last_change: Instant::now(),
+        }
+    }
+
+    /// An accepted message has its end.
+    fn settle(&mut self, now: Instant, counted: bool) {
+        self.settled += 1;
+        self.interval.settled += 1;
+        if counted {
+            self.settled_counted += 1;
+            self.last_settled = now;
         }
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Summary {
     pub(crate) duration: Duration,
     /// From the end of the warm-up to the last answered contact check.
     pub(crate) checking: Duration,
-    /// From the end of the warm-up to the last end of a message, and how many ended in that time.
+    /// From the end of the warm-up to the last end of a message that counts, and how many have one.
     pub(crate) drained: Duration,
     pub(crate) settled: u64,
     pub(crate) latencies: Vec<(Step, Quantiles)>,

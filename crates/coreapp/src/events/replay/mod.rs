@@ -1,0 +1,177 @@
+//! Events sent to the webhook again, under their `webhook-id`: a part of the log, or dead letters.
+//!
+//! `book.rs` keeps account (no I/O), `run.rs` sends, one event at a time.
+
+mod book;
+mod run;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use contract::{
+    ApiError, Clock, Code, Rng, Route, ShardId,
+    events::{DeadCursor, Position, Progress, ReplayRequest, Scope, State},
+};
+use store::{
+    Lanes, Reader, StoreError,
+    rows::{Config, Shard},
+    write::{Class, Op},
+};
+use telemetry::metrics::IntCounter;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+
+use super::log::{EventLog, database};
+use crate::callbacks::{Again, Callbacks, ENDPOINT};
+use book::{Book, Entry, Source, Wanted};
+
+/// The `config` row.
+const ROW: &str = "replays";
+
+/// What replays live on.
+pub(crate) struct Deps {
+    pub log: Arc<EventLog>,
+    pub reader: Reader,
+    pub lanes: Lanes,
+    /// All, with their epochs.
+    pub shards: Vec<Shard>,
+    pub callbacks: Arc<Callbacks>,
+    pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
+    pub sent: IntCounter,
+    pub failed: IntCounter,
+}
+
+/// See the module.
+pub(crate) struct Replays {
+    deps: Deps,
+    book: Mutex<Book>,
+    /// Version of the row; held while it is written.
+    version: AsyncMutex<i64>,
+    /// Something was asked for or stopped.
+    changed: watch::Sender<()>,
+}
+
+// === impl Replays ===
+
+impl Replays {
+    /// With what was under way when the process ended.
+    pub(crate) async fn open(deps: Deps) -> Result<Self, StoreError> {
+        let row = deps.reader.config(ROW).await?;
+        let version = row.as_ref().map_or(0, |row| row.version);
+        let book = row.and_then(|row| {
+            let book = Book::read(&row.document);
+            if book.is_none() {
+                tracing::warn!(
+                    "the replays on record are of another version and are not gone on with"
+                );
+            }
+            book
+        });
+        Ok(Self {
+            deps,
+            book: Mutex::new(book.unwrap_or_default()),
+            version: AsyncMutex::new(version),
+            changed: watch::Sender::new(()),
+        })
+    }
+
+    /// Sends what is asked for, until the process ends.
+    pub(crate) async fn run(self: Arc<Self>, again: Again) {
+        run::Runner::new(self, again).run().await;
+    }
+
+    /// Takes a request; it is durable when this answers.
+    pub(crate) async fn start(&self, body: &[u8]) -> Result<Bytes, ApiError> {
+        let request = ReplayRequest::parse(body)?;
+        if !self.deps.callbacks.has_url() {
+            let details = "There is nowhere to send events to: set 'webhooks.url'";
+            return Err(ApiError::new(Code::NO_WEBHOOK, details));
+        }
+        let wanted = Wanted::of(&request);
+        let (source, estimate) = match request.scope {
+            Scope::Dead => {
+                let count = self.deps.reader.dead_count(ENDPOINT).await;
+                (Source::Dead { at: DeadCursor::START }, count.map_err(|error| database(&error))?)
+            }
+            Scope::Log { after, until } => {
+                let (at, head) = self.deps.log.bounds(after.map(|after| *after)).await?;
+                let only = request.number.as_ref().map(|number| Route::of(number).shard());
+                stretch(at, until.map_or(head, |until| *until), &head, only)
+            }
+        };
+        let progress = Progress {
+            id: format!("{:016x}", self.deps.rng.next_u64()),
+            state: State::Queued,
+            estimate,
+            sent: 0,
+            failed: 0,
+            pending: 0,
+            rate: request.rate,
+            created: self.deps.clock.unix_s(),
+        };
+        let id = progress.id.clone();
+        self.book().add(Entry { progress, wanted, source })?;
+        if let Err(error) = self.save().await {
+            self.book().remove(&id);
+            return Err(error);
+        }
+        tracing::info!(replay = id, estimate, "a replay of events was asked for");
+        self.changed.send_replace(());
+        self.get(&id)
+    }
+
+    /// How it stands, as JSON.
+    pub(crate) fn get(&self, id: &str) -> Result<Bytes, ApiError> {
+        let book = self.book();
+        let entry = book.get(id).ok_or_else(|| {
+            ApiError::new(Code::NOT_FOUND, "There is no replay with this id, or not any more")
+        })?;
+        // Texts and plain numbers always serialise.
+        Ok(serde_json::to_vec(&entry.progress).unwrap_or_default().into())
+    }
+
+    /// Stops it.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Bytes, ApiError> {
+        self.get(id)?;
+        let ended = self.book().end(id, State::Cancelled);
+        if ended {
+            self.changed.send_replace(());
+            self.save().await?;
+        }
+        self.get(id)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Stores the book as it is now.
+    async fn save(&self) -> Result<(), ApiError> {
+        let mut version = self.version.lock().await;
+        let document = self.book().document().into();
+        let row = Config { name: ROW.to_owned(), version: *version + 1, document };
+        let epoch = self.epoch(ShardId::CONTROL);
+        let ops = vec![Op::PutConfig(row)];
+        let saved = self.deps.lanes.commit(ShardId::CONTROL, epoch, Class::Bulk, ops).await;
+        saved.map_err(|error| ApiError::new(Code::DATABASE, error.to_string()))?;
+        *version += 1;
+        Ok(())
+    }
+
+    fn epoch(&self, shard: ShardId) -> i64 {
+        let known = self.deps.shards.iter().find(|known| known.id == shard);
+        known.map_or(0, |known| known.epoch)
+    }
+}
+
+/// The log from one position to another, at most to its head, of all shards or of one; and how many
+/// events that is at most.
+fn stretch(at: Position, until: Position, head: &Position, only: Option<ShardId>) -> (Source, u64) {
+    let (mut end, mut estimate) = (at, 0);
+    for shard in ShardId::all().filter(|shard| only.is_none_or(|only| only == *shard)) {
+        let to = until.of(shard).min(head.of(shard)).max(at.of(shard));
+        estimate += to.abs_diff(at.of(shard));
+        end.set(shard, to);
+    }
+    (Source::Log { at: Box::new(at), until: Box::new(end) }, estimate)
+}
