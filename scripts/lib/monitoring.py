@@ -42,13 +42,12 @@ def names(expression):
     return set(re.findall(r"\b([a-z_][a-z0-9_]*)\b(?!\s*\()", bare))
 
 
-def shown(binary_env=None):
+def shown():
     """{metric: labels} of a gateway that has sent messages, checked contacts, called a webhook."""
     with tempfile.TemporaryDirectory(prefix="heliograph-") as directory:
         receiver = webhook.Receiver()
         database = gw.Database("sqlite", directory)
-        gateway = gw.Gateway(directory, database.url, sandbox_latency_ms=None,
-                             env={**(binary_env or {}), "WA_API_KEY": API_KEY})
+        gateway = gw.Gateway(directory, database.url, env={"WA_API_KEY": API_KEY})
         try:
             gateway.start()
             gateway.patch_settings({"webhooks": {"url": receiver.url}})
