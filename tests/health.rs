@@ -7,6 +7,7 @@ use std::process::Output;
 use support::{free_ports, roles::Roles, until};
 use tokio::process::Command;
 
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 async fn health(arguments: &[&str], env: &[(&str, &str)]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
     command.arg("health").args(arguments).envs(env.iter().copied());
