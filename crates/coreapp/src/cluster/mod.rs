@@ -2,6 +2,14 @@
 
 pub(crate) mod beat;
 mod join;
+#[cfg(test)]
+mod machine;
+#[cfg(test)]
+mod placement;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod suspicion;
 mod tick;
 
 pub use join::JoinError;
