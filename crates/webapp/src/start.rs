@@ -201,9 +201,11 @@ fn app(config: &Config, env: Env) -> Result<App, StartError> {
     let Env { clock, rng, metrics } = env;
     let metrics = Arc::new(Web::new(metrics, config.node.clone())?);
     metrics.max_connections.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
+    let directory = Arc::new(Directory::new());
+    let cores = Cores::new(&config.coreapps, directory.subscribe()).map_err(StartError::Coreapp)?;
     Ok(App {
-        directory: Arc::new(Directory::new()),
-        cores: Arc::new(Cores::new(&config.coreapps).map_err(StartError::Coreapp)?),
+        directory,
+        cores: Arc::new(cores),
         hop: Hop::new(Arc::clone(&metrics)),
         limits: Limits::new(config.limits, &DEFAULT_LIMITS),
         governor: governor()

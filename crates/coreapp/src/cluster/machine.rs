@@ -174,6 +174,17 @@ impl Machine {
         out
     }
 
+    /// The first look is over, and what was claimed is worked with.
+    pub(super) fn settled(&self) -> bool {
+        let working = |held: &Held| held.hold != Hold::Loading;
+        !self.nodes.is_empty() && self.claiming.is_empty() && self.held.values().all(working)
+    }
+
+    /// Nodes and owners as they were last seen.
+    pub(super) fn seen(&self) -> (&[Node], impl Iterator<Item = &Shard>) {
+        (&self.nodes, self.rows.values())
+    }
+
     fn tick(&mut self, sent_ms: u64, got_ms: u64, tick: Tick, out: &mut Vec<Output>) {
         let Tick { state, lanes_live, nodes, shards, .. } = tick;
         if state == NodeState::Dead || !lanes_live {

@@ -16,7 +16,7 @@ use super::{
     placement::{Candidate, place},
 };
 
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 100;
 /// Between two looks at the world, milliseconds.
 const STEP_MS: u64 = 10;
 /// A question without an answer is given up after this long; it may arrive all the same.
@@ -134,6 +134,7 @@ impl Database {
                     nodes: self.nodes.values().cloned().collect(),
                     shards: self.shards.values().copied().collect(),
                     configs: Vec::new(),
+                    generation: 0,
                 })
             }
             Question::Fence { inc, beat } => {

@@ -181,7 +181,7 @@ impl Ops for ControlService {
         let node = NodeHealth {
             node: self.node.clone(),
             gateway_status: status.to_owned(),
-            role: "primary_master".to_owned(),
+            role: if self.control.is_owner() { "primary_master" } else { "coreapp" }.to_owned(),
         };
         Ok(Response::new(HealthResponse { nodes: vec![node] }))
     }

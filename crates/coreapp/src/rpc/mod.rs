@@ -5,9 +5,11 @@ mod contacts;
 mod control;
 mod health;
 mod messages;
+mod peer;
 mod serve;
 
 pub(crate) use contacts::ContactsService;
 pub(crate) use control::ControlService;
 pub(crate) use health::Probes;
+pub(crate) use peer::PeerService;
 pub(crate) use serve::{Services, bind, serve};
