@@ -147,6 +147,10 @@ impl Running {
             if !lost && timeout(DRAIN_MAX, self.members.drain()).await.is_err() {
                 tracing::warn!("some shards were not given away; the other coreapps take them");
             }
+            if !lost {
+                // Whoever watches this one has seen the new owners.
+                self.members.nudge().await;
+            }
             self.stop.cancel();
             self.drivers.drain().await;
             self.callbacks.release_all().await;
@@ -411,6 +415,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             node: me.name.clone(),
             connected: connected.clone(),
             gauges: gauges.clone(),
+            stop: stop.clone(),
         },
         peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },

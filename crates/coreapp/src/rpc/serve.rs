@@ -103,7 +103,7 @@ pub(crate) async fn serve(
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesServer::new(MessagesService(services.intake));
+    let service = MessagesServer::new(MessagesService { intake: services.intake, stop: stop.clone() });
     start(messages, MESSAGES_STREAMS, Routes::new(service.max_decoding_message_size(limit)));
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
     start(contacts, CONTACTS_STREAMS, Routes::new(service));
