@@ -107,7 +107,7 @@ async fn shared_by(roles: &Roles, cores: &[usize]) {
 
 async fn coreapps_come_and_go(server: Server) {
     let webhook = Webhook::start().await;
-    let roles = Arc::new(Roles::start_on(Some(&server.url), 2, 3, 1).await);
+    let roles = Arc::new(Roles::start_on(Some(&server.url), 2, 3, 1, &[]).await);
     let settings = json!({"webhooks": {
         "url": webhook.url(),
         "message": {"sent": true, "delivered": true, "read": true},

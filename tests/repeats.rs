@@ -143,7 +143,7 @@ async fn an_internal_service_sends_many_on_one_stream_each_answered_alone() {
         })
         .collect();
     let url = format!("http://127.0.0.1:{}", roles.coreapp);
-    let mut client = MessagesClient::new(rpc::http2::channel(&url).unwrap());
+    let mut client = MessagesClient::new(rpc::http2::channel(&url, None).unwrap());
     let mut replies = client.send_many(stream::iter(frames)).await.unwrap().into_inner();
     let (mut ids, mut refused, mut replayed) = (std::collections::HashSet::new(), 0, 0);
     while let Some(reply) = replies.next().await {

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "Scr1pts-secret!"
@@ -54,7 +55,7 @@ class Gateway:
     """Sandbox, coreapp and webapp. `wrap` may put a command before each role's own."""
 
     def __init__(self, directory, database, wrap=lambda role, command: command, env=None,
-                 batch_max=None, sandbox_latency_ms=None):
+                 batch_max=None, sandbox_options=()):
         self.binary = binary()
         self.directory = pathlib.Path(directory)
         self.database = database
@@ -62,7 +63,7 @@ class Gateway:
         self.env = {**os.environ, **(env or {})}
         self.children = {}
         self.batch_max = batch_max
-        self.sandbox_latency_ms = sandbox_latency_ms
+        self.sandbox_options = sandbox_options
         ports = free_ports(8)
         self.core = ports[0]  # messages, contacts, control, health
         self.upstream, self.phones, self.http, self.https = ports[4:8]
@@ -75,7 +76,7 @@ class Gateway:
         loopback = "127.0.0.1"
         if role == "sandbox":
             command = [self.binary, role, "--listen", f"{loopback}:{self.upstream}",
-                       "--http", f"{loopback}:{self.phones}"]
+                       "--http", f"{loopback}:{self.phones}", *self.sandbox_options]
         elif role == "coreapp":
             command = [self.binary, role, "--database", self.database, "--listen", loopback,
                        "--port", str(self.core), "--node", "core",
@@ -174,6 +175,19 @@ class Gateway:
                 return
         fail(f"login is answered {answer.status}: {data[:300]}")
 
+    def metrics(self):
+        """The coreapp's, by name and labels as they stand in the text."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.core + 3}/metrics", timeout=30) as got:
+            lines = got.read().decode().splitlines()
+        pairs = (line.rsplit(" ", 1) for line in lines if line and not line.startswith("#"))
+        return {name: float(value) for name, value in pairs}
+
+    def coreapp_rss(self):
+        """(now, at most so far) in KiB."""
+        status = pathlib.Path(f"/proc/{self.children['coreapp'].pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        return tuple(int(fields[name].split()[0]) for name in ("VmRSS", "VmHWM"))
+
     def patch_settings(self, patch):
         status, answer = self.call("PATCH", "/v1/settings/application", patch)
         if status != 200:
@@ -242,6 +256,11 @@ class Database:
         first = self.pid()
         children = pathlib.Path(f"/proc/{first}/task/{first}/children").read_text()
         return [first, *map(int, children.split())]
+
+    def sql(self, text):
+        """Runs statements on PostgreSQL; gives what they print, a row a line."""
+        return subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", self.url], input=text,
+                              check=True, stdout=subprocess.PIPE, text=True).stdout
 
     def stop(self):
         if self.server:

@@ -33,12 +33,18 @@ pub struct Roles {
     /// Their HTTP ports.
     pub webapps: Vec<u16>,
     token: String,
+    environment: Vec<(String, String)>,
 }
 
 impl Roles {
     /// A coreapp on SQLite behind so many webapps, ready and logged in, without limits.
     pub async fn start(webapps: usize) -> Self {
-        Self::start_on(None, 1, 1, webapps).await
+        Self::start_in(webapps, &[]).await
+    }
+
+    /// The same with more environment for each of them.
+    pub async fn start_in(webapps: usize, environment: &[(&str, &str)]) -> Self {
+        Self::start_on(None, 1, 1, webapps, environment).await
     }
 
     /// The same with several coreapps on one database, and room for more; they are called `core-0`
@@ -48,6 +54,7 @@ impl Roles {
         cores: usize,
         cores_max: usize,
         webapps: usize,
+        environment: &[(&str, &str)],
     ) -> Self {
         let ports = ports(CORE_PORTS * cores_max + 2 + 2 * webapps).await;
         let coreapp = ports.start;
@@ -65,6 +72,10 @@ impl Roles {
             phones: next(),
             webapps: Vec::new(),
             token: String::new(),
+            environment: environment
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         };
         roles.start_sandbox();
         if database.is_none() {
@@ -163,6 +174,7 @@ impl Roles {
             .args(options)
             .env("HELIOGRAPH_ACCOUNT__NUMBER", OWN_NUMBER)
             .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http")
+            .envs(self.environment.iter().cloned())
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -188,6 +200,21 @@ impl Roles {
     ) -> Answer {
         let headers = [headers, &[("authorization", &*self.token)]].concat();
         call_with(self.webapps[webapp], method, path, &headers, body).await
+    }
+
+    /// Changes settings.
+    pub async fn settings(&self, patch: Value) {
+        let answer =
+            self.call(0, "PATCH", "/v1/settings/application", &[], &patch.to_string()).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
+    /// The customer writes.
+    pub async fn write_from(&self, phone: &str, text: &str) {
+        let path = format!("/phones/{phone}/messages");
+        let body = json!({"type": "text", "text": {"body": text}}).to_string();
+        let answer = call(self.phones, "POST", &path, "", &body).await;
+        assert!(answer.status.is_success(), "{}", answer.body);
     }
 
     /// Texts that reached a phone.

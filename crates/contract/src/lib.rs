@@ -10,6 +10,7 @@ pub mod clock;
 pub mod contacts;
 pub mod envelope;
 pub mod error;
+pub mod events;
 pub mod fields;
 pub mod id;
 pub mod idempotency;
@@ -20,6 +21,7 @@ pub mod number;
 pub mod rng;
 pub mod route;
 pub mod settings;
+pub mod varint;
 
 pub use clock::Clock;
 pub use error::{ApiError, Code};

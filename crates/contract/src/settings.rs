@@ -40,6 +40,8 @@ pub const QUEUE_MAX: RangeInclusive<u32> = 1..=10_000_000;
 pub const MAX_AGE_S: RangeInclusive<u32> = 1..=2_592_000;
 /// Days a dead letter is kept.
 pub const DEAD_LETTER_DAYS: RangeInclusive<u32> = 1..=365;
+/// Age of a settled event that is still kept, seconds: up to a year.
+pub const RETENTION_S: RangeInclusive<u32> = 1..=31_536_000;
 /// MiB of the database's disk that stay free; 0: whatever happens.
 pub const MIN_FREE_MB: RangeInclusive<u32> = 0..=1_048_576;
 /// Events of one kind in a POST.
@@ -230,6 +232,7 @@ pub struct Heliograph {
     pub jobs: Jobs,
     pub quotas: Quotas,
     pub callbacks: Callbacks,
+    pub events: Events,
     pub contacts: Contacts,
     pub messages: Messages,
     pub web: Web,
@@ -294,6 +297,20 @@ impl Default for Callbacks {
             dead_letter_days: 30,
             min_free_mb: 1_024,
         }
+    }
+}
+
+/// `heliograph.events`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Events {
+    /// Events that the webhook has taken are kept for so long, seconds, for whoever reads them on.
+    pub retention_s: u32,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { retention_s: 604_800 }
     }
 }
 

@@ -6,15 +6,16 @@ use clap::Args as ClapArgs;
 use contract::{Number, settings::Application};
 use serde::Deserialize;
 use telemetry::{
-    config::{self, ConfigError, Database, Secret, Sources},
+    config::{self, ConfigError, Database, Internal, Secret, Sources},
     logs::Log,
 };
 
 /// First of the four ports.
 pub const PORT: u16 = 6_250;
 /// Sections this role reads.
-const SECTIONS: &[&str] =
-    &["account", "coreapp", "database", "egress", "log", "node", "settings", "upstream"];
+const SECTIONS: &[&str] = &[
+    "account", "coreapp", "database", "egress", "internal", "log", "node", "settings", "upstream",
+];
 
 /// Options of `coreapp`; each stands for a setting and wins over file and environment.
 #[derive(Clone, Debug, Default, ClapArgs)]
@@ -53,6 +54,7 @@ pub struct Config {
     pub coreapp: Coreapp,
     pub database: Database,
     pub egress: Egress,
+    pub internal: Internal,
     pub log: Log,
     pub node: Node,
     /// First value of the settings document, in the shape of a PATCH.

@@ -12,6 +12,7 @@ mod control;
 mod database;
 mod delivery;
 pub mod egress;
+mod events;
 mod gauges;
 mod generation;
 mod intake;

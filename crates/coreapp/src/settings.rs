@@ -23,6 +23,8 @@ pub(crate) struct View {
     pub contact_ttl_ms: i64,
     /// Dead letters are kept for so long.
     pub dead_letter_ms: i64,
+    /// Events that the webhook has taken are kept for so long.
+    pub retention_ms: i64,
     /// Below this much free disk new messages are refused after all; `None`: a full callback queue
     /// refuses them anyway.
     pub min_free_bytes: Option<u64>,
@@ -41,6 +43,7 @@ impl View {
             always_valid: contacts.always_valid,
             security_notifications: application.show_security_notifications,
             dead_letter_ms: i64::from(callbacks.dead_letter_days) * DAY_MS,
+            retention_ms: i64::from(application.heliograph.events.retention_s) * 1_000,
             min_free_bytes: (callbacks.when_full == WhenFull::KeepSending)
                 .then(|| u64::from(callbacks.min_free_mb) << 20),
             contact_ttl_ms: i64::from(contacts.cache_days) * DAY_MS,

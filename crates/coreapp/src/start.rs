@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng,
     settings::{Application, WhenFull},
@@ -30,7 +31,7 @@ use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
     BootError, Config, Lost, batcher,
-    callbacks::{self, Callbacks},
+    callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     config,
     contacts::{Asker, Central, Complaints, Desk},
@@ -38,6 +39,7 @@ use crate::{
     database,
     delivery::{self, Claims, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
+    events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
     intake::{Gate, Intake, Quota},
@@ -102,6 +104,9 @@ pub enum StartError {
     /// `egress.allow`.
     #[error(transparent)]
     Egress(#[from] EgressError),
+    /// Who we are to webapps.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
@@ -166,6 +171,13 @@ impl Running {
     }
 }
 
+/// Towards webapps, services and other coreapps; `None`: clear text.
+fn identity(config: &Config, env: &Env) -> Result<Option<Arc<Identity>>, StartError> {
+    config.internal.check_clear_text("coreapp.listen", &config.coreapp.listen.to_string())?;
+    let Some(source) = config.internal.source()? else { return Ok(None) };
+    Ok(Some(Identity::new(Name::Coreapp, source, env.clock.clone())?))
+}
+
 /// Starts the coreapp: joins, takes the shards that are its own, serves.
 ///
 /// # Errors
@@ -185,6 +197,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let upstream = Sandbox::new(&config.upstream.url, number)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
+    let identity = identity(&config, &env)?;
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
 
@@ -201,7 +214,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let generations = Arc::new(Generations::new(&reader.generations().await?));
     metrics.generation(generations.current());
     let (map, map_rx) = watch::channel(Arc::new(Map::default()));
-    let peers = Arc::new(Peers::new(map_rx.clone()));
+    let peers = Arc::new(Peers::new(map_rx.clone(), identity.clone()));
 
     // Our own keys: their first rows are written before any shard works.
     let control = booted.control();
@@ -243,22 +256,23 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         },
         facts.lanes,
     );
-    let may_post = {
+    let may_post = || {
         let beat = beat.clone();
         Box::new(move || !beat.frozen())
     };
+    let generation_of = || {
+        let generations = generations.clone();
+        Box::new(move |shard, seq| generations.of(shard, seq))
+    };
     let callbacks = callbacks::start(callbacks::Deps {
         log: Arc::new(StoreLog { reader: reader.clone(), lanes: lanes.clone() }),
-        feed,
+        feed: feed.clone(),
         egress: Arc::new(egress),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
-        generation: {
-            let generations = generations.clone();
-            Box::new(move |shard, seq| generations.of(shard, seq))
-        },
-        may_post,
+        generation: generation_of(),
+        may_post: may_post(),
     })?;
     let callbacks = Arc::new(callbacks);
 
@@ -349,6 +363,48 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     // Everything else.
     let stop = CancellationToken::new();
     let (connected_tx, connected) = watch::channel(false);
+    let event_log = EventLog::new(events::Deps {
+        reader: reader.clone(),
+        feed,
+        generations: generations.clone(),
+        clock: env.clock.clone(),
+        map: map_rx.clone(),
+        stop: stop.clone(),
+        waiting: registry.gauge("events_waiting", "Callers that wait for an event.")?,
+    });
+    let event_log = Arc::new(event_log);
+    let replayed = registry.counters(
+        "events_replayed",
+        "Events sent to the webhook again because somebody asked for it.",
+        &["result"],
+    )?;
+    let replays = Replays::open(events::ReplayDeps {
+        log: event_log.clone(),
+        reader: reader.clone(),
+        lanes: lanes.clone(),
+        map: map_rx.clone(),
+        callbacks: callbacks.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        sent: replayed.with_label_values(&["sent"]),
+        failed: replayed.with_label_values(&["failed"]),
+    });
+    let replays = Arc::new(replays.await?);
+    let again = {
+        let (callbacks, beat, env) = (callbacks.clone(), beat.clone(), env.clone());
+        let generations = generations.clone();
+        move || {
+            let (beat, generations) = (beat.clone(), generations.clone());
+            let deps = AgainDeps {
+                clock: env.clock.clone(),
+                rng: env.rng.clone(),
+                generation: Box::new(move |shard, seq| generations.of(shard, seq)),
+                may_post: Box::new(move || !beat.frozen()),
+            };
+            Again::new(&callbacks, deps)
+        }
+    };
+    background.spawn(replays.clone().run(again));
     let oldest = registry.gauge(
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
@@ -417,10 +473,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             gauges: gauges.clone(),
             stop: stop.clone(),
         },
+        events: rpc::EventsService { log: event_log, replays },
         peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },
     };
-    let tasks = rpc::serve(ports, services, &stop).await;
+    let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
+    if let Some(identity) = identity {
+        background.spawn(identity.keep());
+    }
     tracing::info!(
         node.name = me.name, messages = %addresses[0], contacts = %addresses[1],
         control = %addresses[2], health = %addresses[3], "the coreapp is ready"

@@ -27,8 +27,6 @@ const LOOK: u32 = 10;
 /// Rows of one table that a round deletes in one shard: in all 13,000 rows a second and table.
 const ROWS: u32 = 2_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Settled events are kept for catching up.
-const EVENTS_MS: i64 = 7 * DAY_MS;
 /// Messages answer retries, quotes and receipts for so long.
 const MESSAGES_MS: i64 = 30 * DAY_MS;
 /// Received messages are recognised again for so long.
@@ -62,7 +60,7 @@ pub(crate) async fn run(deps: Deps) {
             deps.look().await;
         }
         if round == 0 {
-            let dead_letter_ms = deps.settings.borrow().dead_letter_ms;
+            let settings = deps.settings.borrow().clone();
             let mine = deps.map.borrow().mine.clone();
             for (shard, epoch) in mine {
                 deps.lanes.submit(Write {
@@ -73,7 +71,7 @@ pub(crate) async fn run(deps: Deps) {
                         shard,
                         deps.callbacks.floor(shard),
                         deps.clock.unix_ms(),
-                        dead_letter_ms,
+                        &settings,
                     ),
                     reply: Reply::None,
                 });
@@ -102,10 +100,10 @@ impl Deps {
     }
 }
 
-fn trims(shard: ShardId, floor: i64, now_ms: i64, dead_letter_ms: i64) -> Vec<Op> {
-    let before_ms = now_ms - dead_letter_ms;
+fn trims(shard: ShardId, floor: i64, now_ms: i64, settings: &View) -> Vec<Op> {
+    let before_ms = now_ms - settings.dead_letter_ms;
     let mut ops = vec![
-        Op::TrimEvents { floor, before_ms: now_ms - EVENTS_MS, limit: ROWS },
+        Op::TrimEvents { floor, before_ms: now_ms - settings.retention_ms, limit: ROWS },
         Op::TrimDeadEvents { endpoint: ENDPOINT, before_ms, limit: ROWS },
     ];
     if shard == ShardId::CONTROL {

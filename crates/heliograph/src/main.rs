@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod bench;
+mod certificate;
 mod client;
 mod migrate;
 mod network;
@@ -38,6 +39,8 @@ enum Command {
     Sandbox(sandbox::Args),
     /// Bring a database to this version, or make one that was restored from a backup safe to use
     Migrate(migrate::MigrateArgs),
+    /// Make a certificate with which another program may call the coreapp over gRPC
+    Certificate(certificate::CertificateArgs),
     /// Measure: drive a gateway with messages and tell rate, latencies, losses and CPU time
     ///
     /// Starts sandbox network, coreapp and webapps as separate processes with a new database (or
@@ -54,6 +57,10 @@ fn main() -> ExitCode {
         Command::Webapp(args) => block_on("webapp", webapp::run(args)),
         Command::Sandbox(args) => block_on("sandbox", network::run(args)),
         Command::Migrate(args) => block_on("migrate", migrate::run(args)),
+        Command::Certificate(args) => match certificate::run(&args) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => failed("certificate", &error),
+        },
         Command::Bench(args) => block_on("bench", bench::main(args)),
     }
 }

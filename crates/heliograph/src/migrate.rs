@@ -24,7 +24,7 @@ pub(crate) struct MigrateArgs {
     /// Configuration file [default: heliograph.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Database: sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/NAME
+    /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
     #[arg(long, value_name = "URL")]
     database: Option<String>,
     /// The database was put back from a backup: begin a new generation of the account, so that no

@@ -77,6 +77,7 @@ fn grpc_code(http: u16) -> tonic::Code {
         403 => tonic::Code::PermissionDenied,
         404 => tonic::Code::NotFound,
         409 => tonic::Code::FailedPrecondition,
+        410 => tonic::Code::OutOfRange,
         429 => tonic::Code::ResourceExhausted,
         503 => tonic::Code::Unavailable,
         _ => tonic::Code::Internal,

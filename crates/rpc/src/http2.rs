@@ -5,9 +5,11 @@
 //! connection window, and the window is the only lever that hyper and tonic expose. 4 MiB leave
 //! room for about 9,000 unread replies. Adaptive windows start at 64 KiB and are never used.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tonic::transport::{Channel, Endpoint, Server, server::TcpIncoming};
+use tonic::transport::{Channel, Endpoint, Server};
+
+use crate::{identity::Identity, io::Connector};
 
 /// Flow-control window of one stream, bytes.
 pub const STREAM_WINDOW: u32 = 1 << 20;
@@ -34,18 +36,16 @@ pub fn server(max_concurrent_streams: u32) -> Server {
         .max_concurrent_streams(max_concurrent_streams)
 }
 
-/// Accepts connections with TCP_NODELAY.
-#[must_use]
-pub fn incoming(listener: tokio::net::TcpListener) -> TcpIncoming {
-    TcpIncoming::from(listener).with_nodelay(Some(true))
-}
-
-/// A channel that connects on first use and reconnects by itself.
+/// A channel that connects on first use and reconnects by itself; with an identity, to coreapps of
+/// ours alone.
 ///
 /// # Errors
 /// When `url` is not a URL.
-pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
-    Ok(Endpoint::from_shared(url.to_owned())?
+pub fn channel(
+    url: &str,
+    identity: Option<&Arc<Identity>>,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = Endpoint::from_shared(url.to_owned())?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_adaptive_window(false)
@@ -54,6 +54,9 @@ pub fn channel(url: &str) -> Result<Channel, tonic::transport::Error> {
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .buffer_size(CLIENT_BUFFER)
-        .connect_timeout(Duration::from_secs(5))
-        .connect_lazy())
+        .connect_timeout(Duration::from_secs(5));
+    Ok(match identity {
+        None => endpoint.connect_lazy(),
+        Some(identity) => endpoint.connect_with_connector_lazy(Connector(identity.clone())),
+    })
 }

@@ -1,10 +1,13 @@
-//! Code generated from `proto/`, and the HTTP/2 settings both ends of every gRPC hop share.
+//! Code generated from `proto/`, and what both ends of every gRPC hop share: HTTP/2 settings, who
+//! the other one is.
 //!
 //! Nothing here decides anything: services are implemented in the coreapp and the sandbox, called
 //! from the webapp and the upstream client.
 
 pub mod error;
 pub mod http2;
+pub mod identity;
+pub mod io;
 
 /// `heliograph.coreapp.v1`: the internal API of the coreapp.
 #[allow(

@@ -4,10 +4,13 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use contract::Number;
 use futures_util::{Stream, StreamExt, stream};
-use rpc::upstream::{
-    Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
-    ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
-    upstream_server::Upstream,
+use rpc::{
+    io::Peer,
+    upstream::{
+        Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
+        ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
+        upstream_server::Upstream,
+    },
 };
 use tokio::{sync::Notify, time::sleep};
 use tokio_util::task::AbortOnDropHandle;
@@ -87,7 +90,7 @@ impl Upstream for Service {
         &self,
         request: Request<FetchBundlesRequest>,
     ) -> Result<Response<FetchBundlesResponse>, Status> {
-        let peer = request.remote_addr();
+        let peer = request.extensions().get::<Peer>().and_then(|peer| peer.address);
         let FetchBundlesRequest { number, users } = request.into_inner();
         let begun = self.shared.with(|network, _| network.begin_fetch(&number, users.len(), peer));
         let (id, latency_ms) = begun.map_err(|refused| match refused {

@@ -20,7 +20,7 @@ mod sessions;
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use contract::{Clock, Rng};
-use rpc::{http2, upstream::upstream_server::UpstreamServer};
+use rpc::{http2, io::incoming, upstream::upstream_server::UpstreamServer};
 use tokio::{net::TcpListener, task::JoinSet, time::timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info};
@@ -106,7 +106,7 @@ pub async fn start(
         .max_encoding_message_size(http2::MAX_MESSAGE);
     let serve = http2::server(STREAMS_PER_CONNECTION).add_service(service);
     let serve = serve.serve_with_incoming_shutdown(
-        http2::incoming(grpc_listener),
+        incoming(grpc_listener, None),
         stop.clone().cancelled_owned(),
     );
     tasks.spawn(async move {

@@ -6,11 +6,12 @@ use contract::{Key, Number, Route, ShardId};
 
 use crate::{
     error::StoreError,
+    history::{Mark, Reach},
     reader::DAYS_MAX,
     rows::{
         Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
         IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node, NodeState,
-        Outbox, OwnKey, Revoked, Session, Shard, User,
+        Outbox, OwnKey, Revoked, Session, Shard, Tried, User,
     },
 };
 
@@ -23,6 +24,9 @@ const DAY_MS: i64 = 86_400_000;
 /// by side and old ones go by a range of the primary key.
 pub(crate) type Dated = [u8; DAY_LEN + IDEMPOTENCY_HASH_LEN];
 
+/// Bytes of [`tried`]; as many as of a [`mark`], with which they share a way to PostgreSQL.
+pub(crate) const TRIED_LEN: usize = MARK_LEN;
+const TRIED_VERSION: u8 = 1;
 /// Bytes of a [`mark`].
 pub(crate) const MARK_LEN: usize = 16;
 
@@ -30,7 +34,16 @@ pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
 pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
 pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
-pub(crate) type DeadEventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>);
+/// The last is `refusal.tried`.
+pub(crate) type DeadEventColumns =
+    (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
+/// `shard` and the columns of a dead event.
+pub(crate) type DeadAfterColumns =
+    (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
+pub(crate) type ReachColumns = (i16, i64, i64);
+pub(crate) type MarkColumns = (i16, i64, i16, i64, i16, i64, i64);
+/// `shard` and the columns of an event.
+pub(crate) type EventAtColumns = (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
@@ -89,7 +102,7 @@ pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
 
 pub(crate) fn dead_event(
     endpoint: i16,
-    (seq, kind, route, key, state, due_ms, tries, created_ms, body): DeadEventColumns,
+    (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadEventColumns,
 ) -> Read<DeadEvent> {
     let state = [DeadState::Parked, DeadState::Dead].into_iter().find(|s| *s as i16 == state);
     let event = NewEvent {
@@ -106,8 +119,54 @@ pub(crate) fn dead_event(
         state: state.ok_or_else(|| corrupt("dead_event", "state", seq))?,
         due_ms,
         tries: u32::try_from(tries).map_err(|_| corrupt("dead_event", "tries", seq))?,
+        tried: tried.as_deref().map(tried_of).unwrap_or_default(),
         event,
     })
+}
+
+pub(crate) fn dead_after(
+    endpoint: i16,
+    (shard, seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadAfterColumns,
+) -> Read<(ShardId, DeadEvent)> {
+    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried);
+    Ok((shard_of(shard, "dead_event")?, dead_event(endpoint, columns)?))
+}
+
+/// `refusal.tried`: a version, a byte that says nothing, `why`, and the two times in six bytes each.
+pub(crate) fn tried(row: &Tried) -> [u8; TRIED_LEN] {
+    let mut out = [0; TRIED_LEN];
+    out[0] = TRIED_VERSION;
+    out[2..4].copy_from_slice(&row.why.to_be_bytes());
+    out[4..10].copy_from_slice(&row.first_s.to_be_bytes()[2..]);
+    out[10..].copy_from_slice(&row.last_s.to_be_bytes()[2..]);
+    out
+}
+
+/// What a newer version wrote is as good as unknown.
+fn tried_of(bytes: &[u8]) -> Tried {
+    let Ok([TRIED_VERSION, _, a, b, times @ ..]) = <[u8; TRIED_LEN]>::try_from(bytes) else {
+        return Tried::default();
+    };
+    let seconds = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | i64::from(*byte));
+    let (first_s, last_s) = (seconds(&times[..6]), seconds(&times[6..]));
+    Tried { why: i16::from_be_bytes([a, b]), first_s, last_s }
+}
+
+pub(crate) fn event_at(
+    (shard, seq, kind, route, key, held, created_ms, body): EventAtColumns,
+) -> Read<Event> {
+    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body))
+}
+
+pub(crate) fn reach((shard, floor, last): ReachColumns) -> Read<Reach> {
+    Ok(Reach { shard: shard_of(shard, "shard")?, floor, head: last.max(floor) })
+}
+
+pub(crate) fn mark_of(
+    (shard, seq, kind, route, held, created_ms, bytes): MarkColumns,
+) -> Read<Mark> {
+    let (shard, route) = (shard_of(shard, "event")?, Route::from_i64(route));
+    Ok(Mark { shard, seq, kind, route, held: held != 0, created_ms, bytes })
 }
 
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
@@ -242,6 +301,10 @@ pub(crate) fn text(bytes: Vec<u8>, table: &'static str, column: &'static str) ->
 pub(crate) fn mark(record: &[u8]) -> [u8; MARK_LEN] {
     let digest = ring::digest::digest(&ring::digest::SHA256, record);
     digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+fn shard_of(shard: i16, table: &'static str) -> Read<ShardId> {
+    ShardId::new(shard).ok_or_else(|| corrupt(table, "shard", shard))
 }
 
 fn device_of(device: i64, table: &'static str) -> Read<i32> {

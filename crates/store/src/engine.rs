@@ -8,6 +8,7 @@ use contract::{Key, Route, ShardId};
 use crate::{
     cluster::{Claim, Tick},
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     lanes::LaneEngine,
     mysql::Mysql,
     postgres::Postgres,
@@ -33,6 +34,20 @@ pub(crate) trait Engine: LaneEngine {
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<Event>>> + Send;
     fn dead_events(&self, page: DeadPage) -> impl Future<Output = Answer<Vec<DeadEvent>>> + Send;
+    fn dead_after(
+        &self,
+        endpoint: i16,
+        after: (ShardId, i64),
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<(ShardId, DeadEvent)>>> + Send;
+    fn dead_count(&self, endpoint: i16) -> impl Future<Output = Answer<i64>> + Send;
+    fn reaches(&self) -> impl Future<Output = Answer<Vec<Reach>>> + Send;
+    fn marks(
+        &self,
+        stretches: &[Stretch],
+        each: i64,
+    ) -> impl Future<Output = Answer<Vec<Mark>>> + Send;
+    fn events_at(&self, at: &[(ShardId, i64)]) -> impl Future<Output = Answer<Vec<Event>>> + Send;
     fn generations(&self) -> impl Future<Output = Answer<Vec<Generation>>> + Send;
     fn latest_inbound(
         &self,

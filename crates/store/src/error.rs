@@ -25,7 +25,7 @@ pub enum StoreError {
     /// The database is missing and this user may not create it.
     #[error(
         "create the database {name}, which is missing: {cause}; create it for this user, or allow the \
-         user to create databases (PostgreSQL: ALTER ROLE … CREATEDB)"
+         user to create it (PostgreSQL: ALTER ROLE … CREATEDB; MySQL, MariaDB: GRANT CREATE)"
     )]
     Create { name: String, cause: String },
     /// The server is older than what the statements need.

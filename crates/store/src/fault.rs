@@ -61,10 +61,11 @@ pub enum Fault {
     OutOfTime { server: String, cause: String },
     #[error(
         "the certificate of {server} is for another name ({cause}): set {} to a name in its subject \
-         alternative names (a common name does not count), or database.ssl_mode to verify-ca",
-        named("database.host")
+         alternative names (a common name does not count), or database.ssl_mode to {}",
+        named("database.host"),
+        weaker_mode(*.by_authority)
     )]
-    WrongName { server: String, cause: String },
+    WrongName { server: String, cause: String, by_authority: bool },
     #[error(
         "{server} asks for a client certificate: set {} and {}",
         named("database.ssl_cert"),
@@ -91,9 +92,9 @@ pub enum Fault {
         "{server} does not accept the password of the user {user} ({cause}): check {} and {}{}",
         named("database.username"),
         named("database.password"),
-        certificate_remedy(*.certificate)
+        .unsaid.remedy()
     )]
-    Password { server: String, user: String, cause: String, certificate: bool },
+    Password { server: String, user: String, cause: String, unsaid: Unsaid },
     #[error(
         "{server} has no rule that lets the user {user} in ({cause}): {}",
         rule_remedy(*.tls, *.certificate)
@@ -109,11 +110,44 @@ pub enum Fault {
     Other { server: String, cause: String },
 }
 
-/// A certificate that is another user's is refused in the words for a wrong password.
-fn certificate_remedy(shown: bool) -> String {
-    match shown {
-        true => format!(", and that {} is for this user", named("database.ssl_cert")),
-        false => String::new(),
+/// What a server may mean when it says that a password is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsaid {
+    /// Nothing else.
+    Nothing,
+    /// The user has to come with TLS.
+    NoTls,
+    /// The user has to show a certificate.
+    NoCertificate,
+    /// The certificate is another user's.
+    OthersCertificate,
+}
+
+impl Unsaid {
+    fn remedy(self) -> String {
+        match self {
+            Self::Nothing => String::new(),
+            Self::NoTls => format!(
+                ", and, if this user has to come with TLS, {} or database.ssl_mode",
+                named("database.ssl_ca")
+            ),
+            Self::NoCertificate => format!(
+                ", and, if this user has to show a certificate, {} and {}",
+                named("database.ssl_cert"),
+                named("database.ssl_key")
+            ),
+            Self::OthersCertificate => {
+                format!(", and that {} is for this user", named("database.ssl_cert"))
+            }
+        }
+    }
+}
+
+/// The engine's mode in which the name does not matter.
+fn weaker_mode(by_authority: bool) -> &'static str {
+    match by_authority {
+        true => "verify-ca",
+        false => "require without database.ssl_ca, which trusts anybody",
     }
 }
 

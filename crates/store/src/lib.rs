@@ -11,6 +11,7 @@ mod codec;
 mod engine;
 pub mod error;
 pub mod fault;
+mod history;
 mod idle;
 pub mod lanes;
 mod migrate;
@@ -32,7 +33,8 @@ pub mod write;
 
 pub use cluster::{Claim, Cluster, Tick};
 pub use error::{Closed, StoreError};
-pub use fault::Fault;
+pub use fault::{Fault, Unsaid};
+pub use history::{AT_MAX, MARKS_MAX, Mark, Reach, Stretch};
 pub use lanes::{Feed, Lanes};
 pub use migrate::Migrating;
 pub use open::{Facts, Store};

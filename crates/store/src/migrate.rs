@@ -65,7 +65,8 @@ macro_rules! migrations {
             "021_session_mark",
             "022_generation",
             "023_blocked",
-            "025_idempotency"
+            "025_idempotency",
+            "026_refusal"
         )
     };
     ($engine:literal, $($name:literal),+) => {

@@ -120,10 +120,10 @@ impl ShardLoad {
 /// Reads. Clones share one queue and the database's read connections.
 #[derive(Clone)]
 pub struct Reader {
-    backend: Backend,
+    pub(crate) backend: Backend,
     queue: mpsc::Sender<Waiting>,
-    vault: Arc<Vault>,
-    rng: Arc<dyn Rng>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) rng: Arc<dyn Rng>,
 }
 
 struct Waiting {
@@ -380,7 +380,10 @@ async fn look_up(
 }
 
 /// Repeats a read while the database does not answer, for [`PATIENCE`].
-async fn patiently<T, F>(rng: &Arc<dyn Rng>, mut read: impl FnMut() -> F) -> Result<T, StoreError>
+pub(crate) async fn patiently<T, F>(
+    rng: &Arc<dyn Rng>,
+    mut read: impl FnMut() -> F,
+) -> Result<T, StoreError>
 where
     F: Future<Output = Result<T, StoreError>>,
 {

@@ -3,8 +3,8 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, revoked,
-    shard, user,
+    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, refusal,
+    revoked, shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -62,6 +62,12 @@ pub(crate) fn cursors(of: i16) -> _ {
 #[auto_type(no_type_alias)]
 pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: i64) -> _ {
     dead_event::table
+        .left_join(
+            refusal::table.on(refusal::endpoint
+                .eq(dead_event::endpoint)
+                .and(refusal::shard.eq(dead_event::shard))
+                .and(refusal::seq.eq(dead_event::seq))),
+        )
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(dead_event::shard.eq(of))
         .filter(dead_event::seq.gt(after))
@@ -78,7 +84,47 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
             dead_event::tries,
             dead_event::created_ms,
             dead_event::body,
+            refusal::tried.nullable(),
         ))
+}
+
+/// In the order of the primary key, whatever their state.
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
+    dead_event::table
+        .left_join(
+            refusal::table.on(refusal::endpoint
+                .eq(dead_event::endpoint)
+                .and(refusal::shard.eq(dead_event::shard))
+                .and(refusal::seq.eq(dead_event::seq))),
+        )
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(
+            dead_event::shard.gt(of).or(dead_event::shard.eq(of).and(dead_event::seq.gt(after))),
+        )
+        .order((dead_event::shard.asc(), dead_event::seq.asc()))
+        .limit(most)
+        .select((
+            dead_event::shard,
+            dead_event::seq,
+            dead_event::kind,
+            dead_event::route_hash,
+            dead_event::msg_key,
+            dead_event::state,
+            dead_event::due_ms,
+            dead_event::tries,
+            dead_event::created_ms,
+            dead_event::body,
+            refusal::tried.nullable(),
+        ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn dead_count(endpoint: i16, dead: i16) -> _ {
+    dead_event::table
+        .filter(dead_event::endpoint.eq(endpoint))
+        .filter(dead_event::state.eq(dead))
+        .count()
 }
 
 #[auto_type(no_type_alias)]
@@ -181,3 +227,7 @@ pub(crate) fn user_named<'a>(name: &'a [u8]) -> _ {
 pub(crate) fn revocations() -> _ {
     revoked::table.order(revoked::rand.asc()).select((revoked::rand, revoked::expires))
 }
+
+/// Floor and last number of each shard's log; the last one is found by the primary key.
+pub(crate) const REACHES: &str = "SELECT s.id, s.event_floor, coalesce((SELECT e.seq FROM event e \
+    WHERE e.shard = s.id ORDER BY e.seq DESC LIMIT 1), 0) FROM shard s ORDER BY s.id";

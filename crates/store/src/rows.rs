@@ -134,8 +134,21 @@ pub struct DeadEvent {
     pub due_ms: i64,
     /// POSTs that failed. 0: parked untried, behind a conversation that took too much room.
     pub tries: u32,
+    /// How they went.
+    pub tried: Tried,
     /// Never `held`.
     pub event: NewEvent,
+}
+
+/// `refusal`: how the tries of a dead event went. All zero: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// How the last one failed, as the dispatcher numbers it.
+    pub why: i16,
+    /// When the first one failed, Unix seconds.
+    pub first_s: i64,
+    /// When the last one did.
+    pub last_s: i64,
 }
 
 /// `dead_event.state`.

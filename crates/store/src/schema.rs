@@ -100,6 +100,17 @@ diesel::table! {
 }
 
 diesel::table! {
+    refusal (endpoint, shard, seq) {
+        endpoint -> SmallInt,
+        shard -> SmallInt,
+        seq -> BigInt,
+        tried -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal);
+
+diesel::table! {
     own_key (kind, id) {
         kind -> SmallInt,
         id -> BigInt,

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use rpc::identity::{Identity, IdentityError, Name};
 use serde::Deserialize;
 use telemetry::{
     Metrics, SystemClock, SystemRng,
-    config::{ConfigError, load},
+    config::{ConfigError, Internal, load},
     logs::{self, Log, LogError},
     metrics::MetricError,
     shutdown, system,
@@ -14,12 +15,14 @@ use telemetry::{
 use crate::{Args, Config, Env, StartError, start};
 
 /// Sections of the configuration this role reads.
-const SECTIONS: &[&str] = &["webapp", "log"];
+const SECTIONS: &[&str] = &["webapp", "internal", "log"];
 
 #[derive(Deserialize)]
 struct Sections {
     #[serde(default)]
     webapp: Config,
+    #[serde(default)]
+    internal: Internal,
     #[serde(default)]
     log: Log,
 }
@@ -30,6 +33,9 @@ pub enum RunError {
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// Who we are to coreapps.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// The log level.
     #[error(transparent)]
     Log(#[from] LogError),
@@ -49,11 +55,19 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]; once it runs it ends without one.
 pub async fn run(args: Args) -> Result<(), RunError> {
-    let Sections { webapp, log } = load(&args.sources(system::environment()), SECTIONS)?;
+    let Sections { webapp, internal, log } = load(&args.sources(system::environment()), SECTIONS)?;
     logs::init(&log)?;
     let signal = shutdown::on_signals().map_err(RunError::Signals)?;
+    for coreapp in &webapp.coreapps {
+        let host = coreapp.messages.rsplit_once(':').map_or("", |(host, _)| host);
+        internal.check_clear_text("webapp.coreapps", host)?;
+    }
+    let clock = Arc::new(SystemClock);
+    let identity = internal.source()?;
+    let identity = identity.map(|source| Identity::new(Name::Webapp, source, clock.clone()));
     let env = Env {
-        clock: Arc::new(SystemClock),
+        identity: identity.transpose()?,
+        clock,
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::with_process()?,
     };

@@ -3,6 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use contract::{Clock, Rng};
+use rpc::identity::Identity;
 use telemetry::metrics::{MetricError, Metrics};
 use tokio::{
     net::TcpListener,
@@ -34,6 +35,8 @@ pub struct Env {
     pub rng: Arc<dyn Rng>,
     /// Where metrics are registered; they are what `/metrics` shows.
     pub metrics: Metrics,
+    /// Who we are to coreapps; `None`: clear text.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// Why the edge did not start. Nothing runs then.
@@ -118,6 +121,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let address = |listener: &Option<Listener>| listener.as_ref()?.socket.local_addr().ok();
     let (https_address, http_address) = (address(&https), address(&http));
 
+    let identity = env.identity.clone();
     let app = Arc::new(app(&config, env)?);
     let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let spawn = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -129,6 +133,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     spawn(Box::pin(react(Arc::clone(&app), directory.subscribe())));
     spawn(Box::pin(follow(directory, cores, config.node.clone())));
     spawn(Box::pin(sweep(Arc::clone(&app))));
+    if let Some(identity) = identity {
+        spawn(Box::pin(identity.keep()));
+    }
 
     let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
     let server = Arc::new(Server {
@@ -198,15 +205,15 @@ fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn app(config: &Config, env: Env) -> Result<App, StartError> {
-    let Env { clock, rng, metrics } = env;
+    let Env { clock, rng, metrics, identity } = env;
     let metrics = Arc::new(Web::new(metrics, config.node.clone())?);
     metrics.max_connections.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
     let directory = Arc::new(Directory::new());
-    let cores = Cores::new(&config.coreapps, directory.subscribe()).map_err(StartError::Coreapp)?;
+    let cores = Cores::new(&config.coreapps, directory.subscribe(), identity.clone());
     Ok(App {
         directory,
-        cores: Arc::new(cores),
-        hop: Hop::new(Arc::clone(&metrics)),
+        cores: Arc::new(cores.map_err(StartError::Coreapp)?),
+        hop: Hop::new(Arc::clone(&metrics), identity),
         limits: Limits::new(config.limits, &DEFAULT_LIMITS),
         governor: governor()
             .ok_or_else(|| StartError::Parts("the request limiter has no quota".to_owned()))?,

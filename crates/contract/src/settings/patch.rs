@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::{
     Application, BATCH_MAX, BURST, CACHE_DAYS, CONCURRENT_REQUESTS, DEAD_LETTER_DAYS, DELAY_MS,
     HEARTBEAT_S, Heliograph, JOBS_MAX, MAX_AGE_S, MAX_NOTE, MAX_SECRETS, MAX_URL, MIN_FREE_MB,
-    MediaType, OwnWebhooks, PER_SECOND, QUEUE_MAX, SecretError, SigningSecret, UNDELIVERED_AFTER_S,
-    UNHEALTHY_S, Webhooks,
+    MediaType, OwnWebhooks, PER_SECOND, QUEUE_MAX, RETENTION_S, SecretError, SigningSecret,
+    UNDELIVERED_AFTER_S, UNHEALTHY_S, Webhooks,
 };
 use crate::{
     error::ApiError,
@@ -111,6 +111,10 @@ fn apply_heliograph(to: &mut Heliograph, mut fields: Fields) -> Result<(), ApiEr
         );
         set(&mut to.min_free_mb, callbacks.optional_int("min_free_mb", &MIN_FREE_MB)?);
         callbacks.finish()?;
+    }
+    if let Some(mut events) = fields.optional_object("events")? {
+        set(&mut to.events.retention_s, events.optional_int("retention_s", &RETENTION_S)?);
+        events.finish()?;
     }
     if let Some(mut contacts) = fields.optional_object("contacts")? {
         set(&mut to.contacts.always_valid, contacts.optional_bool("always_valid")?);

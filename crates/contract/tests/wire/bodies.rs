@@ -318,6 +318,7 @@ fn settings_are_shown_in_the_shape_old_clients_know_with_ours_apart() {
             r#""quotas":{"messages_per_second":80,"contacts_per_second":40,"burst":40},"#,
             r#""callbacks":{"when_full":"refuse","queue_max":100000,"max_age_s":604800,"#,
             r#""dead_letter_days":30,"min_free_mb":1024},"#,
+            r#""events":{"retention_s":604800},"#,
             r#""contacts":{"always_valid":false,"cache_days":7},"#,
             r#""messages":{"undelivered_notice":false,"undelivered_after_s":86400},"#,
             r#""web":{"per_user":500,"per_address":1000,"login_per_address":5,"#,

@@ -209,6 +209,19 @@ fn a_webhook_url_is_one_the_sender_can_call() {
 }
 
 #[test]
+fn events_are_kept_as_long_as_is_said_within_reason() {
+    let patch = |seconds: i64| {
+        let body = json!({"heliograph": {"events": {"retention_s": seconds}}}).to_string();
+        Application::default().patch(body.as_bytes())
+    };
+    assert_eq!(patch(60).ok().unwrap().heliograph.events.retention_s, 60);
+    for bad in [0, -1, 31_536_001] {
+        let error = patch(bad).err().unwrap();
+        assert!(error.details.contains("'heliograph.events.retention_s'"), "{error}");
+    }
+}
+
+#[test]
 fn keys_of_a_newer_version_survive_an_older_one() {
     let newer = json!({
         "schema": 1,
@@ -216,7 +229,7 @@ fn keys_of_a_newer_version_survive_an_older_one() {
             "log_level": "debug",
             "tomorrow": { "a": [1] },
             "webhooks": { "url": "http://h/", "batch_max": 5 },
-            "heliograph": { "jobs": { "max": 9, "min": 1 }, "events": {} },
+            "heliograph": { "jobs": { "max": 9, "min": 1 }, "plans": {} },
         },
     });
     let read = Application::from_json(newer.to_string().as_bytes()).ok().unwrap();
@@ -229,7 +242,7 @@ fn keys_of_a_newer_version_survive_an_older_one() {
     assert_eq!(application["tomorrow"], json!({ "a": [1] }));
     assert_eq!(application["webhooks"]["batch_max"], 5);
     assert_eq!(application["heliograph"]["jobs"], json!({ "max": 10, "min": 1 }));
-    assert_eq!(application["heliograph"]["events"], json!({}));
+    assert_eq!(application["heliograph"]["plans"], json!({}));
     assert!(Application::from_json(&changed.to_json()).is_ok_and(|back| back == changed));
 }
 

@@ -1,7 +1,8 @@
 //! One unsettled event of a window: where it stands, and how long it holds its conversation up.
 
 use bytes::Bytes;
-use contract::{Key, Route};
+use contract::{Key, Route, events::Why};
+use store::rows::Tried;
 
 use super::{lot::Parked, schedule::Outcome};
 
@@ -22,6 +23,8 @@ pub(super) struct Entry {
     pub(super) body: Option<Bytes>,
     /// Failures so far.
     pub(super) tries: u32,
+    /// How they went, as far as it is known.
+    pub(super) tried: Tried,
     pub(super) hold: Hold,
     pub(super) state: State,
     /// Next POST, while `Waiting`.
@@ -112,6 +115,7 @@ impl Entry {
             created_ms: i64::MAX,
             body: None,
             tries,
+            tried: Tried::default(),
             hold: Hold::default(),
             state: State::Unloaded,
             due: 0,
@@ -133,6 +137,15 @@ impl Entry {
             returned: row.tries > 0,
             ..Self::unloaded(row.tries)
         }
+    }
+
+    /// A POST of it failed.
+    pub(super) fn failed(&mut self, outcome: Outcome, unix_ms: i64) {
+        self.tries = self.tries.saturating_add(1);
+        let second = unix_ms.div_euclid(1_000);
+        let first_s = if self.tried.first_s == 0 { second } else { self.tried.first_s };
+        let why = outcome.why().map_or(0, Why::to_i16);
+        self.tried = Tried { why, first_s, last_s: second };
     }
 
     /// Whether it may share a POST: nothing is known against it.

@@ -8,7 +8,7 @@ use std::sync::{
 
 use contract::ShardId;
 use store::rows::Event;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 /// Bytes of events that wait to be picked up. Beyond, only [`Feed::committed_to`] moves and the
 /// dispatcher reads the rest from the database.
@@ -17,11 +17,12 @@ pub(super) const FEED_BYTES: usize = 4 << 20;
 pub(super) const EVENT_COST: usize = 160;
 const PLACES: usize = 65;
 
-/// Told of every commit by the lanes; read by the dispatcher.
+/// Told of every commit by the lanes; read by the dispatcher, and watched by those who wait for events.
 pub struct Feed {
     committed: [AtomicI64; PLACES],
     waiting: Mutex<Waiting>,
     arrived: Notify,
+    watchers: watch::Sender<()>,
 }
 
 #[derive(Default)]
@@ -50,12 +51,18 @@ impl Feed {
             committed: [const { AtomicI64::new(0) }; PLACES],
             waiting: Mutex::default(),
             arrived: Notify::new(),
+            watchers: watch::Sender::new(()),
         }
     }
 
     /// Highest sequence number of the shard that was committed by this process; 0 before the first.
     pub(super) fn committed_to(&self, shard: ShardId) -> i64 {
         self.committed.get(shard.index()).map_or(0, |place| place.load(Ordering::Acquire))
+    }
+
+    /// Changes with every commit of events.
+    pub(crate) fn watch(&self) -> watch::Receiver<()> {
+        self.watchers.subscribe()
     }
 
     /// Waits until there is something to [`Self::take`].
@@ -96,6 +103,9 @@ impl store::Feed for Feed {
         }
         drop(waiting);
         self.arrived.notify_one();
+        if self.watchers.receiver_count() > 0 {
+            self.watchers.send_replace(());
+        }
     }
 }
 

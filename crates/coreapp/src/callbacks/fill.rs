@@ -145,8 +145,11 @@ impl Window {
             self.learn(&rows);
             return;
         }
-        for DeadEvent { seq, event, .. } in rows {
+        for DeadEvent { seq, event, tried, .. } in rows {
             if self.wanted_parked.remove(&seq) {
+                if let Some(entry) = self.unsettled.get_mut(&seq) {
+                    entry.tried = tried;
+                }
                 self.load(Event { shard: self.shard, seq, event }, shared);
             }
         }

@@ -4,12 +4,11 @@
 //! the distance to the one before (the first: to 0) and the tries so far.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use contract::varint::{VarintError, put, take};
 
 /// Most holes of a cursor: the window of a shard.
 pub(super) const MAX_HOLES: usize = 256;
 const VERSION: u8 = 1;
-/// Longest varint of 64 bits.
-const MAX_VARINT: usize = 10;
 
 /// An event that was read and is not settled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +23,12 @@ pub(super) struct Hole {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the holes of a callback cursor are malformed: {0}")]
 pub struct HolesError(&'static str);
+
+impl From<VarintError> for HolesError {
+    fn from(_: VarintError) -> Self {
+        Self("a number is cut off or out of range")
+    }
+}
 
 /// Encodes ascending holes; those beyond [`MAX_HOLES`] cannot be, the window being no larger.
 pub(super) fn encode(holes: impl Iterator<Item = Hole>) -> Bytes {
@@ -70,33 +75,6 @@ pub(super) fn decode(mut bytes: &[u8], read_to: i64) -> Result<Vec<Hole>, HolesE
 /// Everything up to here is settled for the cursor's endpoint: what clean-up may delete.
 pub(super) fn settled_to(read_to: i64, holes: &[Hole]) -> i64 {
     holes.first().map_or(read_to, |hole| hole.seq - 1)
-}
-
-fn put(out: &mut BytesMut, mut value: u64) {
-    while value >= 0x80 {
-        out.put_u8(value.to_le_bytes()[0] | 0x80);
-        value >>= 7;
-    }
-    out.put_u8(value.to_le_bytes()[0]);
-}
-
-fn take(bytes: &mut &[u8]) -> Result<u64, HolesError> {
-    let mut value = 0u64;
-    for place in 0..MAX_VARINT {
-        let Some((&byte, rest)) = bytes.split_first() else {
-            return Err(HolesError("cut off"));
-        };
-        *bytes = rest;
-        let bits = u64::from(byte & 0x7f);
-        if place == MAX_VARINT - 1 && bits > 1 {
-            return Err(HolesError("number out of range"));
-        }
-        value |= bits << (7 * place);
-        if byte < 0x80 {
-            return Ok(value);
-        }
-    }
-    Err(HolesError("number out of range"))
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! `feed.rs` brings what was committed. Delivery is a cursor and the set of holes below it, so a
 //! backlog of ten million costs the memory of ten thousand.
 
+mod again;
 mod breaker;
 mod crew;
 mod entry;
@@ -33,6 +34,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use again::{Again, AgainDeps, Repeat, Sent};
 pub use feed::Feed;
 pub use holes::HolesError;
 pub use log::{Log, LogError};
@@ -45,9 +47,10 @@ use std::sync::{
 use contract::{Clock, Rng, ShardId, settings::Application};
 use store::ShardLoad;
 use telemetry::metrics::{MetricError, Metrics};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::egress::Egress;
+use again::Aim;
 use task::{Command, Settings};
 
 /// POSTs in flight at most, whatever the settings say.
@@ -77,6 +80,7 @@ pub struct Callbacks {
     /// Bounded by what is sent: a few a shard, and one a change of the settings.
     commands: mpsc::UnboundedSender<Command>,
     levels: Arc<Levels>,
+    aim: watch::Receiver<Aim>,
 }
 
 /// What others look at while the task works.
@@ -99,8 +103,10 @@ pub fn start(deps: Deps) -> Result<Callbacks, MetricError> {
         oldest_ms: AtomicI64::new(0),
         floors: [const { AtomicI64::new(0) }; PLACES],
     });
-    tokio::spawn(task::Driver::new(deps, inbox, levels.clone())?.run());
-    Ok(Callbacks { commands, levels })
+    let driver = task::Driver::new(deps, inbox, levels.clone())?;
+    let aim = driver.aim();
+    tokio::spawn(driver.run());
+    Ok(Callbacks { commands, levels, aim })
 }
 
 // === impl Callbacks ===
@@ -144,6 +150,11 @@ impl Callbacks {
     #[must_use]
     pub fn oldest_ms(&self) -> Option<i64> {
         Some(self.levels.oldest_ms.load(Ordering::Relaxed)).filter(|ms| *ms > 0)
+    }
+
+    /// Whether there is a URL.
+    pub(crate) fn has_url(&self) -> bool {
+        self.aim.borrow().has_url
     }
 
     /// Everything of the shard up to here is settled, and saved as such: what clean-up may delete.

@@ -68,6 +68,7 @@ impl Window {
         if let Some(Filing::Put(written)) = written {
             let event = &written.event;
             (entry.kind, entry.key, entry.body) = (event.kind, event.key, Some(event.body.clone()));
+            entry.tried = written.tried;
             shared.window_bytes += event.body.len() + EVENT_COST;
         }
         self.unsettled.insert(row.seq, entry);
@@ -146,8 +147,8 @@ impl Window {
             created_ms: entry.created_ms,
             body,
         };
-        let tries = entry.tries;
-        let row = DeadEvent { endpoint: ENDPOINT, seq, state, due_ms, tries, event };
+        let (tries, tried) = (entry.tries, entry.tried);
+        let row = DeadEvent { endpoint: ENDPOINT, seq, state, due_ms, tries, tried, event };
         self.filings.insert(seq, Filing::Put(row));
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use contract::{Rng, Route, ShardId};
-use store::rows::{DeadEvent, DeadState, Event, NewEvent};
+use store::rows::{DeadEvent, DeadState, Event, NewEvent, Tried};
 
 use super::{
     breaker::Change,
@@ -225,6 +225,10 @@ fn after_five_refusals_an_event_is_parked_with_the_cursor_and_tried_at_the_cap()
     assert_eq!((step.parked, bench.machine.backlog(), bench.machine.parked()), (1, 1, 1));
     let [(1, Filing::Put(row))] = &step.filings[..] else { panic!("{step:?}") };
     assert_eq!((row.state, row.tries), (DeadState::Parked, 5));
+    let second = |ms: u64| (UNIX_MS + i64::try_from(ms).unwrap()).div_euclid(1_000);
+    let Outcome::Refused { status, .. } = BUSY else { panic!("a status") };
+    let tried = Tried { why: status.cast_signed(), first_s: second(0), last_s: second(30_000) };
+    assert_eq!(row.tried, tried);
     assert_eq!(row.due_ms, UNIX_MS + i64::try_from(parked_at).unwrap() + 900_000);
     bench.tell(Input::Saved { shard: shard(), lease: 1, stored: true });
 
@@ -237,6 +241,8 @@ fn after_five_refusals_an_event_is_parked_with_the_cursor_and_tried_at_the_cap()
     let step = bench.at(parked_at + 900_002);
     let [(1, Filing::Put(again))] = &step.filings[..] else { panic!("{step:?}") };
     assert_eq!((again.tries, again.due_ms > row.due_ms), (6, true));
+    let last_s = second(parked_at + 900_001);
+    assert_eq!(again.tried, Tried { last_s, ..tried }, "the first try is remembered");
     bench.tell(Input::Saved { shard: shard(), lease: 1, stored: true });
 
     bench.at(parked_at + 1_800_002);
@@ -287,7 +293,8 @@ fn parked_events_that_keep_being_refused_do_not_take_the_endpoint_down() {
     let mut bench = Bench::new(0, Vec::new(), 0);
     let rows = (1..=20).map(|seq| {
         let event = event(seq, seq).event;
-        DeadEvent { endpoint: 0, seq, state: DeadState::Parked, due_ms: UNIX_MS, tries: 5, event }
+        let (state, tried) = (DeadState::Parked, Tried::default());
+        DeadEvent { endpoint: 0, seq, state, due_ms: UNIX_MS, tries: 5, tried, event }
     });
     let rows: Vec<_> = rows.collect();
     bench.tell(Input::Attach { shard: shard(), epoch: 1, read_to: 20, holes: vec![], head: 20 });

@@ -1,5 +1,7 @@
 //! When a failed POST is repeated, and which failures no repetition is expected to mend.
 
+use contract::events::Why;
+
 /// The endpoint is probed at least this often while it is down, milliseconds.
 pub(super) const PROBE_MAX_MS: u64 = 60_000;
 /// Longest `Retry-After` that is honoured, milliseconds; a longer one is cut to this.
@@ -61,6 +63,17 @@ impl Outcome {
     pub(super) fn is_permanent(self) -> bool {
         matches!(self, Self::Refused { status: 400..=499, .. })
             && !matches!(self, Self::Refused { status: 408 | 409 | 425 | 429, .. })
+    }
+
+    /// As it is told to whoever asks why an event was not taken.
+    pub(super) fn why(self) -> Option<Why> {
+        match self {
+            Self::Delivered => None,
+            Self::Refused { status, .. } => Some(Why::Status(status)),
+            Self::Unreachable => Some(Why::Unreachable),
+            Self::TimedOut => Some(Why::TimedOut),
+            Self::Closed => Some(Why::Closed),
+        }
     }
 
     /// How long the endpoint wants to be left alone.

@@ -21,12 +21,13 @@ use store::{
 };
 use telemetry::metrics::MetricError;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, Sleep, sleep},
 };
 
 use super::{
     Deps, ENDPOINT, Levels, MAX_CONCURRENT,
+    again::Aim,
     crew::Crew,
     feed::{Arrived, Feed},
     holes::Hole,
@@ -45,7 +46,7 @@ use crate::egress::Egress;
 /// How long to sleep when nothing is due.
 const IDLE: Duration = Duration::from_secs(3_600);
 /// How often a node that may not POST asks whether it may.
-const STALE_CHECK: Duration = Duration::from_millis(100);
+pub(super) const STALE_CHECK: Duration = Duration::from_millis(100);
 
 /// How often the age of the oldest event is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -79,6 +80,8 @@ pub(super) struct Driver {
     settings: Option<Settings>,
     /// `None`: no URL, or one that is refused.
     endpoint: Option<Arc<Endpoint>>,
+    /// The same for those who send beside this.
+    aim: watch::Sender<Aim>,
     clock: Arc<dyn Clock>,
     started: Instant,
     may_post: Box<dyn Fn() -> bool + Send + Sync>,
@@ -136,6 +139,7 @@ impl Driver {
             generation: deps.generation,
             settings: None,
             endpoint: None,
+            aim: watch::Sender::new(Aim { endpoint: None, pace, has_url: false }),
             clock: deps.clock,
             started: Instant::now(),
             may_post: deps.may_post,
@@ -155,6 +159,11 @@ impl Driver {
             looked: None,
             levels,
         })
+    }
+
+    /// Where it sends to, as that changes.
+    pub(super) fn aim(&self) -> watch::Receiver<Aim> {
+        self.aim.subscribe()
     }
 
     /// Runs until the handle is gone.
@@ -243,6 +252,7 @@ impl Driver {
                 }
                 let (open, pace) = (settings.url.is_some(), settings.pace);
                 self.settings = Some(settings);
+                self.tell_aim(open, pace);
                 self.crew.resize(pace.concurrency);
                 self.observed.concurrency(pace.concurrency);
                 self.machine.input(Input::Settings { open, renewed, pace }, now);
@@ -253,10 +263,15 @@ impl Driver {
                 self.endpoint = self.endpoint_of(&settings);
                 let (open, pace) = (settings.url.is_some(), settings.pace);
                 self.settings = Some(settings);
+                self.tell_aim(open, pace);
                 // What could not be reached may be now.
                 self.machine.input(Input::Settings { open, renewed: true, pace }, now);
             }
         }
+    }
+
+    fn tell_aim(&self, has_url: bool, pace: Pace) {
+        self.aim.send_replace(Aim { endpoint: self.endpoint.clone(), pace, has_url });
     }
 
     /// Once a second, and whenever nothing is left.

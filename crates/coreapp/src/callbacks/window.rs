@@ -224,7 +224,7 @@ impl Window {
         }
         let spot = self.spot(seq);
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
-        entry.tries = entry.tries.saturating_add(1);
+        entry.failed(outcome, shared.now.unix_ms);
         self.save.counted();
         if shared.is_expired(entry.created_ms) {
             self.die(seq, shared);

@@ -8,8 +8,11 @@ use std::{
 
 use contract::{Number, ShardId};
 use futures_util::FutureExt;
-use rpc::coreapp::{
-    LookupRequest, Looked, NudgeRequest, SyncContactsRequest, peer_client::PeerClient,
+use rpc::{
+    coreapp::{
+        LookupRequest, Looked, NudgeRequest, SyncContactsRequest, peer_client::PeerClient,
+    },
+    identity::Identity,
 };
 use tokio::time::timeout;
 use tonic::{Request, transport::Channel};
@@ -34,12 +37,13 @@ pub(crate) struct Unanswered;
 /// See the module.
 pub(crate) struct Peers {
     map: MapRx,
+    identity: Option<Arc<Identity>>,
     channels: Mutex<HashMap<Arc<str>, Channel>>,
 }
 
 impl Peers {
-    pub(crate) fn new(map: MapRx) -> Self {
-        Self { map, channels: Mutex::default() }
+    pub(crate) fn new(map: MapRx, identity: Option<Arc<Identity>>) -> Self {
+        Self { map, identity, channels: Mutex::default() }
     }
 
     /// Tells every other node to look at the database; waits for those that live.
@@ -99,7 +103,8 @@ impl Peers {
             None => {
                 let (host, port) = addr.rsplit_once(':')?;
                 let control = port.parse::<u16>().ok()?.checked_add(CONTROL)?;
-                let channel = rpc::http2::channel(&format!("http://{host}:{control}")).ok()?;
+                let url = format!("http://{host}:{control}");
+                let channel = rpc::http2::channel(&url, self.identity.as_ref()).ok()?;
                 if channels.len() >= PEERS_MAX {
                     channels.clear();
                 }

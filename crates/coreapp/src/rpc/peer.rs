@@ -8,6 +8,8 @@ use ::rpc::{
         SyncContactsResponse, peer_server::Peer,
     },
     error::to_status,
+    identity::Name,
+    io::Peer as Other,
 };
 use contract::{ApiError, Code, Number};
 use tonic::{Request, Response, Status};
@@ -27,13 +29,23 @@ pub(crate) struct PeerService {
     pub members: Members,
 }
 
+/// Only coreapps call here.
+#[expect(clippy::result_large_err, reason = "tonic's type")]
+fn check<T>(request: Request<T>) -> Result<T, Status> {
+    let name = request.extensions().get::<Other>().and_then(|other| other.name.clone());
+    if name.is_none_or(|name| name == Name::Coreapp) {
+        return Ok(request.into_inner());
+    }
+    Err(Status::permission_denied("this service is for coreapps"))
+}
+
 #[tonic::async_trait]
 impl Peer for PeerService {
     async fn sync_contacts(
         &self,
         request: Request<SyncContactsRequest>,
     ) -> Result<Response<SyncContactsResponse>, Status> {
-        let numbers = request.into_inner().numbers;
+        let numbers = check(request)?.numbers;
         if numbers.len() > SYNC_MAX {
             let details = format!("'numbers' has more than {SYNC_MAX} entries");
             return Err(to_status(ApiError::new(Code::INVALID, details)));
@@ -51,14 +63,15 @@ impl Peer for PeerService {
         &self,
         request: Request<LookupRequest>,
     ) -> Result<Response<LookupResponse>, Status> {
-        let looked = self.desk.lookup(request.into_inner()).await.map_err(to_status)?;
+        let looked = self.desk.lookup(check(request)?).await.map_err(to_status)?;
         Ok(Response::new(LookupResponse { looked }))
     }
 
     async fn nudge(
         &self,
-        _request: Request<NudgeRequest>,
+        request: Request<NudgeRequest>,
     ) -> Result<Response<NudgeResponse>, Status> {
+        check(request)?;
         if !self.members.nudge().await {
             let details = "the database could not be looked at";
             return Err(to_status(ApiError::new(Code::DATABASE, details)));

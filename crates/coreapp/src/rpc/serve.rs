@@ -9,10 +9,12 @@ use std::{
 use ::rpc::{
     coreapp::{
         admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, messages_server::MessagesServer, ops_server::OpsServer,
-        peer_server::PeerServer,
+        directory_server::DirectoryServer, events_server::EventsServer,
+        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
     },
     http2,
+    identity::Identity,
+    io::incoming,
 };
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +23,7 @@ use tonic::service::Routes;
 use super::{
     contacts::ContactsService,
     control::ControlService,
+    events::EventsService,
     health::{self, Probes},
     messages::MessagesService,
     peer::PeerService,
@@ -44,6 +47,7 @@ pub(crate) struct Services {
     pub intake: Arc<Intake>,
     pub contacts: ContactsService,
     pub control: ControlService,
+    pub events: EventsService,
     pub peer: PeerService,
     pub probes: Probes,
 }
@@ -84,39 +88,42 @@ impl Ports {
 pub(crate) async fn serve(
     ports: Ports,
     services: Services,
+    identity: Option<&Arc<Identity>>,
     stop: &CancellationToken,
 ) -> JoinSet<()> {
     let Ports([messages, contacts, control, health]) = ports;
     let mut tasks = JoinSet::new();
-    let mut start = |listener, streams, routes: Routes| {
+    let mut start = |listener, streams, routes: Routes, identity: Option<&Arc<Identity>>| {
         let stopped = stop.clone().cancelled_owned();
         let server = http2::server(streams).accept_http1(true);
+        let incoming = incoming(listener, identity.cloned());
         tasks.spawn(async move {
             let mut server = server;
-            let served = server
-                .add_routes(routes)
-                .serve_with_incoming_shutdown(http2::incoming(listener), stopped)
-                .await;
+            let served =
+                server.add_routes(routes).serve_with_incoming_shutdown(incoming, stopped).await;
             if let Err(error) = served {
                 tracing::error!(%error, "a listener ended");
             }
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesServer::new(MessagesService { intake: services.intake, stop: stop.clone() });
-    start(messages, MESSAGES_STREAMS, Routes::new(service.max_decoding_message_size(limit)));
+    let service = MessagesService { intake: services.intake, stop: stop.clone() };
+    let service = MessagesServer::new(service).max_decoding_message_size(limit);
+    start(messages, MESSAGES_STREAMS, Routes::new(service), identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
-    start(contacts, CONTACTS_STREAMS, Routes::new(service));
+    start(contacts, CONTACTS_STREAMS, Routes::new(service), identity);
     let directory = DirectoryServer::new(services.control.clone());
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
-    let routes = Routes::new(directory).add_service(admin).add_service(peer);
-    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)));
+    let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
+    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
     reporter.set_serving::<MessagesServer<MessagesService>>().await;
     let http = health::routes(services.probes);
     let routes = Routes::from(http).add_service(standard);
-    start(health, HEALTH_STREAMS, routes);
+    // Probes and collectors have no certificate.
+    start(health, HEALTH_STREAMS, routes, None);
     tasks
 }

@@ -34,7 +34,7 @@ pub(crate) enum AdminError {
 impl FirstStart {
     /// Sends callbacks to `receiver` when they go nowhere yet, `sent` included.
     pub(super) async fn prepare(control: SocketAddr, receiver: &str) -> Result<Self, AdminError> {
-        let channel = rpc::http2::channel(&format!("http://{control}"))?;
+        let channel = rpc::http2::channel(&format!("http://{control}"), None)?;
         let request = CredentialRequest { user: ADMIN.to_owned() };
         let credential = DirectoryClient::new(channel.clone()).credential(request).await;
         let must_change = credential.map_err(Box::new)?.into_inner().must_change;

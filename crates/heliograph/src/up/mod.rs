@@ -7,7 +7,7 @@ use contract::Number;
 use serde::Deserialize;
 use telemetry::{
     Metrics, SystemClock, SystemRng,
-    config::{self, ConfigError, Database, Sources},
+    config::{self, ConfigError, Database, Internal, Sources},
     logs::{self, Log},
     shutdown, system,
 };
@@ -169,7 +169,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
         control: control.to_string(),
     };
     let config = webapp_config(&args, &sources, core)?;
-    let web_env = webapp::Env { clock, rng, metrics: Metrics::new() };
+    let web_env = webapp::Env { clock, rng, metrics: Metrics::new(), identity: None };
     let webapp = webapp::start(config, web_env).await?;
 
     wait_until_ready(args.http).await?;
@@ -216,6 +216,8 @@ fn coreapp_config(
         ..coreapp::Args::default()
     };
     let mut config = coreapp::Config::load(&options, env)?;
+    // One process, one machine.
+    config.internal = Internal::default();
     config.account.number.get_or_insert(
         Number::parse(NUMBER)
             .map_err(|error| ConfigError::invalid("account.number", error.to_string()))?,

@@ -286,11 +286,23 @@ impl Script {
                 text.sql(", ").int(row.event.created_ms).sql(", ").bytes(&row.event.body);
             },
         );
-        let gone = changes.dead_events.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
+        self.insert(
+            "refusal",
+            ";INSERT INTO refusal (endpoint, shard, seq, tried) VALUES ",
+            " ON DUPLICATE KEY UPDATE tried = VALUES(tried)",
+            changes.dead_events.iter().filter_map(|(key, row)| Some((key, (*row)?))),
+            |text, ((endpoint, shard, seq), row)| {
+                text.int(*endpoint).sql(", ").int(shard.get()).sql(", ").int(*seq).sql(", ");
+                text.bytes(&codec::tried(&row.tried));
+            },
+        );
         let by = "t.endpoint = d.endpoint AND t.seq = d.seq";
-        self.delete("dead_event", gone, by, |row, (endpoint, shard, seq)| {
-            row.int("shard", shard.get()).int("endpoint", *endpoint).int("seq", *seq);
-        });
+        for table in ["dead_event", "refusal"] {
+            let gone = changes.dead_events.iter().filter(|(_, row)| row.is_none());
+            self.delete(table, gone.map(|(key, _)| key), by, |row, (endpoint, shard, seq)| {
+                row.int("shard", shard.get()).int("endpoint", *endpoint).int("seq", *seq);
+            });
+        }
     }
 
     fn delete_devices<R>(
@@ -390,6 +402,18 @@ impl Script {
             self.text.int(*before_ms);
         }
         for ((endpoint, shard), (before_ms, most)) in &changes.trim.dead_events {
+            // First what is found by the other's rows.
+            self.statement(
+                "refusal",
+                ";DELETE t FROM (SELECT endpoint, shard, seq FROM dead_event WHERE endpoint = ",
+            );
+            self.text.int(*endpoint);
+            self.text.sql(" AND shard = ").int(shard.get()).sql(" AND state = 2 AND due_ms < ");
+            self.text.int(*before_ms).sql(" ORDER BY seq LIMIT ").int(*most);
+            self.text.sql(
+                ") d STRAIGHT_JOIN refusal t FORCE INDEX (PRIMARY) \
+                 ON t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = d.seq",
+            );
             self.statement("dead_event", ";DELETE FROM dead_event WHERE endpoint = ")
                 .int(*endpoint);
             self.text.sql(" AND shard = ").int(shard.get()).sql(" AND state = 2 AND due_ms < ");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mysql_async::{DriverError, Error, Opts, ServerError};
 
 use crate::{
-    fault::Fault,
+    fault::{Fault, Unsaid},
     mysql::error::describe,
     probe::{self, Behind},
     tls::{Tls, fault_in, rustls_in},
@@ -55,7 +55,13 @@ impl Target<'_> {
             }
             Some(error) => {
                 if let (Some(found), Some(tls)) = (rustls_in(error), self.tls) {
-                    return fault_in(found, &server, tls);
+                    return match fault_in(found, &server, tls) {
+                        // The driver cannot leave the name out.
+                        Fault::WrongName { server, cause, .. } => {
+                            Fault::WrongName { server, cause, by_authority: false }
+                        }
+                        fault => fault,
+                    };
                 }
             }
             None => {}
@@ -78,13 +84,24 @@ impl Target<'_> {
         }
     }
 
+    /// Users that must come with TLS or a certificate (`REQUIRE`) are refused as with a wrong password.
+    fn unsaid(&self) -> Unsaid {
+        match self.tls {
+            None => Unsaid::NoTls,
+            Some(tls) if tls.has_identity() => Unsaid::OthersCertificate,
+            Some(_) => Unsaid::NoCertificate,
+        }
+    }
+
     /// The server has answered. Its words may be in any language; the codes are not.
     fn said(&self, error: &ServerError, cause: String) -> Fault {
         let (server, user) = (self.server(), self.user());
         let certificate = self.tls.is_some_and(Tls::has_identity);
         match error.code {
             // Access denied, with and without a password, or for this way of giving one.
-            1045 | 1698 | 1251 | 3118 => Fault::Password { server, user, cause, certificate },
+            1045 | 1698 | 1251 | 3118 => {
+                Fault::Password { server, user, cause, unsaid: self.unsaid() }
+            }
             // This host, or not without TLS.
             1130 | 3159 => {
                 Fault::NoRule { server, user, cause, tls: self.tls.is_some(), certificate }

@@ -23,6 +23,7 @@ use crate::{
     cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
     reader::{DeadPage, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -104,6 +105,31 @@ impl Engine for Mysql {
 
     async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
         on!(self.inner.reads, reads::dead_events(page))
+    }
+
+    async fn dead_after(
+        &self,
+        endpoint: i16,
+        after: (ShardId, i64),
+        limit: i64,
+    ) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+        on!(self.inner.reads, reads::dead_after(endpoint, after, limit))
+    }
+
+    async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
+        on!(self.inner.reads, reads::dead_count(endpoint))
+    }
+
+    async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
+        on!(self.inner.reads, reads::reaches())
+    }
+
+    async fn marks(&self, stretches: &[Stretch], each: i64) -> Result<Vec<Mark>, StoreError> {
+        on!(self.inner.reads, reads::marks(stretches, each))
+    }
+
+    async fn events_at(&self, at: &[(ShardId, i64)]) -> Result<Vec<Event>, StoreError> {
+        on!(self.inner.reads, reads::events_at(at))
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {

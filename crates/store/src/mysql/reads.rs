@@ -6,12 +6,14 @@ use mysql_async::{Conn, prelude::Queryable};
 use crate::{
     codec,
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     mysql::{
         connect::{next_rows, rows},
         text::{Row, Text},
     },
     reader::{DeadPage, Found, Read, ShardLoad},
-    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
+    reads::REACHES,
+    rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
 };
 
@@ -164,13 +166,81 @@ pub(crate) async fn dead_events(
 ) -> Result<Vec<DeadEvent>, StoreError> {
     let DeadPage { endpoint, shard, state, after_seq, limit } = page;
     let mut text = Text::of(
-        "SELECT seq, kind, route_hash, msg_key, state, due_ms, tries, created_ms, body \
-         FROM dead_event WHERE endpoint = ",
+        "SELECT e.seq, e.kind, e.route_hash, e.msg_key, e.state, e.due_ms, e.tries, e.created_ms, \
+         e.body, r.tried FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
+         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq WHERE e.endpoint = ",
     );
-    text.int(endpoint).sql(" AND shard = ").int(shard.get()).sql(" AND seq > ").int(after_seq);
-    text.sql(" AND state = ").int(state as i16).sql(" ORDER BY seq LIMIT ").int(limit);
+    text.int(endpoint).sql(" AND e.shard = ").int(shard.get()).sql(" AND e.seq > ").int(after_seq);
+    text.sql(" AND e.state = ").int(state as i16).sql(" ORDER BY e.seq LIMIT ").int(limit);
     let rows: Vec<codec::DeadEventColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
+}
+
+pub(crate) async fn dead_after(
+    conn: &mut Conn,
+    endpoint: i16,
+    (shard, seq): (ShardId, i64),
+    limit: i64,
+) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+    let mut text = Text::of(
+        "SELECT e.shard, e.seq, e.kind, e.route_hash, e.msg_key, e.state, e.due_ms, e.tries, \
+         e.created_ms, e.body, r.tried FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
+         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq WHERE e.endpoint = ",
+    );
+    text.int(endpoint).sql(" AND (e.shard > ").int(shard.get());
+    text.sql(" OR e.shard = ").int(shard.get()).sql(" AND e.seq > ").int(seq);
+    text.sql(") ORDER BY e.shard, e.seq LIMIT ").int(limit);
+    let rows: Vec<codec::DeadAfterColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
+}
+
+pub(crate) async fn dead_count(conn: &mut Conn, endpoint: i16) -> Result<i64, StoreError> {
+    let mut text = Text::of("SELECT count(*) FROM dead_event WHERE endpoint = ");
+    text.int(endpoint).sql(" AND state = ").int(DeadState::Dead as i16);
+    let rows: Vec<i64> = rows(conn, &text).await?;
+    Ok(rows.first().copied().unwrap_or(0))
+}
+
+pub(crate) async fn reaches(conn: &mut Conn) -> Result<Vec<Reach>, StoreError> {
+    let rows: Vec<codec::ReachColumns> = rows(conn, &Text::of(REACHES)).await?;
+    rows.into_iter().map(codec::reach).collect()
+}
+
+/// One SELECT a stretch: MariaDB has no LATERAL.
+pub(crate) async fn marks(
+    conn: &mut Conn,
+    stretches: &[Stretch],
+    each: i64,
+) -> Result<Vec<Mark>, StoreError> {
+    let mut text = Text::default();
+    for (n, Stretch { shard, after, to }) in stretches.iter().enumerate() {
+        text.sql(if n == 0 { "(" } else { " UNION ALL (" }).sql(
+            "SELECT shard, seq, kind, route_hash, held, created_ms, length(body) FROM event \
+             WHERE shard = ",
+        );
+        text.int(shard.get()).sql(" AND seq > ").int(*after).sql(" AND seq <= ").int(*to);
+        text.sql(" ORDER BY seq LIMIT ").int(each).sql(")");
+    }
+    let rows: Vec<codec::MarkColumns> = rows(conn, &text).await?;
+    let mut marks = rows.into_iter().map(codec::mark_of).collect::<Result<Vec<_>, _>>()?;
+    marks.sort_unstable_by_key(|mark| (mark.shard, mark.seq));
+    Ok(marks)
+}
+
+pub(crate) async fn events_at(
+    conn: &mut Conn,
+    at: &[(ShardId, i64)],
+) -> Result<Vec<Event>, StoreError> {
+    let mut text = Text::of(
+        "SELECT STRAIGHT_JOIN e.shard, e.seq, e.kind, e.route_hash, e.msg_key, e.held, \
+         e.created_ms, e.body FROM ",
+    );
+    text.keys(at, |row: &mut Row<'_>, (shard, seq)| {
+        row.int("shard", shard.get()).int("seq", *seq);
+    });
+    text.sql(" k JOIN event e FORCE INDEX (PRIMARY) ON e.shard = k.shard AND e.seq = k.seq");
+    let rows: Vec<codec::EventAtColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(codec::event_at).collect()
 }
 
 pub(crate) async fn latest_inbound(

@@ -106,10 +106,21 @@ const RARE: &[Part] = &[
      route_hash = excluded.route_hash, msg_key = excluded.msg_key, state = excluded.state, \
      due_ms = excluded.due_ms, tries = excluded.tries, created_ms = excluded.created_ms, \
      body = excluded.body",
+    "INSERT INTO refusal (endpoint, shard, seq, tried) \
+     SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (endpoint, shard, seq) DO UPDATE SET tried = excluded.tried",
     "DELETE FROM dead_event t USING unnest(?, ?, ?) AS d(endpoint, shard, seq) \
      WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = d.seq \
      AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM refusal t USING unnest(?, ?, ?) AS d(endpoint, shard, seq) \
+     WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = d.seq \
+     AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM dead_event t USING unnest(?, ?, ?, ?) AS d(endpoint, shard, before_ms, most), \
+     LATERAL (SELECT seq FROM dead_event WHERE endpoint = d.endpoint AND shard = d.shard \
+     AND state = 2 AND due_ms < d.before_ms ORDER BY seq LIMIT d.most) AS o \
+     WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = o.seq \
+     AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM refusal t USING unnest(?, ?, ?, ?) AS d(endpoint, shard, before_ms, most), \
      LATERAL (SELECT seq FROM dead_event WHERE endpoint = d.endpoint AND shard = d.shard \
      AND state = 2 AND due_ms < d.before_ms ORDER BY seq LIMIT d.most) AS o \
      WHERE t.endpoint = d.endpoint AND t.shard = d.shard AND t.seq = o.seq \
@@ -441,17 +452,26 @@ fn dead_event_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(rows.iter().map(|(_, row)| row.tries.into()).collect()));
     binds.push(Bigs(rows.iter().map(|(_, row)| row.event.created_ms).collect()));
     binds.push(ManyBytes(rows.iter().map(|(_, row)| &*row.event.body).collect()));
+    binds.push(Smalls(rows.iter().map(|((endpoint, ..), _)| *endpoint).collect()));
+    binds.push(ids(rows.iter().map(|((_, shard, _), _)| shard)));
+    binds.push(Bigs(rows.iter().map(|((.., seq), _)| *seq).collect()));
+    binds.push(Marks(rows.iter().map(|(_, row)| codec::tried(&row.tried)).collect()));
 
     let gone = || changes.dead_events.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
-    binds.push(Smalls(gone().map(|(endpoint, ..)| *endpoint).collect()));
-    binds.push(ids(gone().map(|(_, shard, _)| shard)));
-    binds.push(Bigs(gone().map(|(.., seq)| *seq).collect()));
+    // Twice: of the event and of its refusal; and so with the next ones.
+    for _ in 0..2 {
+        binds.push(Smalls(gone().map(|(endpoint, ..)| *endpoint).collect()));
+        binds.push(ids(gone().map(|(_, shard, _)| shard)));
+        binds.push(Bigs(gone().map(|(.., seq)| *seq).collect()));
+    }
 
     let rows = &changes.trim.dead_events;
-    binds.push(Smalls(rows.keys().map(|(endpoint, _)| *endpoint).collect()));
-    binds.push(ids(rows.keys().map(|(_, shard)| shard)));
-    binds.push(Bigs(rows.values().map(|(before_ms, _)| *before_ms).collect()));
-    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+    for _ in 0..2 {
+        binds.push(Smalls(rows.keys().map(|(endpoint, _)| *endpoint).collect()));
+        binds.push(ids(rows.keys().map(|(_, shard)| shard)));
+        binds.push(Bigs(rows.values().map(|(before_ms, _)| *before_ms).collect()));
+        binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+    }
 }
 
 fn job_binds<'a>(

@@ -9,7 +9,7 @@ use tokio_postgres::{
 };
 
 use crate::{
-    fault::Fault,
+    fault::{Fault, Unsaid},
     probe::{self, Behind},
     tls::{Tls, fault_in, rustls_in},
 };
@@ -44,6 +44,11 @@ impl Target<'_> {
         self.tls.is_some_and(Tls::has_identity)
     }
 
+    /// A certificate that is another user's is refused in the words for a wrong password.
+    fn unsaid(&self) -> Unsaid {
+        if self.certificate() { Unsaid::OthersCertificate } else { Unsaid::Nothing }
+    }
+
     /// The driver's error, or `None` when it ran out of time.
     pub(super) async fn explain(&self, error: Option<&tokio_postgres::Error>) -> Fault {
         let server = self.server();
@@ -56,12 +61,7 @@ impl Target<'_> {
             }
             if self.config.get_password().is_none() && error.to_string().contains("configuration") {
                 let cause = "it asks for one, and none is set".to_owned();
-                return Fault::Password {
-                    server,
-                    user: self.user(),
-                    cause,
-                    certificate: self.certificate(),
-                };
+                return Fault::Password { server, user: self.user(), cause, unsaid: self.unsaid() };
             }
         }
         let after = self.config.get_connect_timeout().copied().unwrap_or_default();
@@ -89,7 +89,7 @@ impl Target<'_> {
         let code = db.code();
         match code {
             _ if *code == SqlState::INVALID_PASSWORD => {
-                Fault::Password { server, user, cause, certificate: self.certificate() }
+                Fault::Password { server, user, cause, unsaid: self.unsaid() }
             }
             _ if *code == SqlState::INVALID_AUTHORIZATION_SPECIFICATION => Fault::NoRule {
                 server,

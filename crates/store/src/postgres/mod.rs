@@ -24,6 +24,7 @@ use crate::{
     cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
     reader::{DeadPage, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -95,6 +96,31 @@ impl Engine for Postgres {
 
     async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
         reads::dead_events(&mut *self.reads().await?, page).await
+    }
+
+    async fn dead_after(
+        &self,
+        endpoint: i16,
+        after: (ShardId, i64),
+        limit: i64,
+    ) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+        reads::dead_after(&mut *self.reads().await?, endpoint, after, limit).await
+    }
+
+    async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
+        reads::dead_count(&mut *self.reads().await?, endpoint).await
+    }
+
+    async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
+        reads::reaches(&mut *self.reads().await?).await
+    }
+
+    async fn marks(&self, stretches: &[Stretch], each: i64) -> Result<Vec<Mark>, StoreError> {
+        reads::marks(&mut *self.reads().await?, stretches, each).await
+    }
+
+    async fn events_at(&self, at: &[(ShardId, i64)]) -> Result<Vec<Event>, StoreError> {
+        reads::events_at(&mut *self.reads().await?, at).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {

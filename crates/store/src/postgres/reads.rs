@@ -10,13 +10,14 @@ use diesel_async::{AsyncPgConnection, RunQueryDsl};
 use crate::{
     codec::{self, Dated},
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     postgres::stmt::{
-        Bind::{self, Bigs, ManyBytes, Smalls},
+        Bind::{self, Big, Bigs, ManyBytes, Smalls},
         Stmt,
     },
     reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
 };
 
@@ -152,6 +153,73 @@ pub(crate) async fn dead_events(
             .load(conn)
             .await?;
     rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
+}
+
+pub(crate) async fn dead_after(
+    conn: &mut AsyncPgConnection,
+    endpoint: i16,
+    (shard, seq): (ShardId, i64),
+    limit: i64,
+) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+    let rows: Vec<codec::DeadAfterColumns> =
+        reads::dead_after(endpoint, shard.get(), seq, limit).load(conn).await?;
+    rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
+}
+
+pub(crate) async fn dead_count(
+    conn: &mut AsyncPgConnection,
+    endpoint: i16,
+) -> Result<i64, StoreError> {
+    Ok(reads::dead_count(endpoint, DeadState::Dead as i16).get_result(conn).await?)
+}
+
+pub(crate) async fn reaches(conn: &mut AsyncPgConnection) -> Result<Vec<Reach>, StoreError> {
+    type Row = (SmallInt, BigInt, BigInt);
+    let rows: Vec<codec::ReachColumns> = Stmt::<Row>::new(reads::REACHES, &[]).load(conn).await?;
+    rows.into_iter().map(codec::reach).collect()
+}
+
+const MARKS: &str = "\
+    SELECT k.shard, e.seq, e.kind, e.route_hash, e.held, e.created_ms, e.bytes FROM \
+    unnest($1, $2, $3) AS k(shard, after, upto), \
+    LATERAL (SELECT seq, kind, route_hash, held, created_ms, octet_length(body)::bigint AS bytes \
+    FROM event WHERE shard = k.shard AND seq > k.after AND seq <= k.upto \
+    ORDER BY seq LIMIT $4) AS e ORDER BY k.shard, e.seq";
+
+pub(crate) async fn marks(
+    conn: &mut AsyncPgConnection,
+    stretches: &[Stretch],
+    each: i64,
+) -> Result<Vec<Mark>, StoreError> {
+    type Row = (SmallInt, BigInt, SmallInt, BigInt, SmallInt, BigInt, BigInt);
+    let binds = [
+        Smalls(stretches.iter().map(|stretch| stretch.shard.get()).collect()),
+        Bigs(stretches.iter().map(|stretch| stretch.after).collect()),
+        Bigs(stretches.iter().map(|stretch| stretch.to).collect()),
+        Big(each),
+    ];
+    let rows: Vec<codec::MarkColumns> = Stmt::<Row>::new(MARKS, &binds).load(conn).await?;
+    rows.into_iter().map(codec::mark_of).collect()
+}
+
+pub(crate) async fn events_at(
+    conn: &mut AsyncPgConnection,
+    at: &[(ShardId, i64)],
+) -> Result<Vec<Event>, StoreError> {
+    type Row = (SmallInt, BigInt, SmallInt, BigInt, Nullable<Binary>, SmallInt, BigInt, Binary);
+    let binds = [
+        Smalls(at.iter().map(|(shard, _)| shard.get()).collect()),
+        Bigs(at.iter().map(|(_, seq)| *seq).collect()),
+    ];
+    let rows: Vec<codec::EventAtColumns> = Stmt::<Row>::new(
+        "SELECT e.shard, e.seq, e.kind, e.route_hash, e.msg_key, e.held, e.created_ms, e.body \
+         FROM unnest($1, $2) AS k(shard, seq) \
+         JOIN event e ON e.shard = k.shard AND e.seq = k.seq",
+        &binds,
+    )
+    .load(conn)
+    .await?;
+    rows.into_iter().map(codec::event_at).collect()
 }
 
 pub(crate) async fn latest_inbound(

@@ -21,6 +21,7 @@ use crate::{
     cluster::{Claim, Tick},
     engine::{Engine, PROBE_LANE},
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
     reader::{DeadPage, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
@@ -98,6 +99,33 @@ impl Engine for Sqlite {
 
     async fn dead_events(&self, page: DeadPage) -> Result<Vec<DeadEvent>, StoreError> {
         self.inner.reader.ask(move |conn| reads::dead_events(conn, page)).await
+    }
+
+    async fn dead_after(
+        &self,
+        endpoint: i16,
+        after: (ShardId, i64),
+        limit: i64,
+    ) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::dead_after(conn, endpoint, after, limit)).await
+    }
+
+    async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
+        self.inner.reader.ask(move |conn| reads::dead_count(conn, endpoint)).await
+    }
+
+    async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
+        self.inner.reader.ask(reads::reaches).await
+    }
+
+    async fn marks(&self, stretches: &[Stretch], each: i64) -> Result<Vec<Mark>, StoreError> {
+        let stretches = stretches.to_vec();
+        self.inner.reader.ask(move |conn| reads::marks(conn, &stretches, each)).await
+    }
+
+    async fn events_at(&self, at: &[(ShardId, i64)]) -> Result<Vec<Event>, StoreError> {
+        let at = at.to_vec();
+        self.inner.reader.ask(move |conn| reads::events_at(conn, &at)).await
     }
 
     async fn generations(&self) -> Result<Vec<Generation>, StoreError> {

@@ -10,9 +10,10 @@ use diesel::{
 use crate::{
     codec,
     error::StoreError,
+    history::{Mark, Reach, Stretch},
     reader::{DeadPage, Found, Read, ShardLoad},
     reads,
-    rows::{Config, DeadEvent, Event, Generation, OwnKey, Revoked, Shard, User},
+    rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     sqlite::stmt::{
         Bind::{Big, Bytes, Small},
         Stmt,
@@ -144,6 +145,68 @@ pub(crate) fn dead_events(
         reads::dead_events(endpoint, shard.get(), state as i16, after_seq, limit.into())
             .load(conn)?;
     rows.into_iter().map(|row| codec::dead_event(endpoint, row)).collect()
+}
+
+pub(crate) fn dead_after(
+    conn: &mut SqliteConnection,
+    endpoint: i16,
+    (shard, seq): (ShardId, i64),
+    limit: i64,
+) -> Result<Vec<(ShardId, DeadEvent)>, StoreError> {
+    let rows: Vec<codec::DeadAfterColumns> =
+        reads::dead_after(endpoint, shard.get(), seq, limit).load(conn)?;
+    rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
+}
+
+pub(crate) fn dead_count(conn: &mut SqliteConnection, endpoint: i16) -> Result<i64, StoreError> {
+    Ok(reads::dead_count(endpoint, DeadState::Dead as i16).first(conn)?)
+}
+
+pub(crate) fn reaches(conn: &mut SqliteConnection) -> Result<Vec<Reach>, StoreError> {
+    let rows: Vec<codec::ReachColumns> =
+        Stmt::<(SmallInt, BigInt, BigInt)>::new(reads::REACHES, &[]).load(conn)?;
+    rows.into_iter().map(codec::reach).collect()
+}
+
+pub(crate) fn marks(
+    conn: &mut SqliteConnection,
+    stretches: &[Stretch],
+    each: i64,
+) -> Result<Vec<Mark>, StoreError> {
+    type Row = (SmallInt, BigInt, SmallInt, BigInt, SmallInt, BigInt, BigInt);
+    let mut marks = Vec::new();
+    for Stretch { shard, after, to } in stretches {
+        let rows: Vec<codec::MarkColumns> = Stmt::<Row>::new(
+            "SELECT shard, seq, kind, route_hash, held, created_ms, length(body) FROM event \
+             WHERE shard = ? AND seq > ? AND seq <= ? ORDER BY seq LIMIT ?",
+            &[Small(shard.get()), Big(*after), Big(*to), Big(each)],
+        )
+        .load(conn)?;
+        for row in rows {
+            marks.push(codec::mark_of(row)?);
+        }
+    }
+    Ok(marks)
+}
+
+pub(crate) fn events_at(
+    conn: &mut SqliteConnection,
+    at: &[(ShardId, i64)],
+) -> Result<Vec<Event>, StoreError> {
+    type Row = (SmallInt, BigInt, SmallInt, BigInt, Nullable<Binary>, SmallInt, BigInt, Binary);
+    let mut events = Vec::with_capacity(at.len());
+    for (shard, seq) in at {
+        let rows: Vec<codec::EventAtColumns> = Stmt::<Row>::new(
+            "SELECT shard, seq, kind, route_hash, msg_key, held, created_ms, body FROM event \
+             WHERE shard = ? AND seq = ?",
+            &[Small(shard.get()), Big(*seq)],
+        )
+        .load(conn)?;
+        for row in rows {
+            events.push(codec::event_at(row)?);
+        }
+    }
+    Ok(events)
 }
 
 pub(crate) fn latest_inbound(

@@ -303,6 +303,18 @@ fn dead_events(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResul
                 &key,
             )?,
         };
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO refusal (endpoint, shard, seq, tried) VALUES (?, ?, ?, ?)",
+                &[key[0], key[1], key[2], Bytes(&codec::tried(&row.tried))],
+            )?,
+            None => execute(
+                conn,
+                "DELETE FROM refusal WHERE endpoint = ? AND shard = ? AND seq = ?",
+                &key,
+            )?,
+        };
     }
     Ok(rows)
 }
@@ -421,20 +433,19 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
         )?;
     }
     for ((endpoint, shard), (before_ms, limit)) in &changes.trim.dead_events {
-        rows += execute(
-            conn,
+        let of = [Small(*endpoint), Small(shard.get())];
+        let which = [of[0], of[1], of[0], of[1], Big(*before_ms), Big((*limit).into())];
+        // First what is found by the other's rows.
+        for text in [
+            "DELETE FROM refusal WHERE endpoint = ? AND shard = ? AND seq IN \
+             (SELECT seq FROM dead_event WHERE endpoint = ? AND shard = ? AND state = 2 \
+              AND due_ms < ? ORDER BY seq LIMIT ?)",
             "DELETE FROM dead_event WHERE endpoint = ? AND shard = ? AND seq IN \
              (SELECT seq FROM dead_event WHERE endpoint = ? AND shard = ? AND state = 2 \
               AND due_ms < ? ORDER BY seq LIMIT ?)",
-            &[
-                Small(*endpoint),
-                Small(shard.get()),
-                Small(*endpoint),
-                Small(shard.get()),
-                Big(*before_ms),
-                Big((*limit).into()),
-            ],
-        )?;
+        ] {
+            rows += execute(conn, text, &which)?;
+        }
     }
     for (shard, (first, limit)) in &changes.trim.idempotency {
         rows += execute(

@@ -34,7 +34,7 @@ pub(crate) fn fault_in(error: &rustls::Error, server: &str, tls: &Tls) -> Fault 
             | Bad::NotValidYet
             | Bad::NotValidYetContext { .. } => Fault::OutOfTime { server, cause },
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                Fault::WrongName { server, cause }
+                Fault::WrongName { server, cause, by_authority: true }
             }
             _ => Fault::Untrusted { server, trusted: tls.authority(), cause },
         },

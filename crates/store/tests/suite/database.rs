@@ -45,8 +45,16 @@ impl Database {
 
     /// On a server that no other test uses.
     pub(crate) async fn mariadb_alone() -> Self {
-        let server = Server::start("mariadb", None).await;
-        Self::Mariadb { admin: server.url.clone(), name: new_name(), _server: Some(server) }
+        Self::on(Server::start("mariadb", None).await)
+    }
+
+    /// On this server.
+    pub(crate) fn on(server: Server) -> Self {
+        let (admin, name) = (server.url.clone(), new_name());
+        match server.engine {
+            "mariadb" => Self::Mariadb { admin, name, _server: Some(server) },
+            _ => Self::Postgres { admin, name, _server: Some(server) },
+        }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -69,6 +77,15 @@ impl Database {
 
     pub(crate) async fn try_open(&self) -> Result<Store, StoreError> {
         Store::open(self.settings(), rng()).await
+    }
+
+    /// On a server, without any table.
+    pub(crate) async fn create(&self) {
+        let create = format!("CREATE DATABASE {}", self.name());
+        match self {
+            Self::Mariadb { .. } => self.mysql_admin().await.query_drop(create).await.unwrap(),
+            _ => self.admin().await.batch_execute(&create).await.unwrap(),
+        }
     }
 
     /// Runs a statement beside the store.

@@ -11,6 +11,7 @@
 
 mod cluster;
 mod database;
+mod history;
 mod lanes;
 mod mariadb_only;
 mod member;

@@ -8,7 +8,7 @@ use store::{
     DeadPage, Feed, Found, Lanes, Read, ReadRequest, Store, StoreError,
     rows::{
         DeadEvent, DeadState, Event, IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message,
-        NewEvent, Node, NodeState, Outbox, OwnKey, Session, Shard,
+        NewEvent, Node, NodeState, Outbox, OwnKey, Session, Shard, Tried,
     },
     write::{Answer, Class, Committed, Op, Reply, Write, WriteError},
 };
@@ -187,7 +187,15 @@ pub(crate) fn event(body: impl Into<Bytes>) -> NewEvent {
 /// A parked event of endpoint 0.
 pub(crate) fn dead_event(seq: i64) -> DeadEvent {
     let (state, due_ms) = (DeadState::Parked, 1_000 + seq);
-    DeadEvent { endpoint: 0, seq, state, due_ms, tries: 5, event: event("parked") }
+    DeadEvent {
+        endpoint: 0,
+        seq,
+        state,
+        due_ms,
+        tries: 5,
+        tried: Tried::default(),
+        event: event("parked"),
+    }
 }
 
 /// Those of endpoint 0.

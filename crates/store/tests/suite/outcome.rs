@@ -93,6 +93,9 @@ async fn a_lost_answer_of_an_open_batch_is_not_written_twice(database: &Database
         assert_eq!(committed.first_seq, i64::try_from(n).unwrap() + 1);
     }
     assert_eq!(proxy.cuts(), 3);
+    // A question that does not wait reads what the old backend found, and runs the batch again
+    // beside it: only the fence then keeps it from being there twice.
+    assert_eq!(proxy.marked(), 3, "a batch was run again before its outcome was decided");
     let events = log(&store, of.id).await;
     assert_eq!(events.len(), 3);
     assert_gap_free(&events);

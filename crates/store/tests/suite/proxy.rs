@@ -27,6 +27,8 @@ struct Shared {
     /// The next request that holds the marker is the last one forwarded on its connection.
     armed: AtomicBool,
     cuts: AtomicUsize,
+    /// Requests with the marker that were forwarded.
+    marked: AtomicUsize,
     /// Server sides whose client was cut off: open, and read by nobody.
     orphans: Mutex<Vec<(OwnedWriteHalf, tokio::net::tcp::OwnedReadHalf)>>,
 }
@@ -69,6 +71,11 @@ impl Proxy {
         self.shared.drops.load(Ordering::SeqCst)
     }
 
+    /// How many requests with the marker have reached the server.
+    pub(crate) fn marked(&self) -> usize {
+        self.shared.marked.load(Ordering::SeqCst)
+    }
+
     pub(crate) fn cuts(&self) -> usize {
         self.shared.cuts.load(Ordering::SeqCst)
     }
@@ -90,6 +97,7 @@ async fn forward(client: TcpStream, server: TcpStream, marker: &[u8], shared: &S
                 if to_server.write_all(bytes).await.is_err() {
                     return;
                 }
+                shared.marked.fetch_add(usize::from(marked), Ordering::SeqCst);
                 if cut {
                     shared.orphans.lock().unwrap().push((to_server, from_server));
                     shared.cuts.fetch_add(1, Ordering::SeqCst);

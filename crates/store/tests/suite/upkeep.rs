@@ -3,7 +3,7 @@
 use contract::Route;
 use store::{
     StoreError,
-    rows::{DeadEvent, DeadState, Inbound, NewEvent},
+    rows::{DeadEvent, DeadState, Inbound, NewEvent, Tried},
     write::{Op, WriteError},
 };
 
@@ -59,7 +59,8 @@ async fn dead_events_are_replaced_deleted_and_trimmed_by_the_time_of_their_death
         let ops = (1..=8).map(|seq| Op::PutDeadEvent(dead_event(seq))).collect();
         member.write(of.id, of.epoch, ops).await.unwrap();
     }
-    let dead = |seq| DeadEvent { state: DeadState::Dead, tries: 9, ..dead_event(seq) };
+    let tried = Tried { why: -2, first_s: 1_700_000_000, last_s: 1_700_000_900 };
+    let dead = |seq| DeadEvent { state: DeadState::Dead, tries: 9, tried, ..dead_event(seq) };
     let mut ops: Vec<_> = (1..=5).map(|seq| Op::PutDeadEvent(dead(seq))).collect();
     ops.push(Op::DeleteDeadEvent { endpoint: 0, seq: 7 });
     member.write(of.id, of.epoch, ops).await.unwrap();
@@ -79,6 +80,18 @@ async fn dead_events_are_replaced_deleted_and_trimmed_by_the_time_of_their_death
     assert_eq!(left(1_004, 100).await, [4, 5]);
     assert_eq!(left(9_000, 100).await, [0i64; 0]);
     assert_eq!(dead_events(&store, of.id, DeadState::Parked).await.len(), 2, "still tried");
+    // How the tries went goes with the event: one that comes back under the number has its own.
+    database.sql("DELETE FROM dead_event").await;
+    database.sql("INSERT INTO dead_event SELECT 0, shard, seq, 3, 1, NULL, 1, 0, 0, 0, tried FROM refusal").await;
+    let left: Vec<_> = dead_events(&store, of.id, DeadState::Parked).await;
+    assert_eq!(
+        left.iter().map(|row| row.seq).collect::<Vec<_>>(),
+        [6, 8],
+        "no refusal is left over"
+    );
+    database.sql("DELETE FROM dead_event").await;
+    let ops = (1..=8).map(|seq| Op::PutDeadEvent(dead_event(seq))).collect();
+    member.write(other.id, other.epoch, ops).await.unwrap();
     assert_eq!(dead_events(&store, other.id, DeadState::Parked).await.len(), 8);
 }
 

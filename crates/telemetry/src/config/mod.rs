@@ -18,12 +18,14 @@ use serde::de::DeserializeOwned;
 mod database;
 mod de;
 mod error;
+mod internal;
 mod layers;
 mod secret;
 mod wa;
 
 pub use database::{Database, Engine, SslMode};
 pub use error::ConfigError;
+pub use internal::Internal;
 pub use secret::Secret;
 pub use wa::{named, without_effect};
 
@@ -32,8 +34,8 @@ pub const DEFAULT_FILE: &str = "heliograph.toml";
 
 /// Every section there is. One file serves all roles, so each must know the others' names.
 pub const SECTIONS: &[&str] = &[
-    "account", "coreapp", "database", "egress", "log", "node", "sandbox", "settings", "upstream",
-    "webapp",
+    "account", "coreapp", "database", "egress", "internal", "log", "node", "sandbox", "settings",
+    "upstream", "webapp",
 ];
 
 /// What configuration is made of. Nothing else is read.

@@ -24,6 +24,7 @@ pub(super) const NAMES: &[Name] = &[
     text("COREAPP_HOSTNAME", "coreapp.hostname"),
     Name { variable: "WA_TCP_LISTEN_ADDRESS", setting: "coreapp.listen", read: listen },
     text("WACORE_HOSTNAME", "webapp.coreapps"),
+    text("WA_SECRET", "internal.secret"),
     text("WA_WEB_JWT_CRYPTO_KEY", "webapp.token_key"),
     Name { variable: "WA_API_KEY", setting: "webapp.api_key", read: api_key },
 ];

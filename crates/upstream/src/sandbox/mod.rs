@@ -65,7 +65,7 @@ impl Sandbox {
     /// When `url` is not a URL. That nobody listens there shows later, as
     /// [`Incoming::Disconnected`].
     pub fn new(url: &str, number: Number) -> Result<Self, UrlError> {
-        match http2::channel(url) {
+        match http2::channel(url, None) {
             Ok(channel) => Ok(Self { channel, number }),
             Err(source) => Err(UrlError { url: url.to_owned(), source }),
         }

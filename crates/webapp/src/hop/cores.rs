@@ -10,6 +10,7 @@ use std::{
 };
 
 use contract::{ApiError, Code, Number, Route};
+use rpc::identity::Identity;
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout},
@@ -35,6 +36,7 @@ pub(crate) struct Cores {
     /// Who owns what.
     maps: watch::Receiver<Arc<State>>,
     preferred: AtomicUsize,
+    identity: Option<Arc<Identity>>,
     learned: Mutex<HashMap<String, Core>>,
 }
 
@@ -55,8 +57,11 @@ enum Port {
 }
 
 impl Core {
-    fn new(address: CoreAddress) -> Result<Self, tonic::transport::Error> {
-        let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"));
+    fn new(
+        address: CoreAddress,
+        identity: Option<&Arc<Identity>>,
+    ) -> Result<Self, tonic::transport::Error> {
+        let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"), identity);
         let (messages, contacts) = (channel(&address.messages)?, channel(&address.contacts)?);
         let control = channel(&address.control)?;
         Ok(Self { address, messages, contacts, control })
@@ -79,10 +84,12 @@ impl Cores {
     pub(crate) fn new(
         addresses: &[CoreAddress],
         maps: watch::Receiver<Arc<State>>,
+        identity: Option<Arc<Identity>>,
     ) -> Result<Self, tonic::transport::Error> {
-        let seeds = addresses.iter().cloned().map(Core::new).collect::<Result<_, _>>()?;
+        let core = |address: &CoreAddress| Core::new(address.clone(), identity.as_ref());
+        let seeds = addresses.iter().map(core).collect::<Result<_, _>>()?;
         let learned = Mutex::new(HashMap::new());
-        Ok(Self { seeds, maps, preferred: AtomicUsize::new(0), learned })
+        Ok(Self { seeds, maps, preferred: AtomicUsize::new(0), identity, learned })
     }
 
     /// Address and control channel of the coreapp calls go to first. There is at least one.
@@ -313,7 +320,8 @@ impl Cores {
         if let Some(core) = learned.get(owner) {
             return Some(core.clone());
         }
-        let core = owner.parse().ok().and_then(|address| Core::new(address).ok())?;
+        let address = owner.parse().ok()?;
+        let core = Core::new(address, self.identity.as_ref()).ok()?;
         if learned.len() >= MAX_LEARNED {
             learned.clear();
         }

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use rpc::coreapp::{SendReplies, messages_client::MessagesClient};
+use rpc::{
+    coreapp::{SendReplies, messages_client::MessagesClient},
+    identity::Identity,
+};
 use tokio::{
     sync::watch,
     time::{Instant, sleep, timeout, timeout_at},
@@ -30,6 +33,7 @@ const RETIRE_LOOK: Duration = Duration::from_millis(50);
 /// The pipe to one coreapp, open or not.
 pub(super) struct Pipe {
     address: Arc<str>,
+    identity: Option<Arc<Identity>>,
     live: watch::Sender<Option<Arc<Live>>>,
     /// Why it is not open.
     broken: Mutex<Option<String>>,
@@ -38,9 +42,10 @@ pub(super) struct Pipe {
 
 impl Pipe {
     /// Starts to open it.
-    pub(super) fn start(address: Arc<str>) -> Arc<Self> {
+    pub(super) fn start(address: Arc<str>, identity: Option<Arc<Identity>>) -> Arc<Self> {
         let pipe = Arc::new(Self {
             address,
+            identity,
             live: watch::Sender::new(None),
             broken: Mutex::new(None),
             retired: CancellationToken::new(),
@@ -89,7 +94,7 @@ impl Pipe {
     async fn run(self: Arc<Self>) {
         let mut backoff = Backoff::default();
         loop {
-            let broken = match timeout(OPEN, open(&self.address)).await {
+            let broken = match timeout(OPEN, open(&self.address, self.identity.as_ref())).await {
                 Ok(Ok((live, replies))) => {
                     tracing::info!(coreapp = &*self.address, "the message pipe is open");
                     backoff.reset();
@@ -125,8 +130,11 @@ impl Pipe {
     }
 }
 
-async fn open(address: &str) -> Result<(Arc<Live>, Streaming<SendReplies>), Status> {
-    let channel = rpc::http2::channel(&format!("http://{address}"))
+async fn open(
+    address: &str,
+    identity: Option<&Arc<Identity>>,
+) -> Result<(Arc<Live>, Streaming<SendReplies>), Status> {
+    let channel = rpc::http2::channel(&format!("http://{address}"), identity)
         .map_err(|error| Status::invalid_argument(error.to_string()))?;
     let (live, frames) = Live::new();
     let replies = MessagesClient::new(channel)

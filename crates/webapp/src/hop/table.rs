@@ -7,6 +7,7 @@ use std::{
 };
 
 use contract::ShardId;
+use rpc::identity::Identity;
 use tokio::sync::{Semaphore, watch};
 
 use super::{live::MAX_PENDING, pipe::Pipe};
@@ -27,6 +28,7 @@ type Table = Arc<[Option<Arc<Pipe>>]>;
 pub(crate) struct Hop {
     table: watch::Sender<Table>,
     pipes: Mutex<HashMap<Arc<str>, Arc<Pipe>>>,
+    identity: Option<Arc<Identity>>,
     pub(super) in_flight: Semaphore,
     /// Of requests that carry many messages.
     pub(crate) batches: Semaphore,
@@ -52,10 +54,11 @@ fn same(one: &Table, other: &Table) -> bool {
 }
 
 impl Hop {
-    pub(crate) fn new(metrics: Arc<Web>) -> Self {
+    pub(crate) fn new(metrics: Arc<Web>, identity: Option<Arc<Identity>>) -> Self {
         Self {
             table: watch::Sender::new(Arc::new([])),
             pipes: Mutex::new(HashMap::new()),
+            identity,
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             batches: Semaphore::new(MAX_BATCHES),
             metrics,
@@ -67,7 +70,8 @@ impl Hop {
         let mut pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
         for address in owners.iter().flatten() {
             if !pipes.contains_key(address) && pipes.len() < MAX_PIPES {
-                pipes.insert(Arc::clone(address), Pipe::start(Arc::clone(address)));
+                let pipe = Pipe::start(Arc::clone(address), self.identity.clone());
+                pipes.insert(Arc::clone(address), pipe);
             }
         }
         let pipe = |address: &Option<Arc<str>>| pipes.get(address.as_ref()?).cloned();

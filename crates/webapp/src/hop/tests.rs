@@ -116,10 +116,10 @@ async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more()
     tokio::spawn(
         rpc::http2::server(64)
             .add_service(MessagesServer::new(slow.clone()))
-            .serve_with_incoming(rpc::http2::incoming(listener)),
+            .serve_with_incoming(rpc::io::incoming(listener, None)),
     );
     let web = Arc::new(Web::new(Metrics::new(), "test".to_owned()).unwrap());
-    let hop = Arc::new(Hop::new(web));
+    let hop = Arc::new(Hop::new(web, None));
     hop.follow(&vec![Some(address); 64]);
 
     eventually(|| hop.parts().open == 1).await;

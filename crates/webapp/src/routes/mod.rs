@@ -21,11 +21,13 @@ use crate::{
 mod batch;
 mod cancel;
 mod contacts;
+mod events;
 mod health;
 mod identity;
 mod messages;
 mod metrics;
 mod probes;
+mod replays;
 mod settings;
 mod standing;
 mod stats;
@@ -37,6 +39,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
     let settings = "/v1/settings/application";
     let authorities = "/v1/certificates/webhooks/ca";
+    let replay = "/v1/events/replay/{id}";
     let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
@@ -74,6 +77,11 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             authorities,
             delete(webhook_authorities::delete).layer(edge("DELETE_v1_certificates_webhooks_ca")),
         )
+        .route("/v1/events", get(events::list).layer(edge("GET_v1_events")))
+        .route("/v1/events/dead", get(events::dead).layer(edge("GET_v1_events_dead")))
+        .route("/v1/events/replay", post(replays::start).layer(edge("POST_v1_events_replay")))
+        .route(replay, get(replays::get).layer(edge("GET_v1_events_replay")))
+        .route(replay, delete(replays::cancel).layer(edge("DELETE_v1_events_replay")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
@@ -108,7 +116,12 @@ fn number(name: &str, given: InPath) -> Result<Number, ApiError> {
 
 /// 200, after a coreapp was asked.
 fn done(body: Bytes) -> Response {
-    let mut response = json(StatusCode::OK, body);
+    answered(StatusCode::OK, body)
+}
+
+/// After a coreapp was asked.
+fn answered(status: StatusCode, body: Bytes) -> Response {
+    let mut response = json(status, body);
     response.extensions_mut().insert(Consulted(None));
     response
 }

@@ -68,6 +68,7 @@ impl Edge {
             clock: Arc::new(SystemClock),
             rng: Arc::new(SystemRng::new()),
             metrics: Metrics::new(),
+            identity: None,
         };
         let running = webapp::start(config, env).await.unwrap();
         let http = running.http.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());

@@ -105,7 +105,7 @@ impl Core {
         self.address = std.local_addr().unwrap();
         let shared = Arc::clone(&self.shared);
         runtime.spawn(async move {
-            let incoming = rpc::http2::incoming(TcpListener::from_std(std).unwrap());
+            let incoming = rpc::io::incoming(TcpListener::from_std(std).unwrap(), None);
             let peer = Peer(shared);
             rpc::http2::server(64)
                 .add_service(MessagesServer::new(peer.clone()))

@@ -68,6 +68,7 @@ async fn clear_text_beyond_this_machine_is_refused_at_the_start() {
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::new(),
+        identity: None,
     };
     assert!(matches!(webapp::start(config, env).await.err(), Some(StartError::HttpNotLoopback(_))));
 }
@@ -81,6 +82,7 @@ async fn a_taken_port_is_an_error_that_names_the_option() {
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::new(),
+        identity: None,
     };
     let error = webapp::start(config, env).await.err().unwrap().to_string();
     assert!(error.contains("--http") && error.contains(&edge.http.to_string()), "{error}");

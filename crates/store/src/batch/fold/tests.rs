@@ -244,6 +244,7 @@ fn op() -> impl Strategy<Value = Op> {
             state: crate::rows::DeadState::Parked,
             due_ms: 1,
             tries: 5,
+            tried: crate::rows::Tried::default(),
             event: event(body)
         })),
         (0..2i16, 0..3i64).prop_map(|(endpoint, seq)| Op::DeleteDeadEvent { endpoint, seq }),

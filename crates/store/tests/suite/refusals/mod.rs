@@ -1,34 +1,45 @@
 //! Every way in which a server can refuse us: what the operator reads names the setting and the
-//! remedy, and never the password. Cases are data, so that they hold for every engine.
+//! remedy, and never the password. Cases are data, and the same for every engine; where the servers
+//! themselves differ, a case says so with [`Engine::pick`].
 
 mod absent;
 mod certificates;
 mod login;
-mod mariadb;
 mod server;
 mod tls;
 
-use std::time::Duration;
-
-use store::{DatabaseUrl, Settings, Store, TlsSettings};
+use store::{Settings, Store, TlsSettings};
 
 use crate::database::rng;
-use server::PASSWORD;
+use server::{Engine, PASSWORD};
+
+/// Runs each test against the real server of each engine.
+macro_rules! of_each_engine {
+    ($($test:ident),+ $(,)?) => {
+        mod postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::refusals::Engine::Postgres).await;
+            })+
+        }
+        mod mariadb {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test($crate::refusals::Engine::Mariadb).await;
+            })+
+        }
+    };
+}
+use of_each_engine;
+
+/// Code and words of an error; `None`: it works.
+type Refused = Option<(&'static str, &'static [&'static str])>;
 
 /// One set-up, and what is expected of it.
 struct Case {
     name: &'static str,
     settings: Settings,
-    /// Code and words of the error; `None`: it works.
-    refused: Option<(&'static str, &'static [&'static str])>,
-}
-
-/// Somewhere on this machine, with [`PASSWORD`]. Does not wait for what is late.
-fn at(host: &str, port: u16, user: &str, name: &str) -> Settings {
-    let url = DatabaseUrl::postgres(host, port, user, PASSWORD, name);
-    let connect_timeout = Duration::from_secs(30);
-    let start_wait = Duration::ZERO;
-    Settings { connect_timeout, start_wait, lanes: Some(2), ..Settings::new(url) }
+    refused: Refused,
 }
 
 /// A name no other test has.

@@ -1,0 +1,94 @@
+//! `/v1/events`, for admins: the event log read on from a cursor, and what the webhook would not
+//! take. Any coreapp answers.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Extension, extract::State, response::Response};
+use contract::events::{self, DeadItem, DeadQuery, Item, ListQuery, Why};
+use http::{HeaderMap, Uri};
+use rpc::coreapp::{
+    self as proto, DeadEventsRequest, ListEventsRequest, events_client::EventsClient,
+};
+
+use super::done;
+use crate::{
+    app::App,
+    auth::Admin,
+    edge::{Context, Refusal},
+};
+
+/// Beside the time that is waited for an event.
+const CALL: Duration = Duration::from_secs(15);
+/// What the answer needs of the time that a request may take.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// What follows a cursor.
+pub(super) async fn list(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    Admin(caller): Admin,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let query = ListQuery::parse(uri.query().unwrap_or_default())?;
+    let asker = caller.asker(&context, &headers);
+    let longest = app.request_timeout.saturating_sub(MARGIN).as_millis();
+    let wait_ms = query.wait_ms.min(u32::try_from(longest).unwrap_or(u32::MAX));
+    let message = ListEventsRequest {
+        after: query.after.map(|after| after.to_string()).unwrap_or_default(),
+        limit: query.limit,
+        kinds: Vec::new(),
+        wait_ms,
+    };
+    let limit = CALL + Duration::from_millis(wait_ms.into());
+    let page = app
+        .cores
+        .control(limit, |channel| {
+            let request = asker.request(message.clone(), limit);
+            async move { EventsClient::new(channel).list(request).await }
+        })
+        .await?;
+    Ok(done(events::page(page.events.iter().map(item), &page.cursor)))
+}
+
+/// What the webhook would not take.
+pub(super) async fn dead(
+    State(app): State<Arc<App>>,
+    Extension(context): Extension<Context>,
+    Admin(caller): Admin,
+    headers: HeaderMap,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let query = DeadQuery::parse(uri.query().unwrap_or_default())?;
+    let asker = caller.asker(&context, &headers);
+    let message = DeadEventsRequest { after: query.after.to_string(), limit: query.limit };
+    let page = app
+        .cores
+        .control(CALL, |channel| {
+            let request = asker.request(message.clone(), CALL);
+            async move { EventsClient::new(channel).dead(request).await }
+        })
+        .await?;
+    let items = page.events.iter().filter_map(|dead| {
+        Some(DeadItem {
+            item: item(dead.event.as_ref()?),
+            parked: dead.parked,
+            tries: dead.tries,
+            why: i16::try_from(dead.why).ok().and_then(Why::from_i16),
+            first_s: dead.first_try,
+            last_s: dead.last_try,
+            due_s: dead.due,
+        })
+    });
+    Ok(done(events::dead_page(items, &page.cursor)))
+}
+
+fn item(event: &proto::Event) -> Item<'_> {
+    Item {
+        cursor: &event.cursor,
+        id: &event.id,
+        kind: &event.kind,
+        created_s: event.created,
+        payload: &event.payload,
+    }
+}
