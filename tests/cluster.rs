@@ -123,10 +123,8 @@ async fn coreapps_come_and_go(server: Server) {
     tokio::time::sleep(Duration::from_secs(2)).await;
     roles.kill("core-1").await;
     let killed = Instant::now();
-    until("the other has everything", async || {
-        (roles.shards_of(0).await == SHARDS).then_some(())
-    })
-    .await;
+    until("the other has everything", async || (roles.shards_of(0).await == SHARDS).then_some(()))
+        .await;
     let taken_over = killed.elapsed();
     assert!(taken_over <= TAKE_OVER, "taken over after {taken_over:?}");
     tokio::time::sleep(Duration::from_secs(1)).await;

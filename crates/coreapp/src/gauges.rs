@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use telemetry::metrics::Family;
 
-use crate::{cluster::MapRx, contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window};
+use crate::{
+    cluster::MapRx, contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window,
+};
 
 /// What is read at the moment of asking.
 pub(crate) struct Gauges {

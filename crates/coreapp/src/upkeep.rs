@@ -67,12 +67,7 @@ pub(crate) async fn run(deps: Deps) {
                     shard,
                     epoch,
                     class: Class::Bulk,
-                    ops: trims(
-                        shard,
-                        deps.callbacks.floor(shard),
-                        deps.clock.unix_ms(),
-                        &settings,
-                    ),
+                    ops: trims(shard, deps.callbacks.floor(shard), deps.clock.unix_ms(), &settings),
                     reply: Reply::None,
                 });
             }

@@ -52,7 +52,8 @@ impl Followers {
     /// Goes by what is shown; nothing is read that is known.
     pub(super) async fn follow(&self, shown: &Shown) -> Result<(), FollowError> {
         self.control.follow(&shown.configs).await?;
-        let version = |(name, version): &(String, i64)| (name == prekeys::VERSION).then_some(*version);
+        let version =
+            |(name, version): &(String, i64)| (name == prekeys::VERSION).then_some(*version);
         let keys = shown.configs.iter().find_map(version).unwrap_or(0);
         if keys > self.keys.load(Ordering::Relaxed) {
             prekeys::refresh(&self.reader, &self.ring).await?;
@@ -68,8 +69,10 @@ impl Followers {
     async fn renew(&self) -> Result<(), StoreError> {
         self.generations.replace(&self.reader.generations().await?);
         let mine = self.map.borrow().mine.clone();
-        let renewed = |(shard, epoch): (ShardId, i64)| {
-            Renewed { shard, epoch, next_seq: self.generations.start(shard) }
+        let renewed = |(shard, epoch): (ShardId, i64)| Renewed {
+            shard,
+            epoch,
+            next_seq: self.generations.start(shard),
         };
         let generation = self.generations.current();
         self.drivers.renew(generation, mine.into_iter().map(renewed).collect()).await;

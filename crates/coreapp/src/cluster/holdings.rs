@@ -94,8 +94,7 @@ impl<U: Upstream> Holdings<U> {
         if shard == ShardId::CONTROL {
             self.duties.end().await;
         }
-        let ((), saved) =
-            tokio::join!(self.drivers.close(shard), self.callbacks.release(shard));
+        let ((), saved) = tokio::join!(self.drivers.close(shard), self.callbacks.release(shard));
         if !saved {
             tracing::warn!(
                 shard = shard.get(),

@@ -9,9 +9,7 @@ use std::{
 use contract::{Number, ShardId};
 use futures_util::FutureExt;
 use rpc::{
-    coreapp::{
-        LookupRequest, Looked, NudgeRequest, SyncContactsRequest, peer_client::PeerClient,
-    },
+    coreapp::{Looked, LookupRequest, NudgeRequest, SyncContactsRequest, peer_client::PeerClient},
     identity::Identity,
 };
 use tokio::time::timeout;
@@ -53,7 +51,10 @@ impl Peers {
             let Some(mut client) = self.client(addr) else { return };
             let told = timeout(NUDGE, client.nudge(NudgeRequest {})).await;
             if !matches!(told, Ok(Ok(_))) {
-                tracing::info!(peer = &**addr, "a coreapp was not told of a change; it looks itself");
+                tracing::info!(
+                    peer = &**addr,
+                    "a coreapp was not told of a change; it looks itself"
+                );
             }
         });
         futures_util::future::join_all(nudges).await;

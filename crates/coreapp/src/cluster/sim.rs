@@ -396,7 +396,8 @@ impl World {
 
     fn ask(&mut self, at: usize, question: Question) {
         let Faults { loss, delay_ms, .. } = self.faults;
-        let mut way = || if self.dice.chance(loss) { None } else { Some(self.dice.below(delay_ms)) };
+        let mut way =
+            || if self.dice.chance(loss) { None } else { Some(self.dice.below(delay_ms)) };
         let (there, back_ms) = (way(), way());
         let arrives_ms = there.map(|ms| self.now_ms + ms);
         let (sent_ms, answer) = (self.now_ms, None);
@@ -470,7 +471,11 @@ impl World {
             || staying.iter().map(|member| Candidate { inc: member.inc, name: &member.name });
         for shard in ShardId::all().filter(|_| !staying.is_empty()) {
             let owner = self.database.shards[&shard].owner_inc;
-            assert_eq!(Some(owner), place(shard, candidates()), "{shard:?} is not where it belongs");
+            assert_eq!(
+                Some(owner),
+                place(shard, candidates()),
+                "{shard:?} is not where it belongs"
+            );
             let worked = staying.iter().any(|m| m.inc == owner && m.working.contains_key(&shard));
             assert!(worked, "{shard:?} belongs to {owner}, who does not work with it");
         }

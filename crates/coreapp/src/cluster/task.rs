@@ -145,10 +145,7 @@ struct Task<U> {
 }
 
 /// Starts the task; it runs until the process ends or is lost.
-pub(crate) fn start<U: Upstream>(
-    deps: Deps<U>,
-    tasks: &mut tokio::task::JoinSet<()>,
-) -> Members {
+pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet<()>) -> Members {
     let Deps { cluster, inc, beat, lanes, holdings, followers, booted } = deps;
     let (commands, told) = mpsc::unbounded_channel();
     let (progress, progress_rx) = watch::channel(Progress::Starting);

@@ -69,11 +69,7 @@ impl Greeting {
     }
 
     /// The shard is not ours any more. What waited for its Welcome may go on.
-    pub(crate) fn remove(
-        &mut self,
-        shard: ShardId,
-        committed: impl Fn(ShardId) -> i64,
-    ) -> Verdict {
+    pub(crate) fn remove(&mut self, shard: ShardId, committed: impl Fn(ShardId) -> i64) -> Verdict {
         self.passed.remove(&shard);
         self.held.retain(|(held, ..)| *held != shard);
         let spoken_of = self.told.remove(&shard).is_some();

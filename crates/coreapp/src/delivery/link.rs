@@ -28,9 +28,15 @@ pub(crate) struct Link {
 
 /// A shard comes or goes.
 pub(crate) enum Change {
-    Claim { shard: ShardId, epoch: i64 },
+    Claim {
+        shard: ShardId,
+        epoch: i64,
+    },
     /// Done when nothing of the shard comes up any more.
-    Leave { shard: ShardId, done: oneshot::Sender<()> },
+    Leave {
+        shard: ShardId,
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// Tells the link of shards. What is told is bounded by the shards there are.

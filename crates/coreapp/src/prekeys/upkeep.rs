@@ -249,8 +249,7 @@ impl<U: Upstream> Upkeep<U> {
         if at_once || now_ms - newest_ms > ROTATE_MS {
             // Not before its generation, should the clock have gone back.
             let now_ms = now_ms.max(self.begun_ms());
-            let last =
-                self.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
+            let last = self.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
             let id = last.following();
             let key = SignedPreKey::generate(self.ring.me(), id, &*self.rng);
             ops.push(row(SIGNED, id.get().into(), now_ms, &key.to_bytes()));
@@ -264,7 +263,9 @@ impl<U: Upstream> Upkeep<U> {
             tracing::info!("a new signed pre-key is in use");
             (self.tell)().await;
         }
-        let old: Vec<PreKeyId> = self.known.made_ms
+        let old: Vec<PreKeyId> = self
+            .known
+            .made_ms
             .iter()
             .filter(|(_, made)| now_ms - **made > FORGET_MS)
             .map(|(id, _)| *id)
@@ -291,12 +292,10 @@ impl<U: Upstream> Upkeep<U> {
         });
         let keys: Vec<OneTimePreKey> =
             ids.iter().map(|id| OneTimePreKey::generate(*id, &*rng)).collect();
-        let rows = keys
-            .iter()
-            .map(|key| row(ONE_TIME, key.id().get().into(), now_ms, &key.to_bytes()));
+        let rows =
+            keys.iter().map(|key| row(ONE_TIME, key.id().get().into(), now_ms, &key.to_bytes()));
         commit(&self.lanes, self.epoch, &mut self.known, rows.collect()).await?;
-        self.ring
-            .change(|ring| ring.one_time.extend(keys.into_iter().map(|key| (key.id(), key))));
+        self.ring.change(|ring| ring.one_time.extend(keys.into_iter().map(|key| (key.id(), key))));
         self.known.unpublished.extend(ids);
         (self.tell)().await;
         Ok(())

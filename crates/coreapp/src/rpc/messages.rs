@@ -113,9 +113,9 @@ impl MessagesService {
         out: StreamOut,
     ) {
         let (intake, stop) = (self.intake.clone(), self.stop.clone());
-        tokio::spawn(async move {
-            stop.run_until_cancelled(read(intake, frames, Arc::new(out))).await
-        });
+        tokio::spawn(
+            async move { stop.run_until_cancelled(read(intake, frames, Arc::new(out))).await },
+        );
     }
 }
 

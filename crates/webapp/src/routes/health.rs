@@ -21,9 +21,10 @@ const CALL: Duration = Duration::from_secs(5);
 pub(super) async fn health(State(app): State<Arc<App>>, _: Monitor) -> Response {
     let answers = app
         .cores
-        .every(CALL, |channel| async move {
-            OpsClient::new(channel).health(HealthRequest {}).await
-        })
+        .every(
+            CALL,
+            |channel| async move { OpsClient::new(channel).health(HealthRequest {}).await },
+        )
         .await;
     let body = answer::resource("health", &shown(answers));
     let mut response = edge::json(StatusCode::OK, body);

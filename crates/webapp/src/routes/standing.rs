@@ -52,7 +52,8 @@ pub(super) async fn unblock(
     contacts::unblock(&read(&app.metrics, body).await?)?;
     let message = proto::UnblockRequest { number: number.to_string() };
     let asker = caller.asker(&context, &headers);
-    let call = |request, channel| async move { ContactsClient::new(channel).unblock(request).await };
+    let call =
+        |request, channel| async move { ContactsClient::new(channel).unblock(request).await };
     ask(&app, &number, || asker.request(message.clone(), CALL), call).await
 }
 

@@ -30,9 +30,7 @@ pub(super) async fn app(
 ) -> Result<Response, Refusal> {
     let answers = app
         .cores
-        .every(CALL, |channel| async move {
-            OpsClient::new(channel).stats(StatsRequest {}).await
-        })
+        .every(CALL, |channel| async move { OpsClient::new(channel).stats(StatsRequest {}).await })
         .await;
     let several = answers.len() > 1;
     let (mut merged, mut failed, mut answered) = (Merged::new(), None, false);
