@@ -12,8 +12,11 @@ use std::{
 };
 
 use http::StatusCode;
+use rpc::coreapp::{
+    GetSettingsRequest, WatchRequest, admin_client::AdminClient, directory_client::DirectoryClient,
+};
 use serde_json::json;
-use support::{roles::Roles, server::Server, until, webhook::Webhook};
+use support::{call, roles::Roles, server::Server, until, webhook::Webhook};
 use tokio::time::Instant;
 
 const SHARDS: usize = 65;
@@ -179,6 +182,84 @@ async fn coreapps_come_and_go(server: Server) {
         })
         .await;
     }
+}
+
+/// The settings as each of these shows them.
+async fn settings_at(roles: &Roles, cores: &[usize]) -> Vec<serde_json::Value> {
+    let mut shown = Vec::new();
+    for core in cores {
+        let channel = roles.control_of(*core).await;
+        let settings = AdminClient::new(channel).get_settings(GetSettingsRequest {}).await;
+        shown.push(serde_json::from_slice(&settings.unwrap().into_inner().application).unwrap());
+    }
+    shown
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_belongs_to_the_account_is_one_for_all_coreapps() {
+    let server = Server::postgres("account");
+    let webhook = Webhook::start().await;
+    let roles = Roles::start_on(Some(&server.url), 3, 3, 1, &[]).await;
+    shared_by(&roles, &[0, 1, 2]).await;
+
+    // A change is in force everywhere when it is answered, and a token that was logged out is void.
+    for delay in [4_000, 4_001, 4_002] {
+        roles
+            .settings(json!({
+                "callback_backoff_delay_ms": delay,
+                "webhooks": {"url": webhook.url()},
+            }))
+            .await;
+        for shown in settings_at(&roles, &[0, 1, 2]).await {
+            assert_eq!(shown["callback_backoff_delay_ms"], delay);
+        }
+    }
+    let (revoked, login) = (roles.another_token().await, roles.another_token().await);
+    let logout = call(roles.webapps[0], "POST", "/v1/users/logout", &revoked, "").await;
+    assert_eq!(logout.status, StatusCode::OK, "{}", logout.body);
+    for core in [0, 1, 2] {
+        let channel = roles.control_of(core).await;
+        let request = WatchRequest { webapp: "test".to_owned() };
+        let mut watch = DirectoryClient::new(channel).watch(request).await.unwrap().into_inner();
+        let snapshot = watch.message().await.unwrap().unwrap();
+        assert_eq!(snapshot.revocations.unwrap().rands.len(), 1, "core-{core}");
+        assert_eq!(snapshot.shards.unwrap().owners.iter().filter(|it| it.is_empty()).count(), 0);
+    }
+    let path = "/v1/contacts";
+    for (token, status) in [(&revoked, StatusCode::UNAUTHORIZED), (&login, StatusCode::OK)] {
+        let body = json!({"contacts": ["4915112345678"], "blocking": "wait"}).to_string();
+        assert_eq!(call(roles.webapps[0], "POST", path, token, &body).await.status, status);
+    }
+
+    // Contact checks are answered by the shards of all coreapps; one call at a time asks the network.
+    let numbers: Vec<String> = (0..400).map(|n| format!("4915200{:05}", 10 + n)).collect();
+    let checks = numbers.chunks(50).map(|numbers| {
+        let body = json!({"contacts": numbers, "blocking": "wait"}).to_string();
+        let roles = &roles;
+        async move { roles.call(0, "POST", path, &[], &body).await }
+    });
+    for answer in futures_util::future::join_all(checks).await {
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        let contacts = answer.body["contacts"].as_array().unwrap();
+        assert!(contacts.len() == 50 && contacts.iter().all(|c| c["status"] == "valid"));
+    }
+    let stats = roles.network("/stats").await;
+    assert_eq!(stats["in_flight"]["contact_syncs_max"], 1, "{stats}");
+    assert_eq!(stats["contact_sync"]["refused_concurrent"], 0, "{stats}");
+
+    // Customers who never wrote before use keys that one coreapp has made; all can read them.
+    let customers: Vec<String> = (0..60).map(|n| format!("4915300{:05}", 10 + n)).collect();
+    for customer in &customers {
+        roles.write_from(customer, &format!("hello from {customer}")).await;
+    }
+    until("every customer is read", async || {
+        let texts = webhook.texts();
+        let read = |customer: &String| texts.contains(&format!("hello from {customer}"));
+        customers.iter().all(read).then_some(())
+    })
+    .await;
+    let stats = roles.network("/stats").await;
+    assert_eq!(stats["retries"]["requested"], 0, "somebody could not read at once: {stats}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

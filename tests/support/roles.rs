@@ -149,6 +149,24 @@ impl Roles {
         value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
+    /// To the control listener of one of several coreapps.
+    pub async fn control_of(&self, n: usize) -> tonic::transport::Channel {
+        rpc::http2::channel(&format!("http://{}", at(self.cores[n] + 2)), None).unwrap()
+    }
+
+    /// Of one more login.
+    pub async fn another_token(&self) -> String {
+        let basic = format!("Basic {}", STANDARD.encode(format!("admin:{PASSWORD}")));
+        let login = call(self.webapps[0], "POST", "/v1/users/login", &basic, "").await;
+        let token = login.body.pointer("/users/0/token").and_then(Value::as_str);
+        format!("Bearer {}", token.unwrap())
+    }
+
+    /// What the sandbox's control API shows.
+    pub async fn network(&self, path: &str) -> Value {
+        call(self.phones, "GET", path, "", "").await.body
+    }
+
     /// SIGTERM; gives the exit status.
     pub async fn terminate(&self, name: &str) -> std::process::ExitStatus {
         let mut child = self.children.lock().unwrap().remove(name).unwrap();

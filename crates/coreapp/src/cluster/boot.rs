@@ -1,5 +1,6 @@
 //! The first look at the cluster: goes on until this coreapp owns shard -1 or the account exists.
-//! Only shard -1's owner makes the account's keys, and nothing can be set up without them.
+//! Only shard -1's owner makes the account's keys, settings and first user, and nothing can be set up
+//! without them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,9 +13,10 @@ use super::{
     join::Me,
     machine::{Input, Machine, Output},
 };
-use crate::prekeys;
+use crate::{control, prekeys};
 
-const PERIOD: Duration = Duration::from_secs(1);
+/// Shard -1's owner is as good as ready: it only has to write the first rows.
+const PERIOD: Duration = Duration::from_millis(200);
 
 /// Why the first look failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +67,7 @@ pub(crate) async fn boot(
         let (sent, sent_ms) = (Instant::now(), ms());
         let tick = cluster.tick(inc).await?;
         beat.good(sent);
+        let settings = control::exists(&tick.configs);
         let mut todo = booted.machine.step(Input::Tick { sent_ms, got_ms: ms(), tick });
         while let Some(output) = todo.pop() {
             match output {
@@ -83,7 +86,7 @@ pub(crate) async fn boot(
                 output => booted.outputs.push(output),
             }
         }
-        if booted.control().is_some() || prekeys::exist(reader).await? {
+        if booted.control().is_some() || (settings && prekeys::exist(reader).await?) {
             return Ok(booted);
         }
         sleep(PERIOD).await;

@@ -90,17 +90,18 @@ impl<U: Upstream> Holdings<U> {
     /// Lets a shard go: when this is done nothing of it can be written by this process any more, and
     /// what was promised for it is in the rows.
     pub(super) async fn close(&self, shard: ShardId) {
-        self.change(|map| map.mine.retain(|mine, _| *mine != shard));
-        if shard == ShardId::CONTROL {
-            self.duties.end().await;
-        }
-        let ((), saved) = tokio::join!(self.drivers.close(shard), self.callbacks.release(shard));
-        if !saved {
+        // First what may take long, as a slow webhook is waited for: messages are taken all the while.
+        if !self.callbacks.release(shard).await {
             tracing::warn!(
                 shard = shard.get(),
                 "a callback cursor was not saved; the next owner repeats some callbacks"
             );
         }
+        if shard == ShardId::CONTROL {
+            self.duties.end().await;
+        }
+        self.change(|map| map.mine.retain(|mine, _| *mine != shard));
+        self.drivers.close(shard).await;
         self.claims.leave(shard).await;
         self.lanes.part(shard).await;
         self.drivers.disown(shard).await;

@@ -11,5 +11,6 @@ mod state;
 mod trust;
 
 pub(crate) use directory::{Directory, role};
+pub(crate) use rows::exists;
 pub use state::ControlError;
 pub(crate) use state::{Control, Deps, Fixed, Tell};

@@ -18,6 +18,11 @@ pub(super) const TOKEN_KEY: &str = "token_key";
 pub(super) const DIRECTORY: &str = "directory";
 pub(super) const BUNDLE: &str = "webhook_authorities";
 
+/// Has the account its first rows? They are written together. `configs`: as a tick has read them.
+pub(crate) fn exists(configs: &[(String, i64)]) -> bool {
+    Versions::of(configs).settings > 0
+}
+
 /// See the module.
 pub(super) struct Rows {
     pub settings: Option<Application>,
