@@ -85,7 +85,7 @@ class Gateway:
         elif role in self.core_roles:
             n = self.core_roles.index(role)
             node = "core" if len(self.cores) == 1 else f"core-{n}"
-            command = [self.binary, role, "--database", self.database, "--listen", loopback,
+            command = [self.binary, "coreapp", "--database", self.database, "--listen", loopback,
                        "--port", str(self.cores[n]), "--node", node,
                        "--upstream", f"http://{loopback}:{self.upstream}"]
         else:

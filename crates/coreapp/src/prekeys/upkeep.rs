@@ -154,9 +154,9 @@ pub(crate) async fn refresh(reader: &Reader, ring: &Ring) -> Result<Known, KeyEr
 }
 
 async fn read(reader: &Reader) -> Result<Stored, KeyError> {
-    let mut known = Known::default();
     // The version first: what is made meanwhile is read once more.
-    known.version = reader.config(VERSION).await?.map_or(0, |row| row.version);
+    let version = reader.config(VERSION).await?.map_or(0, |row| row.version);
+    let mut known = Known { version, ..Known::default() };
     let (mut identity, mut keys) = (None, Keys::default());
     for row in reader.own_keys().await? {
         let damaged = |error| KeyError::Row { kind: row.kind, id: row.id, error };

@@ -30,7 +30,6 @@ pub(crate) struct PeerService {
 }
 
 /// Only coreapps call here.
-#[expect(clippy::result_large_err, reason = "tonic's type")]
 fn check<T>(request: Request<T>) -> Result<T, Status> {
     let name = request.extensions().get::<Other>().and_then(|other| other.name.clone());
     if name.is_none_or(|name| name == Name::Coreapp) {
