@@ -17,6 +17,7 @@ import urllib.request
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "Scr1pts-secret!"
 START_S = 30
+SHARDS = 65
 
 
 def fail(text):
@@ -52,10 +53,10 @@ def free_ports(count):
 
 
 class Gateway:
-    """Sandbox, coreapp and webapp. `wrap` may put a command before each role's own."""
+    """Sandbox, coreapps and webapp. `wrap` may put a command before each role's own."""
 
     def __init__(self, directory, database, wrap=lambda role, command: command, env=None,
-                 batch_max=None, sandbox_options=()):
+                 batch_max=None, sandbox_options=(), coreapps=1):
         self.binary = binary()
         self.directory = pathlib.Path(directory)
         self.database = database
@@ -64,9 +65,13 @@ class Gateway:
         self.children = {}
         self.batch_max = batch_max
         self.sandbox_options = sandbox_options
-        ports = free_ports(8)
-        self.core = ports[0]  # messages, contacts, control, health
-        self.upstream, self.phones, self.http, self.https = ports[4:8]
+        ports = free_ports(4 * coreapps + 4)
+        # Of each: messages, contacts, control, health.
+        self.cores = ports[0:4 * coreapps:4]
+        self.core = self.cores[0]
+        self.core_roles = ["coreapp"] if coreapps == 1 else [
+            f"coreapp-{n}" for n in range(coreapps)]
+        self.upstream, self.phones, self.http, self.https = ports[-4:]
         self.token = None
 
     # === processes ===
@@ -77,13 +82,16 @@ class Gateway:
         if role == "sandbox":
             command = [self.binary, role, "--listen", f"{loopback}:{self.upstream}",
                        "--http", f"{loopback}:{self.phones}", *self.sandbox_options]
-        elif role == "coreapp":
-            command = [self.binary, role, "--database", self.database, "--listen", loopback,
-                       "--port", str(self.core), "--node", "core",
+        elif role in self.core_roles:
+            n = self.core_roles.index(role)
+            node = "core" if len(self.cores) == 1 else f"core-{n}"
+            command = [self.binary, "coreapp", "--database", self.database, "--listen", loopback,
+                       "--port", str(self.cores[n]), "--node", node,
                        "--upstream", f"http://{loopback}:{self.upstream}"]
         else:
             command = [self.binary, role, "--http", f"{loopback}:{self.http}", "--https",
-                       f"{loopback}:{self.https}", "--coreapps", f"{loopback}:{self.core}",
+                       f"{loopback}:{self.https}", "--coreapps",
+                       ",".join(f"{loopback}:{core}" for core in self.cores),
                        "--data-dir", data]
         return command
 
@@ -102,7 +110,7 @@ class Gateway:
         return self.children[role]
 
     def start(self):
-        for role in ("sandbox", "coreapp", "webapp"):
+        for role in ("sandbox", *self.core_roles, "webapp"):
             self.start_role(role)
         deadline = time.monotonic() + START_S
         while not self.ready():
@@ -111,6 +119,26 @@ class Gateway:
                 fail(f"the gateway is not ready after {START_S} s; logs are in {self.directory}")
             time.sleep(0.05)
         self.login()
+
+    def shards(self):
+        """How many shards each coreapp works with; 0 of one that does not answer."""
+        owned = []
+        for core in self.cores:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", core + 3, timeout=2)
+                connection.request("GET", "/metrics")
+                text = connection.getresponse().read().decode()
+                connection.close()
+            except (OSError, http.client.HTTPException):
+                text = ""
+            lines = [line for line in text.splitlines() if line.startswith("shards_owned ")]
+            owned.append(int(float(lines[0].split(" ")[1])) if lines else 0)
+        return owned
+
+    def is_shared(self):
+        """Every coreapp has its share, and every shard an owner."""
+        owned = self.shards()
+        return all(owned) and sum(owned) == SHARDS
 
     def check_alive(self):
         for role, child in self.children.items():

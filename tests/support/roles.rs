@@ -1,4 +1,4 @@
-//! Sandbox, coreapp and webapps as processes of their own, to be killed one by one.
+//! Sandbox, coreapps and webapps as processes of their own, to be killed one by one.
 
 use std::{
     collections::HashMap,
@@ -11,6 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     process::{Child, Command},
     time::timeout,
@@ -21,15 +22,18 @@ use super::{Answer, PASSWORD, call, call_with, until};
 /// Messages, contacts, control, health.
 const CORE_PORTS: usize = 4;
 /// Ports a test process may take; another corner than that of `free_ports`.
-const CORNER: u16 = 30;
+const CORNER: u16 = 40;
 
 const OWN_NUMBER: &str = "15550100100";
 
 pub struct Roles {
     directory: tempfile::TempDir,
     children: Mutex<HashMap<String, Child>>,
-    /// Its messages port.
+    /// The first one's messages port.
     pub coreapp: u16,
+    /// Of all that may be started.
+    cores: Vec<u16>,
+    database: String,
     upstream: u16,
     /// The control API of the network.
     pub phones: u16,
@@ -40,21 +44,37 @@ pub struct Roles {
 }
 
 impl Roles {
-    /// A coreapp behind so many webapps, ready and logged in, without limits.
+    /// A coreapp on SQLite behind so many webapps, ready and logged in, without limits.
     pub async fn start(webapps: usize) -> Self {
         Self::start_in(webapps, &[]).await
     }
 
     /// The same with more environment for each of them.
     pub async fn start_in(webapps: usize, environment: &[(&str, &str)]) -> Self {
-        let ports = ports(CORE_PORTS + 2 + 2 * webapps).await;
+        Self::start_on(None, 1, 1, webapps, environment).await
+    }
+
+    /// The same with several coreapps on one database, and room for more; they are called `core-0`
+    /// and so on.
+    pub async fn start_on(
+        database: Option<&str>,
+        cores: usize,
+        cores_max: usize,
+        webapps: usize,
+        environment: &[(&str, &str)],
+    ) -> Self {
+        let ports = ports(CORE_PORTS * cores_max + 2 + 2 * webapps).await;
         let coreapp = ports.start;
-        let mut ports = ports.skip(CORE_PORTS);
+        let mut ports = ports.skip(CORE_PORTS * cores_max);
         let mut next = || ports.next().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = format!("sqlite:{}", directory.path().join("heliograph.db").display());
         let mut roles = Self {
-            directory: tempfile::tempdir().unwrap(),
+            directory,
             children: Mutex::default(),
             coreapp,
+            cores: (coreapp..).step_by(CORE_PORTS).take(cores_max).collect(),
+            database: database.map_or(file, str::to_owned),
             upstream: next(),
             phones: next(),
             webapps: Vec::new(),
@@ -65,7 +85,11 @@ impl Roles {
                 .collect(),
         };
         roles.start_sandbox();
-        roles.start_coreapp();
+        if database.is_none() {
+            roles.start_coreapp();
+        } else {
+            (0..cores).for_each(|n| roles.start_core(n));
+        }
         for n in 0..webapps {
             roles.start_webapp(n, next(), next());
         }
@@ -101,17 +125,69 @@ impl Roles {
     }
 
     pub fn start_coreapp(&self) {
-        let database = format!("sqlite:{}", self.directory.path().join("heliograph.db").display());
-        let (port, upstream) = (self.coreapp.to_string(), format!("http://{}", at(self.upstream)));
-        let options = ["--database", &database, "--listen", "127.0.0.1", "--port", &port];
-        let options = [&options[..], &["--node", "core", "--upstream", &upstream]].concat();
-        self.spawn("coreapp", "coreapp", &options);
+        self.start_node("coreapp", "core", self.coreapp);
+    }
+
+    /// One of several.
+    pub fn start_core(&self, n: usize) {
+        let name = format!("core-{n}");
+        self.start_node(&name, &name, self.cores[n]);
+    }
+
+    fn start_node(&self, name: &str, node: &str, port: u16) {
+        let (port, upstream) = (port.to_string(), format!("http://{}", at(self.upstream)));
+        let options = ["--database", &self.database, "--listen", "127.0.0.1", "--port", &port];
+        let options = [&options[..], &["--node", node, "--upstream", &upstream]].concat();
+        self.spawn(name, "coreapp", &options);
+    }
+
+    /// Shards that one of several coreapps works with; 0 while it does not answer.
+    pub async fn shards_of(&self, n: usize) -> usize {
+        let health = self.cores[n] + 3;
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", health)).await else { return 0 };
+        let request = "GET /metrics HTTP/1.1\r\nhost: core\r\nconnection: close\r\n\r\n";
+        let mut answer = String::new();
+        if stream.write_all(request.as_bytes()).await.is_err()
+            || stream.read_to_string(&mut answer).await.is_err()
+        {
+            return 0;
+        }
+        let value = answer.lines().find_map(|line| line.strip_prefix("shards_owned "));
+        value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// To the control listener of one of several coreapps.
+    pub async fn control_of(&self, n: usize) -> tonic::transport::Channel {
+        rpc::http2::channel(&format!("http://{}", at(self.cores[n] + 2)), None).unwrap()
+    }
+
+    /// Of one more login.
+    pub async fn another_token(&self) -> String {
+        let basic = format!("Basic {}", STANDARD.encode(format!("admin:{PASSWORD}")));
+        let login = call(self.webapps[0], "POST", "/v1/users/login", &basic, "").await;
+        let token = login.body.pointer("/users/0/token").and_then(Value::as_str);
+        format!("Bearer {}", token.unwrap())
+    }
+
+    /// What the sandbox's control API shows.
+    pub async fn network(&self, path: &str) -> Value {
+        call(self.phones, "GET", path, "", "").await.body
+    }
+
+    /// SIGTERM; gives the exit status.
+    pub async fn terminate(&self, name: &str) -> std::process::ExitStatus {
+        let mut child = self.children.lock().unwrap().remove(name).unwrap();
+        let pid = child.id().unwrap().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
+        tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("did not stop").unwrap()
     }
 
     fn start_webapp(&mut self, n: usize, http: u16, https: u16) {
         let data = self.directory.path().join(format!("webapp-{n}")).display().to_string();
-        let (http_at, https_at, core) = (at(http), at(https), at(self.coreapp));
-        let options = ["--http", &http_at, "--https", &https_at, "--coreapps", &core];
+        let (http_at, https_at) = (at(http), at(https));
+        let cores: Vec<String> = self.cores.iter().map(|core| at(*core)).collect();
+        let cores = cores.join(",");
+        let options = ["--http", &http_at, "--https", &https_at, "--coreapps", &cores];
         let options = [&options[..], &["--data-dir", &data]].concat();
         self.spawn(&format!("webapp-{n}"), "webapp", &options);
         self.webapps.push(http);
@@ -188,7 +264,7 @@ impl Roles {
 /// So many free ones in a row.
 async fn ports(count: usize) -> std::ops::Range<u16> {
     let count = u16::try_from(count).unwrap();
-    let corner = 20_000 + u16::try_from(std::process::id() % 400).unwrap() * CORNER;
+    let corner = 20_000 + u16::try_from(std::process::id() % 300).unwrap() * CORNER;
     for first in corner..=corner + CORNER - count {
         let mut held = Vec::new();
         for port in first..first + count {

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use telemetry::metrics::Family;
 
-use crate::{contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window};
+use crate::{
+    cluster::MapRx, contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window,
+};
 
 /// What is read at the moment of asking.
 pub(crate) struct Gauges {
@@ -13,6 +15,7 @@ pub(crate) struct Gauges {
     pub gate: Arc<Gate>,
     pub window: Arc<Window>,
     pub desk: Arc<Desk>,
+    pub map: MapRx,
 }
 
 impl Gauges {
@@ -30,6 +33,7 @@ impl Gauges {
 
     fn refresh(&self) {
         self.metrics.levels(self.gate.jobs(), self.gate.take_peak(), self.window.taken());
+        self.metrics.shards(self.map.borrow().mine.len());
         self.metrics.contacts(self.desk.waiting(), self.desk.taken());
         for (standing, refused) in self.gate.standings() {
             self.metrics.gate(standing, refused);

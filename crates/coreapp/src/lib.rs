@@ -28,7 +28,7 @@ mod start;
 mod upkeep;
 mod vault;
 
-pub use cluster::JoinError;
+pub use cluster::{BootError, HoldError, Lost};
 pub use config::{Args, Config, PORT};
 pub use migrate::{MigrateError, Migrated, migrate};
 pub use run::main;

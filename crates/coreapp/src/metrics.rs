@@ -29,6 +29,7 @@ struct Inner {
     generations_begun: metrics::IntCounter,
     epochs_raised: metrics::IntCounter,
     sessions_refused: IntCounterVec,
+    shards_owned: metrics::IntGauge,
     contacts_waiting: metrics::IntGauge,
     contacts_asked: metrics::IntGauge,
     queue_size: IntGaugeVec,
@@ -89,6 +90,8 @@ impl Metrics {
                 "Stored sessions that were not used and are made anew",
                 &["reason"],
             )?,
+            shards_owned: registry
+                .gauge("shards_owned", "Shards this coreapp works with, of 65")?,
             contacts_waiting: registry
                 .gauge("contacts_waiting", "Numbers that wait for a contact sync")?,
             contacts_asked: registry.gauge(
@@ -161,6 +164,11 @@ impl Metrics {
         for reason in reasons {
             self.0.sessions_refused.with_label_values(&[*reason]).inc();
         }
+    }
+
+    /// The same for the shards.
+    pub(crate) fn shards(&self, owned: usize) {
+        self.0.shards_owned.set(i64::try_from(owned).unwrap_or(i64::MAX));
     }
 
     /// The same for the contacts listener: numbers that wait for the network, and for an answer.

@@ -8,8 +8,8 @@ use store::{Cluster, Migrating, Store, StoreError, rows::NodeState};
 use telemetry::config::ConfigError;
 
 use crate::{
-    Config, JoinError,
-    cluster::bury,
+    Config,
+    cluster::{BuryError, bury},
     database,
     generation::{Generations, following},
 };
@@ -97,9 +97,8 @@ async fn begin(cluster: &Cluster, generation: i64) -> Result<(), MigrateError> {
             cluster.nodes().await?.into_iter().filter(|n| n.state != NodeState::Dead).collect();
         if !on_record.is_empty() {
             bury(cluster, on_record).await.map_err(|error| match error {
-                JoinError::Occupied { name, addr } => MigrateError::Alive { name, addr },
-                JoinError::Store(error) => error.into(),
-                JoinError::Race => StoreError::Busy.into(),
+                BuryError::Alive { name, addr } => MigrateError::Alive { name, addr },
+                BuryError::Store(error) => error.into(),
             })?;
         }
         let rows = cluster.begin_generation(None, generation, &[]).await?;

@@ -4,36 +4,40 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     path::Path,
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize},
+    },
     time::Duration,
 };
 
 use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
-    Clock, Rng, ShardId,
+    Clock, Rng,
     settings::{Application, WhenFull},
 };
-use store::{Lanes, Store, StoreError};
+use store::{Lanes, Store, StoreError, rows::Shard};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
+    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
-    Config, JoinError, batcher,
+    BootError, Config, Lost, batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
-    cluster::{self, Me, beat::Beat},
+    cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     config,
-    contacts::{Complaints, Desk, Sync},
+    contacts::{Asker, Central, Complaints, Desk},
     control::{self, Control, ControlError, Fixed},
     database,
-    delivery::{self, Link, Renewal},
+    delivery::{self, Claims, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
     events::{self, EventLog, Replays},
     gauges::Gauges,
@@ -41,7 +45,7 @@ use crate::{
     intake::{Gate, Intake, Quota},
     log::StoreLog,
     metrics,
-    prekeys::{self, Fetch, KeyError, Pool, Upkeep},
+    prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
     settings::View,
     shard::{
@@ -58,6 +62,8 @@ const STOP_MAX: Duration = Duration::from_secs(30);
 /// How long connections may take to end after that: the last answers leave, and a webapp's streams
 /// never end by themselves.
 const CONNECTIONS_MAX: Duration = Duration::from_secs(1);
+/// How much of it giving shards away may take.
+const DRAIN_MAX: Duration = Duration::from_secs(20);
 
 /// What a `main` provides.
 #[derive(Clone)]
@@ -86,9 +92,12 @@ pub enum StartError {
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Somebody else is there.
+    /// The place among the other coreapps.
     #[error(transparent)]
-    Join(#[from] JoinError),
+    Boot(#[from] BootError),
+    /// The coreapp was lost before it was ready.
+    #[error("{0}")]
+    Lost(Arc<Lost>),
     /// Settings and users.
     #[error(transparent)]
     Control(#[from] ControlError),
@@ -104,14 +113,6 @@ pub enum StartError {
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
-    /// A cursor row holds something this version does not know.
-    #[error("failed to read table cursor, column holes, shard {shard}: {error}")]
-    Cursor {
-        /// The row's shard.
-        shard: ShardId,
-        /// Why.
-        error: String,
-    },
     /// A metric's name is taken.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -122,7 +123,7 @@ pub struct Running {
     /// messages, contacts, control, health.
     pub addresses: [SocketAddr; 4],
     stop: CancellationToken,
-    lost: watch::Receiver<Option<String>>,
+    members: Members,
     tasks: JoinSet<()>,
     /// Ends with this struct.
     _background: JoinSet<()>,
@@ -134,20 +135,31 @@ pub struct Running {
 }
 
 impl Running {
-    /// Waits until another coreapp has taken over; gives the sentence that says so.
+    /// Waits until another coreapp has taken over, or a shard cannot be worked with; gives the
+    /// sentence that says so.
     pub async fn lost(&mut self) -> String {
-        match self.lost.wait_for(Option::is_some).await {
-            Ok(reason) => reason.clone().unwrap_or_default(),
+        let mut progress = self.members.progress();
+        let lost = progress.wait_for(|progress| matches!(progress, Progress::Lost(_))).await;
+        match lost.as_deref() {
+            Ok(Progress::Lost(lost)) => lost.to_string(),
             // Nobody watches any more: the process is ending.
-            Err(_) => std::future::pending().await,
+            _ => std::future::pending().await,
         }
     }
 
-    /// Stops in order: no new calls, what is being written is written, cursors are saved.
+    /// Stops in order: shards go to the other coreapps while calls are still answered; then no new
+    /// calls, what is being written is written, cursors are saved.
     pub async fn stop(mut self) {
-        self.stop.cancel();
-        let lost = self.lost.borrow().is_some();
+        let lost = matches!(*self.members.progress().borrow(), Progress::Lost(_));
         let orderly = async {
+            if !lost && timeout(DRAIN_MAX, self.members.drain()).await.is_err() {
+                tracing::warn!("some shards were not given away; the other coreapps take them");
+            }
+            if !lost {
+                // Whoever watches this one has seen the new owners.
+                self.members.nudge().await;
+            }
+            self.stop.cancel();
             self.drivers.drain().await;
             self.callbacks.release_all().await;
             self.lanes.close().await;
@@ -155,24 +167,24 @@ impl Running {
                 tracing::warn!(%error, "failed to sign off; the next start does it");
             }
         };
-        if tokio::time::timeout(STOP_MAX, orderly).await.is_err() {
+        if timeout(STOP_MAX, orderly).await.is_err() {
             tracing::warn!("the orderly stop took too long; the next start finishes it");
         }
         let ended = async { while self.tasks.join_next().await.is_some() {} };
-        if tokio::time::timeout(CONNECTIONS_MAX, ended).await.is_err() {
+        if timeout(CONNECTIONS_MAX, ended).await.is_err() {
             self.tasks.shutdown().await;
         }
     }
 }
 
-/// Towards webapps and services; `None`: clear text.
+/// Towards webapps, services and other coreapps; `None`: clear text.
 fn identity(config: &Config, env: &Env) -> Result<Option<Arc<Identity>>, StartError> {
     config.internal.check_clear_text("coreapp.listen", &config.coreapp.listen.to_string())?;
     let Some(source) = config.internal.source()? else { return Ok(None) };
     Ok(Some(Identity::new(Name::Coreapp, source, env.clock.clone())?))
 }
 
-/// Starts the coreapp: joins, takes every shard, serves.
+/// Starts the coreapp: joins, takes the shards that are its own, serves.
 ///
 /// # Errors
 /// [`StartError`].
@@ -195,31 +207,33 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
 
-    // Who owns what.
+    // Who is there.
     let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
+    let (cluster, reader) = (store.cluster(), store.reader());
     let me = me(&config, addresses[0]);
-    let joined = cluster::join(&store.cluster(), &me, facts.lanes, &env.rng).await?;
+    let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
+    let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
     let feed = Arc::new(callbacks::Feed::new());
-    let lanes = store.start_lanes(joined.inc, feed.clone());
-    let reader = store.reader();
-
+    let lanes = store.start_lanes(inc, feed.clone());
     let generations = Arc::new(Generations::new(&reader.generations().await?));
     metrics.generation(generations.current());
+    let (map, map_rx) = watch::channel(Arc::new(Map::default()));
+    let peers = Arc::new(Peers::new(map_rx.clone(), identity.clone()));
 
     // Our own keys: their first rows are written before any shard works.
-    let control_shard = joined.shards.iter().find(|shard| shard.id == ShardId::CONTROL);
-    let control_epoch = control_shard.map_or(0, |shard| shard.epoch);
-    let opened = {
-        let load = reader.load_shard(ShardId::CONTROL).await?;
+    let control = booted.control();
+    if let Some(Shard { id, epoch, .. }) = control {
+        let load = reader.load_shard(id).await?;
         // Answers by token come only once a driver owns the shard.
         let (answers, _) = mpsc::unbounded_channel();
-        lanes.own(ShardId::CONTROL, control_epoch, load.next_seq(), answers);
-        prekeys::open(&reader, &lanes, control_epoch, &*env.clock, &*env.rng).await?
-    };
+        lanes.own(id, epoch, load.next_seq(), answers);
+    }
+    let owner = control.map(|row| row.epoch);
+    let ring = prekeys::open(&reader, &lanes, owner, &*env.clock, &*env.rng).await?;
 
-    // The shards.
+    // The shards' drivers.
     let (link, outgoing) = mpsc::channel(LINK_QUEUE);
     let (ask, asked) = mpsc::unbounded_channel();
     let (fetch, wanted) = mpsc::unbounded_channel();
@@ -243,7 +257,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
             generation: generations.current(),
-            keys: opened.ring.clone(),
+            keys: ring.clone(),
             rng: env.rng.clone(),
         },
         facts.lanes,
@@ -267,15 +281,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         may_post: may_post(),
     })?;
     let callbacks = Arc::new(callbacks);
-    let mut shards = Vec::new();
-    for shard in &joined.shards {
-        let load = reader.load_shard(shard.id).await?;
-        callbacks
-            .attach(shard.id, shard.epoch, &load)
-            .map_err(|error| StartError::Cursor { shard: shard.id, error: error.to_string() })?;
-        drivers.own(shard.id, shard.epoch, number, load).await;
-        shards.push((shard.id, shard.epoch));
-    }
 
     // The account.
     let contacts_quota = Arc::new(Quota::default());
@@ -293,30 +298,83 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         callbacks: callbacks.clone(),
         no_limits: config.coreapp.no_limits,
     };
-    let fixed = Fixed { number, addr: me.addr.clone(), no_limits: config.coreapp.no_limits };
-    let deps = control::Deps {
+    let control = Control::open(control::Deps {
         lanes: lanes.clone(),
-        epoch: control_epoch,
+        reader: reader.clone(),
         clock: env.clock.clone(),
-        fixed,
+        rng: env.rng.clone(),
+        fixed: Fixed { number, no_limits: config.coreapp.no_limits },
         apply: Box::new(move |application| apply.apply(application)),
         policy,
         trust: {
             let callbacks = callbacks.clone();
             Box::new(move |egress| callbacks.egress(Arc::new(egress)))
         },
-    };
-    let control = Control::open(deps, &reader, &env.rng, initial).await?;
+        tell: peers.telling(),
+        initial,
+    })
+    .await?;
     let control = Arc::new(control);
+
+    // Taking shards up and letting them go.
+    let mut background = JoinSet::new();
+    let (claims, changes) = Claims::new();
+    let central = Arc::<Central>::default();
+    let holdings = Arc::new(Holdings {
+        number,
+        reader: reader.clone(),
+        lanes: lanes.clone(),
+        drivers: drivers.clone(),
+        callbacks: callbacks.clone(),
+        claims,
+        duties: Duties {
+            upstream: upstream.clone(),
+            control: control.clone(),
+            central: central.clone(),
+            peers: peers.clone(),
+            reader: reader.clone(),
+            lanes: lanes.clone(),
+            clock: env.clock.clone(),
+            rng: env.rng.clone(),
+            ring: ring.clone(),
+            generations: generations.clone(),
+            metrics: metrics.clone(),
+            tasks: tokio::sync::Mutex::default(),
+        },
+        map,
+        loads: Semaphore::new(cluster::LOADS),
+    });
+    let followers = Arc::new(Followers {
+        control: control.clone(),
+        ring: ring.clone(),
+        keys: AtomicI64::new(0),
+        generations: generations.clone(),
+        reader: reader.clone(),
+        drivers: drivers.clone(),
+        metrics: metrics.clone(),
+        map: map_rx.clone(),
+    });
+    let deps = cluster::Deps {
+        cluster: cluster.clone(),
+        inc,
+        beat: beat.clone(),
+        lanes: lanes.clone(),
+        holdings,
+        followers,
+        booted,
+    };
+    let members = cluster::start(deps, &mut background);
+    settled(members.progress()).await?;
 
     // Everything else.
     let stop = CancellationToken::new();
+    let (connected_tx, connected) = watch::channel(false);
     let event_log = EventLog::new(events::Deps {
         reader: reader.clone(),
         feed,
         generations: generations.clone(),
         clock: env.clock.clone(),
-        owns_all: joined.shards.len() == ShardId::all().count(),
+        map: map_rx.clone(),
         stop: stop.clone(),
         waiting: registry.gauge("events_waiting", "Callers that wait for an event.")?,
     });
@@ -330,7 +388,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         log: event_log.clone(),
         reader: reader.clone(),
         lanes: lanes.clone(),
-        shards: joined.shards.clone(),
+        map: map_rx.clone(),
         callbacks: callbacks.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
@@ -338,45 +396,50 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         failed: replayed.with_label_values(&["failed"]),
     });
     let replays = Arc::new(replays.await?);
-    let again = Again::new(
-        &callbacks,
-        AgainDeps {
-            clock: env.clock.clone(),
-            rng: env.rng.clone(),
-            generation: generation_of(),
-            may_post: may_post(),
-        },
-    );
-    let (lost_tx, lost) = watch::channel(None);
-    let (connected_tx, connected) = watch::channel(false);
-    let mut background = JoinSet::new();
+    let again = {
+        let (callbacks, beat, env) = (callbacks.clone(), beat.clone(), env.clone());
+        let generations = generations.clone();
+        move || {
+            let (beat, generations) = (beat.clone(), generations.clone());
+            let deps = AgainDeps {
+                clock: env.clock.clone(),
+                rng: env.rng.clone(),
+                generation: Box::new(move |shard, seq| generations.of(shard, seq)),
+                may_post: Box::new(move || !beat.frozen()),
+            };
+            Again::new(&callbacks, deps)
+        }
+    };
     background.spawn(replays.clone().run(again));
     let oldest = registry.gauge(
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
     )?;
     let renewal = Renewal {
-        cluster: store.cluster(),
-        inc: joined.inc,
+        cluster,
+        inc,
         generations: generations.clone(),
         clock: env.clock.clone(),
         lanes: lanes.clone(),
-        keys: opened.ring.clone(),
+        keys: ring.clone(),
         metrics: metrics.clone(),
         last: None,
     };
     let contacts_waiting = Arc::<AtomicUsize>::default();
-    if let Some(batch) = upstream.caps().contacts {
-        let call = Sync { upstream: upstream.clone(), drivers: drivers.clone() };
-        let waiting = contacts_waiting.clone();
-        background.spawn(batcher::run(call, batch, asked, metrics.clone(), waiting));
-    }
-    let desk = Arc::new(Desk::new(drivers.clone(), contacts_waiting));
+    let asker = Asker {
+        central: central.clone(),
+        peers: peers.clone(),
+        drivers: drivers.clone(),
+        waiting: contacts_waiting.clone(),
+    };
+    background.spawn(asker.run(asked));
+    let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
+    let desk = Arc::new(desk);
     let complaints =
         Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
-            me: opened.ring.me().clone(),
+            me: ring.me().clone(),
             clock: env.clock.clone(),
             rng: env.rng.clone(),
             drivers: drivers.clone(),
@@ -384,21 +447,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
         background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
-        let upkeep = Upkeep {
-            upstream: upstream.clone(),
-            lanes: lanes.clone(),
-            epoch: control_epoch,
-            clock: env.clock.clone(),
-            rng: env.rng.clone(),
-            opened,
-            generations,
-        };
-        background.spawn(upkeep.run());
     }
-    let link = Link { outgoing, sender: link, shards, renewal, connected: connected_tx };
+    let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
-        shards: joined.shards.clone(),
+        map: map_rx.clone(),
         lanes: lanes.clone(),
         clock: env.clock.clone(),
         callbacks: callbacks.clone(),
@@ -407,21 +460,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
-    let mut fenced = lanes.fenced();
-    let tick = cluster::tick(store.cluster(), joined.inc, beat.clone());
-    background.spawn(async move {
-        let reason = tokio::select! {
-            lost = tick => lost,
-            _ = fenced.wait_for(|fenced| *fenced) => cluster::Lost,
-        };
-        lost_tx.send_replace(Some(reason.to_string()));
-    });
-    let gauges = Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone() });
+    let gauges =
+        Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
         intake,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
-            desk,
+            desk: desk.clone(),
             complaints,
             quota: contacts_quota,
             beat: beat.clone(),
@@ -432,8 +477,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             node: me.name.clone(),
             connected: connected.clone(),
             gauges: gauges.clone(),
+            stop: stop.clone(),
         },
         events: rpc::EventsService { log: event_log, replays },
+        peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
@@ -447,15 +494,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     Ok(Running {
         addresses,
         stop,
-        lost,
+        members,
         tasks,
         _background: background,
         drivers,
         callbacks,
         lanes,
         store,
-        inc: joined.inc,
+        inc,
     })
+}
+
+/// Waits until what was there to be taken is worked with.
+async fn settled(mut progress: watch::Receiver<Progress>) -> Result<(), StartError> {
+    let started = progress.wait_for(|progress| !matches!(progress, Progress::Starting)).await;
+    match started.as_deref() {
+        Ok(Progress::Lost(lost)) => Err(StartError::Lost(lost.clone())),
+        _ => Ok(()),
+    }
 }
 
 /// What a change of the settings reaches.

@@ -6,7 +6,6 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use contract::{Clock, Key, Route, ShardId, idempotency};
 use store::{
     Lanes,
-    rows::Shard,
     write::{Class, Op, Reply, Write},
 };
 use telemetry::metrics::IntGauge;
@@ -14,6 +13,7 @@ use tokio::{sync::watch, time::MissedTickBehavior};
 
 use crate::{
     callbacks::{Callbacks, ENDPOINT},
+    cluster::MapRx,
     intake::Gate,
     settings::View,
 };
@@ -34,7 +34,8 @@ const INBOUND_MS: i64 = 30 * DAY_MS;
 
 /// What upkeep works on.
 pub(crate) struct Deps {
-    pub shards: Vec<Shard>,
+    /// Which shards are ours.
+    pub map: MapRx,
     pub lanes: Lanes,
     pub clock: Arc<dyn Clock>,
     pub callbacks: Arc<Callbacks>,
@@ -60,17 +61,13 @@ pub(crate) async fn run(deps: Deps) {
         }
         if round == 0 {
             let settings = deps.settings.borrow().clone();
-            for shard in &deps.shards {
+            let mine = deps.map.borrow().mine.clone();
+            for (shard, epoch) in mine {
                 deps.lanes.submit(Write {
-                    shard: shard.id,
-                    epoch: shard.epoch,
+                    shard,
+                    epoch,
                     class: Class::Bulk,
-                    ops: trims(
-                        shard.id,
-                        deps.callbacks.floor(shard.id),
-                        deps.clock.unix_ms(),
-                        &settings,
-                    ),
+                    ops: trims(shard, deps.callbacks.floor(shard), deps.clock.unix_ms(), &settings),
                     reply: Reply::None,
                 });
             }

@@ -23,6 +23,8 @@ pub struct Tick {
     pub shards: Vec<Shard>,
     /// Name and version of every document.
     pub configs: Vec<(String, i64)>,
+    /// Of the account: the last that was begun; 0 in the first.
+    pub generation: i64,
 }
 
 /// A shard to be claimed.

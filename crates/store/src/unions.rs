@@ -26,13 +26,15 @@ pub(crate) type LookedUp = (i64, i16, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>
 const SESSION: i16 = 2;
 
 /// Part and columns: 1 node (`inc`, `state`, `n`, 0, `name`, `addr`, `version`), 2 shard (`id`,
-/// `owner_inc`, `epoch`, `event_floor`), 3 lanes (all, live), 4 config (`version`, 0, 0, 0, `name`).
+/// `owner_inc`, `epoch`, `event_floor`), 3 lanes (all, live), 4 config (`version`, 0, 0, 0, `name`),
+/// 5 generation (the last).
 pub(crate) type TickRow =
     (i16, i64, i64, i64, i64, Option<Vec<u8>>, Option<Vec<u8>>, Option<Vec<u8>>);
 
 const NODE: i16 = 1;
 const SHARD: i16 = 2;
 const LANES: i16 = 3;
+const GENERATION: i16 = 5;
 
 /// What is found under each key, in the order of the keys. A bad row spoils its own key only.
 pub(crate) fn look_up(
@@ -122,6 +124,7 @@ pub(crate) fn tick(inc: i64, rows: Vec<TickRow>) -> Result<Tick, StoreError> {
         nodes: Vec::new(),
         shards: Vec::new(),
         configs: Vec::new(),
+        generation: 0,
     };
     for (what, a, b, c, d, name, addr, version) in rows {
         let name = name.unwrap_or_default();
@@ -135,6 +138,7 @@ pub(crate) fn tick(inc: i64, rows: Vec<TickRow>) -> Result<Tick, StoreError> {
                 tick.nodes.push(node);
             }
             SHARD => tick.shards.push(codec::shard((small(a), b, c, d))?),
+            GENERATION => tick.generation = a,
             LANES => tick.lanes_live = a > 0 && a == b,
             _ => tick.configs.push((codec::text(name, "config", "name")?, a)),
         }

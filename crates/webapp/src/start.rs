@@ -208,10 +208,11 @@ fn app(config: &Config, env: Env) -> Result<App, StartError> {
     let Env { clock, rng, metrics, identity } = env;
     let metrics = Arc::new(Web::new(metrics, config.node.clone())?);
     metrics.max_connections.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
-    let cores = Cores::new(&config.coreapps, identity.clone()).map_err(StartError::Coreapp)?;
+    let directory = Arc::new(Directory::new());
+    let cores = Cores::new(&config.coreapps, directory.subscribe(), identity.clone());
     Ok(App {
-        directory: Arc::new(Directory::new()),
-        cores: Arc::new(cores),
+        directory,
+        cores: Arc::new(cores.map_err(StartError::Coreapp)?),
         hop: Hop::new(Arc::clone(&metrics), identity),
         limits: Limits::new(config.limits, &DEFAULT_LIMITS),
         governor: governor()

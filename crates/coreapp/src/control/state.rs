@@ -1,8 +1,16 @@
 //! The one writer of control rows, and what it last wrote.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
 
+use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
+use futures_util::future::BoxFuture;
 use rpc::coreapp::{AccountState, Limits, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
@@ -13,13 +21,11 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     directory::{self, Directory},
+    rows::{DIRECTORY, Rows, SETTINGS, TOKEN_KEY, Versions},
     trust::{Bundle, Trust},
 };
 use crate::egress::Policy;
 
-/// `config` rows.
-const SETTINGS: &str = "settings";
-const TOKEN_KEY: &str = "token_key";
 /// Bytes of a token key we make.
 const TOKEN_KEY_LEN: usize = 64;
 /// Revoked tokens remembered; beyond, logging out is refused until some have expired.
@@ -52,8 +58,6 @@ pub enum ControlError {
 #[derive(Clone, Debug)]
 pub(crate) struct Fixed {
     pub number: Number,
-    /// host:port of 6250.
-    pub addr: String,
     /// All quotas and limits off, whatever the settings say.
     pub no_limits: bool,
 }
@@ -61,143 +65,200 @@ pub(crate) struct Fixed {
 /// What the control state lives on.
 pub(crate) struct Deps {
     pub lanes: Lanes,
-    /// Of shard -1.
-    pub epoch: i64,
+    pub reader: Reader,
     pub clock: Arc<dyn Clock>,
+    pub rng: Arc<dyn Rng>,
     pub fixed: Fixed,
     pub apply: Apply,
     /// What webhook URLs are judged by.
     pub policy: Policy,
     pub trust: Trust,
+    /// Waits until the other coreapps go by what was committed.
+    pub tell: Tell,
+    /// What a new database begins with, and what DELETE resets to: the file's first value.
+    pub initial: Application,
 }
 
 /// See the module.
 pub(crate) struct Control {
     lanes: Lanes,
-    epoch: i64,
+    reader: Reader,
+    /// Of shard -1 while it is ours; 0: it is not.
+    epoch: AtomicI64,
     clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
     fixed: Fixed,
     pub(super) state: Mutex<State>,
     directory: watch::Sender<Directory>,
     apply: Apply,
     pub(super) policy: Policy,
     pub(super) trust: Trust,
+    tell: Tell,
 }
 
 /// Puts a version of the settings into force.
 pub(crate) type Apply = Box<dyn Fn(&Application) + Send + Sync>;
+/// Tells the other coreapps.
+pub(crate) type Tell = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 pub(super) struct State {
-    version: i64,
     settings: Application,
+    token_key: Bytes,
     users: BTreeMap<String, User>,
     revoked: Vec<Revoked>,
-    /// What DELETE resets to: the file's first value.
     initial: Application,
     pub(super) bundle: Bundle,
+    /// Of the rows that are in force.
+    pub(super) versions: Versions,
 }
 
 impl Control {
-    /// Reads the rows, and writes the first ones into a new database.
-    pub(crate) async fn open(
-        deps: Deps,
-        reader: &Reader,
-        rng: &impl Rng,
-        initial: Application,
-    ) -> Result<Self, ControlError> {
-        let Deps { lanes, epoch, clock, fixed, apply, policy, trust } = deps;
-        let bundle = Bundle::read(reader).await?;
-        let egress = bundle.egress(&policy).map_err(|error| ControlError::Row {
-            row: "webhook_authorities",
-            reason: error.to_string(),
-        })?;
-        let stored = reader.config(SETTINGS).await?;
-        let token_key = reader.config(TOKEN_KEY).await?;
-        let users = reader.users().await?;
-        let now_s = clock.unix_s();
-        let revoked: Vec<Revoked> =
-            reader.revoked().await?.into_iter().filter(|r| r.expires > now_s).collect();
+    /// Goes by what the rows hold; in a new database by the first value, which is written by
+    /// [`Self::take_over`].
+    pub(crate) async fn open(deps: Deps) -> Result<Self, ControlError> {
+        let Deps { lanes, reader, clock, rng, fixed, apply, policy, trust, tell, initial } = deps;
+        let rows = Rows::read(&reader, clock.unix_s()).await?;
+        let account = AccountState { number: fixed.number.to_string() };
+        let directory = Directory {
+            version: 1,
+            account: Arc::new(account),
+            limits: limits(&initial, &fixed),
+            ..Directory::default()
+        };
+        let state = State {
+            settings: initial.clone(),
+            token_key: Bytes::new(),
+            users: BTreeMap::new(),
+            revoked: Vec::new(),
+            initial,
+            bundle: Bundle::default(),
+            versions: Versions::default(),
+        };
+        let control = Self {
+            lanes,
+            reader,
+            epoch: AtomicI64::new(0),
+            clock,
+            rng,
+            fixed,
+            state: Mutex::new(state),
+            directory: watch::Sender::new(directory),
+            apply,
+            policy,
+            trust,
+            tell,
+        };
+        let mut state = control.state.lock().await;
+        control.put_in_force(&mut state, rows)?;
+        (control.apply)(&state.settings);
+        drop(state);
+        Ok(control)
+    }
 
+    /// Shard -1 is ours: its rows are read once more, and the first ones written into a new database.
+    pub(crate) async fn take_over(&self, epoch: i64) -> Result<(), ControlError> {
+        let mut state = self.state.lock().await;
+        let mut rows = Rows::read(&self.reader, self.clock.unix_s()).await?;
+        self.epoch.store(epoch, Ordering::Relaxed);
         let mut first = Vec::new();
-        let (version, application) = match stored {
-            Some(row) => {
-                let application = Application::from_json(&row.document).map_err(|error| {
-                    ControlError::Row { row: SETTINGS, reason: error.to_string() }
-                })?;
-                (row.version, application)
-            }
-            None => {
-                let document = initial.to_json().into();
-                first.push(Op::PutConfig(Config {
-                    name: SETTINGS.to_owned(),
-                    version: 1,
-                    document,
-                }));
-                (1, initial.clone())
-            }
+        let put = |name: &str, document: Bytes| {
+            Op::PutConfig(Config { name: name.to_owned(), version: 1, document })
         };
-        let token_key = match token_key {
-            Some(row) => row.document,
-            None => {
-                let mut key = vec![0; TOKEN_KEY_LEN];
-                rng.fill(&mut key);
-                let document: bytes::Bytes = key.into();
-                first.push(Op::PutConfig(Config {
-                    name: TOKEN_KEY.to_owned(),
-                    version: 1,
-                    document: document.clone(),
-                }));
-                document
-            }
-        };
-        let mut users: BTreeMap<String, User> =
-            users.into_iter().map(|user| (user.name.clone(), user)).collect();
-        if users.is_empty() {
+        if rows.settings.is_none() {
+            first.push(put(SETTINGS, state.initial.to_json().into()));
+            rows.settings = Some(state.initial.clone());
+            rows.versions.settings = 1;
+        }
+        if rows.token_key.is_none() {
+            let mut key = vec![0; TOKEN_KEY_LEN];
+            self.rng.fill(&mut key);
+            let key = Bytes::from(key);
+            first.push(put(TOKEN_KEY, key.clone()));
+            rows.token_key = Some(key);
+            rows.versions.token_key = 1;
+        }
+        if rows.users.is_empty() {
             let admin = User {
                 name: ADMIN.to_owned(),
                 password_hash: ADMIN_HASH.to_owned(),
                 admin: true,
                 must_change: true,
-                not_before: now_s,
+                not_before: self.clock.unix_s(),
             };
+            rows.versions.directory += 1;
             first.push(Op::PutUser(admin.clone()));
-            users.insert(admin.name.clone(), admin);
+            first.push(directory_row(rows.versions.directory));
+            rows.users.insert(admin.name.clone(), admin);
         }
-        let owners = vec![fixed.addr.clone(); usize::from(contract::route::SHARDS.unsigned_abs())];
-        let account = AccountState { number: fixed.number.to_string() };
-        let directory = Directory {
-            version: 1,
-            shards: Arc::new(ShardMap { owners }),
-            users: directory::users(users.values()),
-            revocations: revocations(&revoked),
-            token_key: Arc::new(TokenKey { key: token_key }),
-            account: Arc::new(account),
-            limits: limits(&application, &fixed),
-        };
-        let control = Self {
-            lanes,
-            epoch,
-            clock,
-            fixed,
-            state: Mutex::new(State {
-                version,
-                settings: application,
-                users,
-                revoked,
-                initial,
-                bundle,
-            }),
-            directory: watch::Sender::new(directory),
-            apply,
-            policy,
-            trust,
-        };
         if !first.is_empty() {
-            control.commit(first).await?;
+            self.commit(first).await?;
         }
-        (control.trust)(egress);
-        (control.apply)(&control.state.lock().await.settings);
-        Ok(control)
+        self.put_in_force(&mut state, rows)
+    }
+
+    /// Shard -1 is no longer ours.
+    pub(crate) fn give_up(&self) {
+        self.epoch.store(0, Ordering::Relaxed);
+    }
+
+    /// A tick has read these versions: what is newer than what is in force is read.
+    pub(crate) async fn follow(&self, configs: &[(String, i64)]) -> Result<(), ControlError> {
+        let there = Versions::of(configs);
+        let mut state = self.state.lock().await;
+        if state.versions.behind(&there) {
+            let rows = Rows::read(&self.reader, self.clock.unix_s()).await?;
+            self.put_in_force(&mut state, rows)?;
+        }
+        Ok(())
+    }
+
+    fn put_in_force(&self, state: &mut State, rows: Rows) -> Result<(), ControlError> {
+        let Rows { settings, token_key, users, revoked, bundle, versions } = rows;
+        if versions.bundle > state.versions.bundle {
+            let egress = bundle.egress(&self.policy).map_err(|error| ControlError::Row {
+                row: "webhook_authorities",
+                reason: error.to_string(),
+            })?;
+            state.bundle = bundle;
+            (self.trust)(egress);
+        }
+        if let Some(settings) = settings
+            && versions.settings > state.versions.settings
+        {
+            (self.apply)(&settings);
+            let limits = limits(&settings, &self.fixed);
+            self.publish(|directory| directory.limits = limits);
+            state.settings = settings;
+        }
+        if let Some(token_key) = token_key
+            && token_key != state.token_key
+        {
+            let key = TokenKey { key: token_key.clone() };
+            self.publish(|directory| directory.token_key = Arc::new(key));
+            state.token_key = token_key;
+        }
+        if users != state.users {
+            let shown = directory::users(users.values());
+            self.publish(|directory| directory.users = shown);
+            state.users = users;
+        }
+        if revoked != state.revoked {
+            let shown = revocations(&revoked);
+            self.publish(|directory| directory.revocations = shown);
+            state.revoked = revoked;
+        }
+        state.versions = versions;
+        Ok(())
+    }
+
+    /// Who owns which shard.
+    pub(crate) fn shards(&self, map: ShardMap) {
+        self.publish(|directory| directory.shards = Arc::new(map));
+    }
+
+    /// Whether this coreapp may change what belongs to the account.
+    pub(crate) fn is_owner(&self) -> bool {
+        self.epoch.load(Ordering::Relaxed) != 0
     }
 
     pub(crate) fn directory(&self) -> watch::Receiver<Directory> {
@@ -207,7 +268,7 @@ impl Control {
     /// The settings as GET shows them, and their version.
     pub(crate) async fn public_settings(&self) -> (i64, Vec<u8>) {
         let state = self.state.lock().await;
-        (state.version, state.settings.public_json(Some(&self.fixed.number)))
+        (state.versions.settings, state.settings.public_json(Some(&self.fixed.number)))
     }
 
     /// Changes some settings. A webhook that would never be called is refused here, where somebody
@@ -227,22 +288,26 @@ impl Control {
         }
         let mut state = self.state.lock().await;
         let next = state.settings.patch(patch)?;
-        self.replace(&mut state, next).await
+        self.replace(&mut state, next).await?;
+        drop(state);
+        self.told().await
     }
 
     /// Back to the first value.
     pub(crate) async fn reset(&self) -> Result<(), ApiError> {
         let mut state = self.state.lock().await;
         let initial = state.initial.clone();
-        self.replace(&mut state, initial).await
+        self.replace(&mut state, initial).await?;
+        drop(state);
+        self.told().await
     }
 
     async fn replace(&self, state: &mut State, next: Application) -> Result<(), ApiError> {
-        let version = state.version + 1;
+        let version = state.versions.settings + 1;
         let document = next.to_json().into();
         let row = Config { name: SETTINGS.to_owned(), version, document };
         self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
-        state.version = version;
+        state.versions.settings = version;
         let limits = limits(&next, &self.fixed);
         (self.apply)(&next);
         state.settings = next;
@@ -260,11 +325,15 @@ impl Control {
         let mut state = self.state.lock().await;
         let user = state.users.get(name).ok_or_else(unknown_user)?;
         let changed = User { password_hash: hash, must_change: false, ..user.clone() };
-        self.commit(vec![Op::PutUser(changed.clone())]).await.map_err(|error| refused(&error))?;
+        let version = state.versions.directory + 1;
+        let ops = vec![Op::PutUser(changed.clone()), directory_row(version)];
+        self.commit(ops).await.map_err(|error| refused(&error))?;
+        state.versions.directory = version;
         state.users.insert(changed.name.clone(), changed);
         let users = directory::users(state.users.values());
         self.publish(|directory| directory.users = users);
-        Ok(())
+        drop(state);
+        self.told().await
     }
 
     /// A token is void from now on.
@@ -276,13 +345,16 @@ impl Control {
             return Err(ApiError::new(Code::OVERLOADED, "too many tokens were logged out lately"));
         }
         let trim = Op::TrimRevoked { before_s: now_s };
-        self.commit(vec![trim, Op::PutRevoked(revoked.clone())])
+        let version = state.versions.directory + 1;
+        self.commit(vec![trim, Op::PutRevoked(revoked.clone()), directory_row(version)])
             .await
             .map_err(|error| refused(&error))?;
+        state.versions.directory = version;
         state.revoked.push(revoked);
         let revocations = revocations(&state.revoked);
         self.publish(|directory| directory.revocations = revocations);
-        Ok(())
+        drop(state);
+        self.told().await
     }
 
     fn publish(&self, change: impl FnOnce(&mut Directory)) {
@@ -292,9 +364,21 @@ impl Control {
         });
     }
 
+    /// Under the epoch 0 nothing passes: then shard -1 is not ours.
     pub(super) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
-        self.lanes.commit(ShardId::CONTROL, self.epoch, Class::Hot, ops).await.map(|_| ())
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        self.lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await.map(|_| ())
     }
+
+    /// The others go by it too, as far as they live.
+    pub(super) async fn told(&self) -> Result<(), ApiError> {
+        (self.tell)().await;
+        Ok(())
+    }
+}
+
+fn directory_row(version: i64) -> Op {
+    Op::PutConfig(Config { name: DIRECTORY.to_owned(), version, document: Bytes::new() })
 }
 
 fn revocations(revoked: &[Revoked]) -> Arc<Revocations> {

@@ -5,19 +5,19 @@ use bytes::Bytes;
 use contract::{ApiError, Code};
 use store::{Reader, rows::Config, write::Op};
 
-use super::state::{Control, ControlError, refused};
+use super::{
+    rows::BUNDLE,
+    state::{Control, ControlError, refused},
+};
 use crate::egress::{Egress, EgressError, Policy, authorities};
-
-/// `config` row; an empty document is no bundle.
-const BUNDLE: &str = "webhook_authorities";
 
 /// What new connections to webhooks are made with from now on.
 pub(crate) type Trust = Box<dyn Fn(Egress) + Send + Sync>;
 
-/// The bundle and the version of its row.
+/// The bundle and the version of its row; an empty document is no bundle.
 #[derive(Default)]
 pub(super) struct Bundle {
-    version: i64,
+    pub(super) version: i64,
     pem: Bytes,
 }
 
@@ -51,8 +51,10 @@ impl Control {
             document: bundle.pem.clone(),
         };
         self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
+        state.versions.bundle = bundle.version;
         state.bundle = bundle;
         (self.trust)(egress);
-        Ok(())
+        drop(state);
+        self.told().await
     }
 }

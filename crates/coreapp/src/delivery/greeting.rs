@@ -6,7 +6,7 @@
 //!
 //! No I/O in here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use contract::ShardId;
 use upstream::Item;
@@ -22,6 +22,8 @@ pub(crate) struct Greeting {
     /// Claimed and not spoken of yet.
     open: usize,
     told: BTreeMap<ShardId, Told>,
+    /// Judged: their items pass.
+    passed: BTreeSet<ShardId>,
     /// Came before the judgement; what is kept comes again after another Hello.
     held: Vec<Arrival>,
 }
@@ -57,6 +59,28 @@ impl Greeting {
         Self { claimed: shards.iter().copied().collect(), open: shards.len(), ..Self::default() }
     }
 
+    /// A Hello was said for one more; what was judged before goes on meanwhile.
+    pub(crate) fn add(&mut self, shard: ShardId, epoch: i64) {
+        self.passed.remove(&shard);
+        let spoken_of = self.told.remove(&shard).is_some();
+        let claimed = self.claimed.insert(shard, epoch).is_some();
+        self.open += usize::from(!claimed || spoken_of);
+        self.held.retain(|(held, ..)| *held != shard);
+    }
+
+    /// The shard is not ours any more. What waited for its Welcome may go on.
+    pub(crate) fn remove(&mut self, shard: ShardId, committed: impl Fn(ShardId) -> i64) -> Verdict {
+        self.passed.remove(&shard);
+        self.held.retain(|(held, ..)| *held != shard);
+        let spoken_of = self.told.remove(&shard).is_some();
+        let claimed = self.claimed.remove(&shard).is_some();
+        self.open -= usize::from(claimed && !spoken_of);
+        if self.open > 0 || self.held.is_empty() {
+            return Verdict::Wait;
+        }
+        self.judge(committed)
+    }
+
     /// Takes an item; `committed` tells the number of a shard's last event that is durable.
     pub(crate) fn take(&mut self, arrival: Arrival, committed: impl Fn(ShardId) -> i64) -> Verdict {
         let (shard, _, item) = &arrival;
@@ -70,12 +94,7 @@ impl Greeting {
                 if self.open > 0 {
                     return Verdict::Wait;
                 }
-                let behind = self.behind(committed);
-                if behind == Behind::default() {
-                    Verdict::Pass(std::mem::take(&mut self.held))
-                } else {
-                    Verdict::Behind(behind)
-                }
+                self.judge(committed)
             }
             Item::Detached { epoch_seen } if epoch_seen > epoch => {
                 let epochs = vec![(*shard, epoch_seen)];
@@ -83,7 +102,7 @@ impl Greeting {
             }
             // Before its shard's Welcome: of an earlier Hello, and repeated after it.
             _ if !self.told.contains_key(shard) => Verdict::Wait,
-            _ if self.open > 0 => {
+            _ if !self.passed.contains(shard) => {
                 self.held.push(arrival);
                 Verdict::Wait
             }
@@ -91,9 +110,19 @@ impl Greeting {
         }
     }
 
+    fn judge(&mut self, committed: impl Fn(ShardId) -> i64) -> Verdict {
+        let behind = self.behind(committed);
+        if behind == Behind::default() {
+            self.passed = self.claimed.keys().copied().collect();
+            Verdict::Pass(std::mem::take(&mut self.held))
+        } else {
+            Verdict::Behind(behind)
+        }
+    }
+
     fn behind(&self, committed: impl Fn(ShardId) -> i64) -> Behind {
         let mut behind = Behind::default();
-        for (shard, told) in &self.told {
+        for (shard, told) in self.told.iter().filter(|(shard, _)| !self.passed.contains(shard)) {
             if told.acked_our_seq > committed(*shard) {
                 behind.seqs.push((*shard, told.acked_our_seq));
             }
@@ -149,6 +178,23 @@ mod tests {
         assert_eq!(greeting.take(detached(5), |_| 0), Verdict::Pass(vec![detached(5)]));
         let Verdict::Behind(behind) = greeting.take(detached(6), |_| 0) else { panic!() };
         assert_eq!(behind.epochs, [(shard(1), 6)]);
+    }
+
+    #[test]
+    fn a_shard_that_comes_later_is_judged_alone_and_one_that_goes_holds_nobody_up() {
+        let mut greeting = Greeting::of(&[(shard(1), 5)]);
+        assert!(matches!(greeting.take(welcome(1, 5, 10), |_| 10), Verdict::Pass(_)));
+        greeting.add(shard(2), 7);
+        greeting.add(shard(3), 7);
+        assert_eq!(greeting.take(kept(1, 1), |_| 10), Verdict::Pass(vec![kept(1, 1)]));
+        assert_eq!(greeting.take(welcome(2, 7, 0), |_| 10), Verdict::Wait);
+        assert_eq!(greeting.take(kept(2, 1), |_| 10), Verdict::Wait);
+        let went = greeting.remove(shard(3), |_| 10);
+        assert_eq!(went, Verdict::Pass(vec![welcome(2, 7, 0), kept(2, 1)]));
+        assert_eq!(greeting.take(kept(3, 1), |_| 10), Verdict::Wait, "not ours");
+        greeting.add(shard(3), 9);
+        let Verdict::Behind(behind) = greeting.take(welcome(3, 9, 11), |_| 10) else { panic!() };
+        assert_eq!(behind.seqs, [(shard(3), 11)]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use contract::ShardId;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use upstream::{Incoming, Outgoing, Upstream};
 
 use super::{
@@ -20,9 +20,47 @@ pub(crate) struct Link {
     pub outgoing: mpsc::Receiver<Outgoing>,
     /// The other end of `outgoing`, for the greeting.
     pub sender: mpsc::Sender<Outgoing>,
-    pub shards: Vec<(ShardId, i64)>,
+    /// Shards that come and go; what is told before the start is there from the start.
+    pub changes: mpsc::UnboundedReceiver<Change>,
     pub renewal: Renewal,
     pub connected: watch::Sender<bool>,
+}
+
+/// A shard comes or goes.
+pub(crate) enum Change {
+    Claim {
+        shard: ShardId,
+        epoch: i64,
+    },
+    /// Done when nothing of the shard comes up any more.
+    Leave {
+        shard: ShardId,
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// Tells the link of shards. What is told is bounded by the shards there are.
+#[derive(Clone)]
+pub(crate) struct Claims(mpsc::UnboundedSender<Change>);
+
+impl Claims {
+    pub(crate) fn new() -> (Self, mpsc::UnboundedReceiver<Change>) {
+        let (changes, told) = mpsc::unbounded_channel();
+        (Self(changes), told)
+    }
+
+    /// Speaks for a shard from now on.
+    pub(crate) fn claim(&self, shard: ShardId, epoch: i64) {
+        // The link ends with the process.
+        let _ended = self.0.send(Change::Claim { shard, epoch });
+    }
+
+    /// Speaks for it no longer.
+    pub(crate) async fn leave(&self, shard: ShardId) {
+        let (done, left) = oneshot::channel();
+        let _ended = self.0.send(Change::Leave { shard, done });
+        let _ended = left.await;
+    }
 }
 
 /// The way from the network to the drivers.
@@ -39,16 +77,29 @@ struct Dispatch {
 
 /// Runs until the process ends.
 pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Drivers) {
-    let Link { outgoing, sender, shards, renewal, connected } = link;
+    let Link { outgoing, sender, mut changes, renewal, connected } = link;
+    // Those that are here from the start are greeted and judged together.
+    let mut shards = Vec::new();
+    while let Ok(change) = changes.try_recv() {
+        if let Change::Claim { shard, epoch } = change {
+            shards.push((shard, epoch));
+        }
+    }
     let (incoming_tx, mut incoming) = mpsc::channel::<Vec<Incoming>>(INCOMING);
     let carry = upstream.link(outgoing, incoming_tx);
     let items = (0..drivers.count()).map(|_| Vec::new()).collect();
     let greeting = Greeting::default();
     let mut dispatch = Dispatch { drivers, items, greeting, sender, shards, renewal, connected };
     let dispatch = async {
-        while let Some(list) = incoming.recv().await {
-            for item in list {
-                dispatch.take(item).await;
+        loop {
+            tokio::select! {
+                list = incoming.recv() => {
+                    let Some(list) = list else { return };
+                    for item in list {
+                        dispatch.take(item).await;
+                    }
+                }
+                Some(change) = changes.recv() => dispatch.change(change).await,
             }
             dispatch.flush().await;
         }
@@ -75,9 +126,34 @@ impl Dispatch {
         }
     }
 
+    async fn change(&mut self, change: Change) {
+        match change {
+            Change::Claim { shard, epoch } => {
+                self.shards.retain(|(known, _)| *known != shard);
+                self.shards.push((shard, epoch));
+                if *self.connected.borrow() {
+                    self.greeting.add(shard, epoch);
+                    self.hello(vec![(shard, epoch)]).await;
+                }
+            }
+            Change::Leave { shard, done } => {
+                self.shards.retain(|(known, _)| *known != shard);
+                let lanes = &self.renewal.lanes;
+                let verdict = self.greeting.remove(shard, |shard| lanes.committed_seq(shard));
+                self.judged(verdict).await;
+                let _gone = done.send(());
+            }
+        }
+    }
+
     async fn item(&mut self, arrival: Arrival) {
         let lanes = &self.renewal.lanes;
-        match self.greeting.take(arrival, |shard| lanes.committed_seq(shard)) {
+        let verdict = self.greeting.take(arrival, |shard| lanes.committed_seq(shard));
+        self.judged(verdict).await;
+    }
+
+    async fn judged(&mut self, verdict: Verdict) {
+        match verdict {
             Verdict::Wait => {}
             Verdict::Pass(arrivals) => {
                 for arrival in arrivals {
@@ -98,8 +174,12 @@ impl Dispatch {
     async fn greet(&mut self) {
         self.tell_all(|| LinkInput::Reset).await;
         self.greeting = Greeting::of(&self.shards);
+        self.hello(self.shards.clone()).await;
+    }
+
+    async fn hello(&self, shards: Vec<(ShardId, i64)>) {
         let generation = self.renewal.generations.current().unsigned_abs();
-        let hello = Outgoing::Hello { generation, shards: self.shards.clone() };
+        let hello = Outgoing::Hello { generation, shards };
         // Closed only when the process ends.
         let _ended = self.sender.send(hello).await;
     }

@@ -6,5 +6,5 @@ mod link;
 mod renewal;
 
 pub(crate) use flights::Flights;
-pub(crate) use link::{Link, run};
+pub(crate) use link::{Claims, Link, run};
 pub(crate) use renewal::Renewal;

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::merge::{Merge, Merged, PAGE_BYTES};
 use crate::{
     callbacks::{ENDPOINT, Feed},
+    cluster::MapRx,
     generation::Generations,
 };
 
@@ -45,8 +46,8 @@ pub(crate) struct Deps {
     pub feed: Arc<Feed>,
     pub generations: Arc<Generations>,
     pub clock: Arc<dyn Clock>,
-    /// Every event is committed by this process.
-    pub owns_all: bool,
+    /// Whether every event is committed by this process.
+    pub map: MapRx,
     /// Nobody waits any longer then.
     pub stop: CancellationToken,
     /// How many callers wait.
@@ -117,8 +118,8 @@ impl EventLog {
             if place.is_none() {
                 place = Some(self.place()?);
             }
-            let look =
-                if self.deps.owns_all && !page.held { deadline } else { Instant::now() + LOOK };
+            let ours = self.deps.map.borrow().owns_all();
+            let look = if ours && !page.held { deadline } else { Instant::now() + LOOK };
             tokio::select! {
                 _ = commits.changed() => {}
                 () = sleep_until(deadline.min(look)) => {}

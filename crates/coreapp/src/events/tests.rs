@@ -19,11 +19,15 @@ use store::{
     write::{Class, Op},
 };
 use telemetry::{metrics::Metrics, system::SystemClock};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{Deps, EventLog, Page, log::WAITING_MAX};
-use crate::{callbacks::Feed, generation::Generations};
+use crate::{callbacks::Feed, cluster::Map, generation::Generations};
 
 const INC: i64 = 7;
 const KIND: i16 = 2;
@@ -66,12 +70,14 @@ impl Bench {
         }
         let stop = CancellationToken::new();
         let waiting = Metrics::new().gauge("events_waiting", "x").unwrap();
+        let mut map = Map::default();
+        map.mine.extend(shards.iter().map(|shard| (shard.id, shard.epoch)));
         let log = EventLog::new(Deps {
             reader: store.reader(),
             feed,
             generations: Arc::new(Generations::new(&[])),
             clock: Arc::new(SystemClock),
-            owns_all: true,
+            map: watch::channel(Arc::new(map)).1,
             stop: stop.clone(),
             waiting: waiting.clone(),
         });

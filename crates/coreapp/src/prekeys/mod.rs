@@ -11,4 +11,4 @@ pub(crate) use pool::{Deps as PoolDeps, Pool, SetUp, SetUpError, retries};
 pub(crate) use ring::Keys;
 pub(crate) use ring::Ring;
 pub use upkeep::KeyError;
-pub(crate) use upkeep::{ONE_TIME, Upkeep, open};
+pub(crate) use upkeep::{Known, ONE_TIME, Upkeep, VERSION, exist, open, refresh};

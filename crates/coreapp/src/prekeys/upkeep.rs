@@ -1,7 +1,8 @@
-//! Our own keys: made, written, published, marked, in this order; refilled, rotated, forgotten.
+//! Our own keys: made, written, known to all coreapps, published, in this order; refilled, rotated,
+//! forgotten. All of it by the owner of shard -1.
 //!
-//! A key is durable before the network can hand it out. Published keys that were not marked are
-//! published again, which changes nothing there.
+//! A key is durable, and every coreapp has it, before the network can hand it out. A new owner
+//! publishes every key again, which changes nothing there.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -9,17 +10,18 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use contract::{Clock, Rng, ShardId};
 use session::{Identity, OneTimePreKey, PreKeyId, RecordError, SignedPreKey};
 use store::{
     Lanes, Reader, StoreError,
-    rows::OwnKey,
+    rows::{Config, OwnKey},
     write::{Class, Op, WriteError},
 };
 use upstream::Upstream;
 
 use super::ring::{Keys, Ring};
-use crate::generation::Generations;
+use crate::{control::Tell, generation::Generations};
 
 /// `own_key.kind`.
 const IDENTITY: i16 = 1;
@@ -28,7 +30,8 @@ const SIGNED: i16 = 2;
 pub(crate) const ONE_TIME: i16 = 3;
 /// `own_key.state`.
 const WRITTEN: i16 = 1;
-const PUBLISHED: i16 = 2;
+/// `config` row; its version grows with every key that is made or forgotten.
+pub(crate) const VERSION: &str = "own_keys";
 
 /// One-time keys the network should hold, and how few make us publish more.
 const STOCK: usize = 400;
@@ -47,6 +50,9 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// Our keys cannot be read or made.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
+    /// Shard -1 is not ours and its owner has made none yet.
+    #[error("the account has no identity yet: the coreapp that owns shard -1 has not made it")]
+    Absent,
     /// The database.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -68,74 +74,108 @@ pub enum KeyError {
 /// What upkeep works with.
 pub(crate) struct Upkeep<U> {
     pub upstream: Arc<U>,
+    pub reader: Reader,
     pub lanes: Lanes,
     /// Of shard -1.
     pub epoch: i64,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
-    pub opened: Opened,
-    pub generations: Arc<Generations>,
-}
-
-/// What the rows hold: the ring, when each signed key was made, which one-time keys were never
-/// marked as published.
-pub(crate) struct Opened {
     pub ring: Arc<Ring>,
-    pub made_ms: HashMap<PreKeyId, i64>,
-    pub unpublished: HashSet<PreKeyId>,
+    pub generations: Arc<Generations>,
+    /// Waits until the other coreapps go by the rows: what the network hands out all can use.
+    pub tell: Tell,
+    pub known: Known,
 }
 
-/// Reads our keys; makes the identity and the first signed pre-key of a new account.
+/// Beside the keys in the ring.
+#[derive(Default)]
+pub(crate) struct Known {
+    /// When each signed key was made.
+    made_ms: HashMap<PreKeyId, i64>,
+    /// One-time keys the network was not told of yet.
+    unpublished: HashSet<PreKeyId>,
+    /// Of the `config` row that grows with every key that is made.
+    version: i64,
+}
+
+/// What the rows hold.
+struct Stored {
+    identity: Option<Identity>,
+    keys: Keys,
+    known: Known,
+}
+
+/// Is there an account's identity yet?
+pub(crate) async fn exist(reader: &Reader) -> Result<bool, StoreError> {
+    Ok(reader.own_keys().await?.iter().any(|row| row.kind == IDENTITY))
+}
+
+/// Reads our keys. `owner` is the epoch of shard -1, when that is ours: then the identity and the
+/// first signed pre-key of a new account are made.
 pub(crate) async fn open(
     reader: &Reader,
     lanes: &Lanes,
-    epoch: i64,
+    owner: Option<i64>,
     clock: &dyn Clock,
     rng: &dyn Rng,
-) -> Result<Opened, KeyError> {
-    let mut identity = None;
-    let (mut keys, mut made_ms, mut unpublished) =
-        (Keys::default(), HashMap::new(), HashSet::new());
+) -> Result<Arc<Ring>, KeyError> {
+    let Stored { identity, mut keys, mut known } = read(reader).await?;
+    let now_ms = clock.unix_ms();
+    let mut first = Vec::new();
+    let identity = match (identity, owner) {
+        (Some(identity), _) => identity,
+        (None, Some(_)) => {
+            let identity = Identity::generate(rng);
+            first.push(row(IDENTITY, 0, now_ms, &identity.to_bytes()));
+            identity
+        }
+        (None, None) => return Err(KeyError::Absent),
+    };
+    if let Some(epoch) = owner {
+        if keys.newest.is_none() {
+            let id = first_id(rng);
+            let key = SignedPreKey::generate(&identity, id, rng);
+            first.push(row(SIGNED, id.get().into(), now_ms, &key.to_bytes()));
+            keys.newest = Some(id);
+            keys.signed.insert(id, key);
+        }
+        if !first.is_empty() {
+            commit(lanes, epoch, &mut known, first).await?;
+        }
+    }
+    Ok(Arc::new(Ring::new(Arc::new(identity), keys)))
+}
+
+/// Brings the ring up to what the rows hold: shard -1's owner has made keys, or we are that now.
+pub(crate) async fn refresh(reader: &Reader, ring: &Ring) -> Result<Known, KeyError> {
+    let Stored { keys, known, .. } = read(reader).await?;
+    ring.change(|ring| *ring = keys);
+    Ok(known)
+}
+
+async fn read(reader: &Reader) -> Result<Stored, KeyError> {
+    // The version first: what is made meanwhile is read once more.
+    let version = reader.config(VERSION).await?.map_or(0, |row| row.version);
+    let mut known = Known { version, ..Known::default() };
+    let (mut identity, mut keys) = (None, Keys::default());
     for row in reader.own_keys().await? {
         let damaged = |error| KeyError::Row { kind: row.kind, id: row.id, error };
         match row.kind {
             IDENTITY => identity = Some(Identity::from_bytes(&row.body).map_err(damaged)?),
             SIGNED => {
                 let key = SignedPreKey::from_bytes(&row.body).map_err(damaged)?;
-                made_ms.insert(key.id(), row.created_ms);
+                known.made_ms.insert(key.id(), row.created_ms);
                 keys.signed.insert(key.id(), key);
             }
             ONE_TIME => {
                 let key = OneTimePreKey::from_bytes(&row.body).map_err(damaged)?;
-                if row.state == WRITTEN {
-                    unpublished.insert(key.id());
-                }
                 keys.one_time.insert(key.id(), key);
             }
             _ => {}
         }
     }
-    keys.newest = made_ms.iter().max_by_key(|(_, made)| **made).map(|(id, _)| *id);
-    let now_ms = clock.unix_ms();
-    let mut first = Vec::new();
-    let identity = identity.unwrap_or_else(|| {
-        let identity = Identity::generate(rng);
-        first.push(row(IDENTITY, 0, PUBLISHED, now_ms, &identity.to_bytes()));
-        identity
-    });
-    if keys.newest.is_none() {
-        let id = first_id(rng);
-        let key = SignedPreKey::generate(&identity, id, rng);
-        first.push(row(SIGNED, id.get().into(), WRITTEN, now_ms, &key.to_bytes()));
-        made_ms.insert(id, now_ms);
-        keys.newest = Some(id);
-        keys.signed.insert(id, key);
-    }
-    if !first.is_empty() {
-        commit(lanes, epoch, first).await?;
-    }
-    let ring = Arc::new(Ring::new(Arc::new(identity), keys));
-    Ok(Opened { ring, made_ms, unpublished })
+    keys.newest = known.made_ms.iter().max_by_key(|(_, made)| **made).map(|(id, _)| *id);
+    Ok(Stored { identity, keys, known })
 }
 
 impl<U: Upstream> Upkeep<U> {
@@ -155,13 +195,17 @@ impl<U: Upstream> Upkeep<U> {
                 }
             };
             tokio::select! {
-                () = self.opened.ring.runs_low() => {}
+                () = self.ring.runs_low() => {}
                 () = tokio::time::sleep(wait) => {}
             }
         }
     }
 
     async fn round(&mut self, all: bool) -> Result<(), String> {
+        // Other coreapps' sessions have used some up.
+        let unpublished = std::mem::take(&mut self.known.unpublished);
+        self.known = refresh(&self.reader, &self.ring).await.map_err(|error| error.to_string())?;
+        self.known.unpublished = unpublished;
         let old = self.before_generation();
         if old {
             // Ids follow those our rows know, so that they take the place of lost ones there.
@@ -180,14 +224,15 @@ impl<U: Upstream> Upkeep<U> {
     async fn publish(&mut self, all: bool) -> Result<usize, String> {
         let Some(keys) = self.publication(all) else { return Err("there is no key".to_owned()) };
         let left = self.upstream.publish_keys(keys).await.map_err(|error| error.to_string())?;
-        self.mark().await.map_err(|error| error.to_string())?;
+        // Their rows say nothing of it: whoever owns shard -1 next tells the network of every key.
+        self.known.unpublished.clear();
         Ok(usize::try_from(left).unwrap_or(usize::MAX))
     }
 
     /// The newest key is older than the account's generation: keys made after it may be lost, and
     /// the network hands them out.
     fn before_generation(&self) -> bool {
-        let newest_ms = self.opened.made_ms.values().max().copied().unwrap_or_default();
+        let newest_ms = self.known.made_ms.values().max().copied().unwrap_or_default();
         newest_ms < self.begun_ms()
     }
 
@@ -199,26 +244,27 @@ impl<U: Upstream> Upkeep<U> {
     /// A new signed pre-key when the last has served its time, or `at_once`.
     async fn rotate(&mut self, at_once: bool) -> Result<(), WriteError> {
         let now_ms = self.clock.unix_ms();
-        let newest_ms = self.opened.made_ms.values().max().copied().unwrap_or_default();
+        let newest_ms = self.known.made_ms.values().max().copied().unwrap_or_default();
         let mut ops = Vec::new();
         if at_once || now_ms - newest_ms > ROTATE_MS {
             // Not before its generation, should the clock have gone back.
             let now_ms = now_ms.max(self.begun_ms());
-            let last =
-                self.opened.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
+            let last = self.ring.with(|keys| keys.newest).unwrap_or_else(|| first_id(&*self.rng));
             let id = last.following();
-            let key = SignedPreKey::generate(self.opened.ring.me(), id, &*self.rng);
-            ops.push(row(SIGNED, id.get().into(), WRITTEN, now_ms, &key.to_bytes()));
-            commit(&self.lanes, self.epoch, std::mem::take(&mut ops)).await?;
-            self.opened.made_ms.insert(id, now_ms);
-            self.opened.ring.change(|keys| {
+            let key = SignedPreKey::generate(self.ring.me(), id, &*self.rng);
+            ops.push(row(SIGNED, id.get().into(), now_ms, &key.to_bytes()));
+            let ops = std::mem::take(&mut ops);
+            commit(&self.lanes, self.epoch, &mut self.known, ops).await?;
+            self.known.made_ms.insert(id, now_ms);
+            self.ring.change(|keys| {
                 keys.signed.insert(id, key);
                 keys.newest = Some(id);
             });
             tracing::info!("a new signed pre-key is in use");
+            (self.tell)().await;
         }
         let old: Vec<PreKeyId> = self
-            .opened
+            .known
             .made_ms
             .iter()
             .filter(|(_, made)| now_ms - **made > FORGET_MS)
@@ -226,43 +272,42 @@ impl<U: Upstream> Upkeep<U> {
             .collect();
         for id in old {
             ops.push(Op::DeleteOwnKey { kind: SIGNED, id: id.get().into() });
-            self.opened.made_ms.remove(&id);
-            self.opened.ring.change(|keys| keys.signed.remove(&id));
+            self.known.made_ms.remove(&id);
+            self.ring.change(|keys| keys.signed.remove(&id));
         }
         if !ops.is_empty() {
-            commit(&self.lanes, self.epoch, ops).await?;
+            commit(&self.lanes, self.epoch, &mut self.known, ops).await?;
+            (self.tell)().await;
         }
         Ok(())
     }
 
     async fn make(&mut self, count: usize) -> Result<(), WriteError> {
-        let alive = self.opened.ring.with(|keys| keys.one_time.len());
+        let alive = self.ring.with(|keys| keys.one_time.len());
         let count = count.min(ALIVE_MAX.saturating_sub(alive));
         let (rng, now_ms) = (self.rng.clone(), self.clock.unix_ms());
-        let ids = self.opened.ring.with(|keys| {
+        let ids = self.ring.with(|keys| {
             let last = keys.one_time.keys().max().copied().unwrap_or_else(|| first_id(&*rng));
             PreKeyId::allocate(last, count, |id| keys.one_time.contains_key(&id))
         });
         let keys: Vec<OneTimePreKey> =
             ids.iter().map(|id| OneTimePreKey::generate(*id, &*rng)).collect();
-        let rows = keys
-            .iter()
-            .map(|key| row(ONE_TIME, key.id().get().into(), WRITTEN, now_ms, &key.to_bytes()));
-        commit(&self.lanes, self.epoch, rows.collect()).await?;
-        self.opened
-            .ring
-            .change(|ring| ring.one_time.extend(keys.into_iter().map(|key| (key.id(), key))));
-        self.opened.unpublished.extend(ids);
+        let rows =
+            keys.iter().map(|key| row(ONE_TIME, key.id().get().into(), now_ms, &key.to_bytes()));
+        commit(&self.lanes, self.epoch, &mut self.known, rows.collect()).await?;
+        self.ring.change(|ring| ring.one_time.extend(keys.into_iter().map(|key| (key.id(), key))));
+        self.known.unpublished.extend(ids);
+        (self.tell)().await;
         Ok(())
     }
 
     fn publication(&self, all: bool) -> Option<upstream::OwnKeys> {
-        self.opened.ring.with(|keys| {
+        self.ring.with(|keys| {
             let signed = keys.signed.get(&keys.newest?)?;
-            let unpublished = &self.opened.unpublished;
+            let unpublished = &self.known.unpublished;
             let one_time =
                 keys.one_time.values().filter(|key| all || unpublished.contains(&key.id()));
-            let me = self.opened.ring.me();
+            let me = self.ring.me();
             Some(upstream::OwnKeys {
                 registration_id: me.registration_id(),
                 identity: *me.key(),
@@ -270,20 +315,6 @@ impl<U: Upstream> Upkeep<U> {
                 one_time: one_time.map(OneTimePreKey::public).collect(),
             })
         })
-    }
-
-    /// The network has them.
-    async fn mark(&mut self) -> Result<(), WriteError> {
-        let now_ms = self.clock.unix_ms();
-        let published = std::mem::take(&mut self.opened.unpublished);
-        // One that a session has used up meanwhile has no row any more and must not get one again.
-        let rows = self.opened.ring.with(|keys| {
-            let alive = published.iter().filter_map(|id| keys.one_time.get(id));
-            alive
-                .map(|key| row(ONE_TIME, key.id().get().into(), PUBLISHED, now_ms, &key.to_bytes()))
-                .collect::<Vec<_>>()
-        });
-        if rows.is_empty() { Ok(()) } else { commit(&self.lanes, self.epoch, rows).await }
     }
 }
 
@@ -295,10 +326,20 @@ fn first_id(rng: &dyn Rng) -> PreKeyId {
     PreKeyId::new(id.max(1)).unwrap_or(PreKeyId::MAX)
 }
 
-fn row(kind: i16, id: i64, state: i16, created_ms: i64, body: &[u8]) -> Op {
-    Op::PutOwnKey(OwnKey { kind, id, state, created_ms, body: body.to_vec().into() })
+fn row(kind: i16, id: i64, created_ms: i64, body: &[u8]) -> Op {
+    Op::PutOwnKey(OwnKey { kind, id, state: WRITTEN, created_ms, body: body.to_vec().into() })
 }
 
-async fn commit(lanes: &Lanes, epoch: i64, ops: Vec<Op>) -> Result<(), WriteError> {
-    lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await.map(|_| ())
+/// The version goes with what it is of.
+async fn commit(
+    lanes: &Lanes,
+    epoch: i64,
+    known: &mut Known,
+    mut ops: Vec<Op>,
+) -> Result<(), WriteError> {
+    let version = known.version + 1;
+    ops.push(Op::PutConfig(Config { name: VERSION.to_owned(), version, document: Bytes::new() }));
+    lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await?;
+    known.version = version;
+    Ok(())
 }

@@ -16,6 +16,7 @@ use futures_util::Stream;
 use store::rows::Revoked;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
@@ -37,6 +38,8 @@ pub(crate) struct ControlService {
     pub node: String,
     pub connected: watch::Receiver<bool>,
     pub gauges: Arc<Gauges>,
+    /// The process stops: whoever watches turns to another coreapp.
+    pub stop: CancellationToken,
 }
 
 #[tonic::async_trait]
@@ -67,7 +70,7 @@ impl DirectoryApi for ControlService {
         let webapp = request.into_inner().webapp;
         tracing::info!(webapp, "a webapp watches the directory");
         let (out, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(feed(self.control.directory(), out));
+        tokio::spawn(feed(self.control.directory(), out, self.stop.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
     }
 }
@@ -75,6 +78,7 @@ impl DirectoryApi for ControlService {
 async fn feed(
     mut directory: watch::Receiver<Directory>,
     out: mpsc::Sender<Result<Snapshot, Status>>,
+    stop: CancellationToken,
 ) {
     let mut known: Option<Directory> = None;
     loop {
@@ -92,6 +96,7 @@ async fn feed(
             }
             () = tokio::time::sleep(HEARTBEAT) => {}
             () = out.closed() => return,
+            () = stop.cancelled() => return,
         }
     }
 }
@@ -181,7 +186,7 @@ impl Ops for ControlService {
         let node = NodeHealth {
             node: self.node.clone(),
             gateway_status: status.to_owned(),
-            role: "primary_master".to_owned(),
+            role: if self.control.is_owner() { "primary_master" } else { "coreapp" }.to_owned(),
         };
         Ok(Response::new(HealthResponse { nodes: vec![node] }))
     }

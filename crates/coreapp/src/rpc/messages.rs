@@ -13,6 +13,7 @@ use contract::{ApiError, Code, Direction, MessageId, Route};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::{sync::oneshot, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -29,7 +30,11 @@ const CHUNK: usize = 64;
 const CANCEL: Duration = Duration::from_secs(10);
 
 /// See the proto.
-pub(crate) struct MessagesService(pub Arc<Intake>);
+pub(crate) struct MessagesService {
+    pub intake: Arc<Intake>,
+    /// The process stops: what was not read is sent to the next owner.
+    pub stop: CancellationToken,
+}
 
 type BoxStream<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
@@ -42,9 +47,9 @@ impl Messages for MessagesService {
         &self,
         request: Request<Streaming<SendFrames>>,
     ) -> Result<Response<Self::PipeStream>, Status> {
-        let (out, replies) = StreamOut::new(PIPE_MAX, self.0.messages.clone());
+        let (out, replies) = StreamOut::new(PIPE_MAX, self.intake.messages.clone());
         let frames = request.into_inner().map(|frames| frames.map(|frames| frames.frames));
-        tokio::spawn(read(self.0.clone(), frames, Arc::new(out)));
+        self.spawn(frames, out);
         Ok(Response::new(Box::pin(ReceiverStream::new(replies))))
     }
 
@@ -52,9 +57,9 @@ impl Messages for MessagesService {
         &self,
         request: Request<Streaming<SendFrame>>,
     ) -> Result<Response<Self::SendManyStream>, Status> {
-        let (out, replies) = StreamOut::new(MANY_MAX, self.0.messages.clone());
+        let (out, replies) = StreamOut::new(MANY_MAX, self.intake.messages.clone());
         let frames = request.into_inner().map(|frame| frame.map(|frame| vec![frame]));
-        tokio::spawn(read(self.0.clone(), frames, Arc::new(out)));
+        self.spawn(frames, out);
         let replies = ReceiverStream::new(replies).flat_map(|replies| {
             stream::iter(match replies {
                 Ok(replies) => replies.replies.into_iter().map(Ok).collect(),
@@ -68,8 +73,8 @@ impl Messages for MessagesService {
         let frame = request.into_inner();
         let seq = frame.seq;
         let (reply, answer) = oneshot::channel();
-        match self.0.check(frame, ReplyTo::Once(reply)) {
-            Ok(frame) => self.0.submit(vec![frame]).await,
+        match self.intake.check(frame, ReplyTo::Once(reply)) {
+            Ok(frame) => self.intake.submit(vec![frame]).await,
             Err((_, error)) => return Ok(Response::new(pipe::reply(seq, &Err(error)))),
         }
         let accepted = answer.await.unwrap_or_else(|_| {
@@ -82,13 +87,13 @@ impl Messages for MessagesService {
         &self,
         request: Request<CancelRequest>,
     ) -> Result<Response<CancelResponse>, Status> {
-        self.0.messages.take().and_then(|()| self.0.beat.answers()).map_err(to_status)?;
+        self.intake.messages.take().and_then(|()| self.intake.beat.answers()).map_err(to_status)?;
         let id = request.into_inner().id.parse::<MessageId>().ok();
         let id = id.filter(|id| id.direction == Direction::Outbound).ok_or_else(|| {
             to_status(ApiError::new(Code::NOT_FOUND, "There is no message with this id"))
         })?;
         let (reply, answer) = oneshot::channel();
-        self.0.drivers.cancel(Route::of(&id.number).shard(), id.key, reply);
+        self.intake.drivers.cancel(Route::of(&id.number).shard(), id.key, reply);
         // Dropped: the shard was lost under way. Its next owner knows.
         let lost = || ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard has just moved");
         let slow = || ApiError::new(Code::NOT_READY, "the coreapp did not answer in time");
@@ -98,6 +103,19 @@ impl Messages for MessagesService {
         }
         .map_err(to_status)?;
         Ok(Response::new(CancelResponse {}))
+    }
+}
+
+impl MessagesService {
+    fn spawn(
+        &self,
+        frames: impl Stream<Item = Result<Vec<SendFrame>, Status>> + Send + Unpin + 'static,
+        out: StreamOut,
+    ) {
+        let (intake, stop) = (self.intake.clone(), self.stop.clone());
+        tokio::spawn(
+            async move { stop.run_until_cancelled(read(intake, frames, Arc::new(out))).await },
+        );
     }
 }
 

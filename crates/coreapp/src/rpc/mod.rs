@@ -6,10 +6,12 @@ mod control;
 mod events;
 mod health;
 mod messages;
+mod peer;
 mod serve;
 
 pub(crate) use contacts::ContactsService;
 pub(crate) use control::ControlService;
 pub(crate) use events::EventsService;
 pub(crate) use health::Probes;
+pub(crate) use peer::PeerService;
 pub(crate) use serve::{Services, bind, serve};

@@ -10,7 +10,7 @@ use ::rpc::{
     coreapp::{
         admin_server::AdminServer, contacts_server::ContactsServer,
         directory_server::DirectoryServer, events_server::EventsServer,
-        messages_server::MessagesServer, ops_server::OpsServer,
+        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
     },
     http2,
     identity::Identity,
@@ -26,6 +26,7 @@ use super::{
     events::EventsService,
     health::{self, Probes},
     messages::MessagesService,
+    peer::PeerService,
 };
 use crate::intake::Intake;
 
@@ -34,6 +35,9 @@ const MESSAGES_STREAMS: u32 = 64;
 const CONTACTS_STREAMS: u32 = 256;
 const CONTROL_STREAMS: u32 = 128;
 const HEALTH_STREAMS: u32 = 32;
+
+/// Attempts to find four free ports in a row.
+const TRIES_MAX: usize = 64;
 
 /// The bound listeners: messages, contacts, control, health.
 pub(crate) struct Ports([TcpListener; 4]);
@@ -44,19 +48,32 @@ pub(crate) struct Services {
     pub contacts: ContactsService,
     pub control: ControlService,
     pub events: EventsService,
+    pub peer: PeerService,
     pub probes: Probes,
 }
 
-/// Takes `port` and the three after it; 0 takes any four.
+/// Takes `port` and the three after it; 0 takes any four in a row.
 ///
 /// # Errors
 /// The address that could not be had.
 pub(crate) async fn bind(ip: IpAddr, port: u16) -> Result<Ports, (SocketAddr, io::Error)> {
-    let one = async |offset: u16| {
-        let addr = SocketAddr::new(ip, if port == 0 { 0 } else { port.saturating_add(offset) });
+    let one = async |port: u16| {
+        let addr = SocketAddr::new(ip, port);
         TcpListener::bind(addr).await.map_err(|error| (addr, error))
     };
-    Ok(Ports([one(0).await?, one(1).await?, one(2).await?, one(3).await?]))
+    let mut tries = 0;
+    loop {
+        let first = one(port).await?;
+        let bound = first.local_addr().map_err(|error| (SocketAddr::new(ip, port), error))?.port();
+        let at = |offset: u16| one(bound.saturating_add(offset));
+        match (at(1).await, at(2).await, at(3).await) {
+            (Ok(second), Ok(third), Ok(fourth)) => {
+                return Ok(Ports([first, second, third, fourth]));
+            }
+            _ if port == 0 && tries < TRIES_MAX => tries += 1,
+            (Err(taken), ..) | (_, Err(taken), _) | (.., Err(taken)) => return Err(taken),
+        }
+    }
 }
 
 impl Ports {
@@ -90,17 +107,17 @@ pub(crate) async fn serve(
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesServer::new(MessagesService(services.intake));
-    let routes = Routes::new(service.max_decoding_message_size(limit));
-    start(messages, MESSAGES_STREAMS, routes, identity);
+    let service = MessagesService { intake: services.intake, stop: stop.clone() };
+    let service = MessagesServer::new(service).max_decoding_message_size(limit);
+    start(messages, MESSAGES_STREAMS, Routes::new(service), identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
     start(contacts, CONTACTS_STREAMS, Routes::new(service), identity);
     let directory = DirectoryServer::new(services.control.clone());
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
-    let routes = Routes::new(directory).add_service(admin);
+    let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
-    let routes = routes.add_service(events).add_service(OpsServer::new(services.control));
-    start(control, CONTROL_STREAMS, routes, identity);
+    let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
+    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
     reporter.set_serving::<MessagesServer<MessagesService>>().await;

@@ -85,12 +85,14 @@ pub(crate) struct Machine {
     pub(super) cancels: HashMap<Key, Vec<CancelReply>>,
     /// With the number of events in each.
     writes: HashMap<u64, (Written, i64)>,
-    reads: HashMap<u64, Wanted>,
+    pub(super) reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
     /// A seal write is under way: one at a time.
     pub(super) sealing: bool,
     /// Messages the next seal writes may carry one at a time, after one was refused.
     pub(super) seal_singly: usize,
+    /// The shard is being left: nothing more is sealed or transmitted.
+    pub(super) closing: bool,
     pub(super) attached: bool,
     /// The network has been heard of since the start. Before that it may still tell that our rows
     /// are old, and no event gets a number.
@@ -218,6 +220,7 @@ impl Machine {
             reading_bodies: HashSet::new(),
             sealing: false,
             seal_singly: 0,
+            closing: false,
             attached: false,
             welcomed: false,
             doomed: Vec::new(),

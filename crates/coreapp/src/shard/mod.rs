@@ -11,6 +11,7 @@ pub(crate) mod effects;
 pub(crate) mod idempotent;
 mod identity;
 mod incoming;
+pub(crate) mod leave;
 pub(crate) mod machine;
 mod open;
 mod peers;

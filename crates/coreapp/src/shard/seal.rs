@@ -71,7 +71,8 @@ impl Machine {
     /// Seals what is ready, acknowledges what is durable. Called at the end of every turn.
     pub(crate) fn pump(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         self.acknowledge(fx);
-        if self.sealing || !self.attached || ctx.frozen || self.link_hold.is_some() {
+        if self.sealing || self.closing || !self.attached || ctx.frozen || self.link_hold.is_some()
+        {
             return;
         }
         let max = if self.seal_singly > 0 { 1 } else { SEAL_MAX };
@@ -324,7 +325,7 @@ impl Machine {
 
     /// Sends one sealed message, if it may leave now.
     pub(super) fn transmit(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
-        if !self.attached || ctx.frozen || self.link_hold.is_some() {
+        if self.closing || !self.attached || ctx.frozen || self.link_hold.is_some() {
             return;
         }
         let Some(job) = self.jobs.get_mut(&key) else { return };

@@ -21,6 +21,7 @@ use super::{
     block::Standing,
     cancel::CancelReply,
     effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
+    leave::moved,
     machine::Machine,
 };
 use crate::{
@@ -46,6 +47,8 @@ const PIECE: usize = 64;
 const INCOMING: usize = 64;
 /// How often time passes for the machines.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a shard that is left waits for answers of the network.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
 /// Rounds of queued input taken before effects are carried out.
 const DRAIN: usize = 64;
 
@@ -131,6 +134,16 @@ enum Control {
         shards: Vec<Renewed>,
         done: oneshot::Sender<()>,
     },
+    /// Take nothing more of a shard in, answer when nothing of it is being written.
+    Close {
+        shard: ShardId,
+        done: oneshot::Sender<()>,
+    },
+    /// The shard is gone.
+    Disown {
+        shard: ShardId,
+        done: oneshot::Sender<()>,
+    },
     /// Take nothing in any more, answer when nothing is being written.
     Drain(oneshot::Sender<()>),
 }
@@ -160,6 +173,7 @@ impl Drivers {
                 lane,
                 shared: shared.clone(),
                 machines: HashMap::new(),
+                closing: HashMap::new(),
                 answers,
                 reads,
                 held: VecDeque::new(),
@@ -211,6 +225,21 @@ impl Drivers {
         let (done, owned) = oneshot::channel();
         self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
         let _ended = owned.await;
+    }
+
+    /// Begins to leave a shard: its callers are told that it has moved. Done when what was on its way
+    /// is settled, or waits in rows.
+    pub(crate) async fn close(&self, shard: ShardId) {
+        let (done, closed) = oneshot::channel();
+        self.control(self.index(shard), Control::Close { shard, done });
+        let _ended = closed.await;
+    }
+
+    /// Forgets a shard that its lane has parted from.
+    pub(crate) async fn disown(&self, shard: ShardId) {
+        let (done, gone) = oneshot::channel();
+        self.control(self.index(shard), Control::Disown { shard, done });
+        let _ended = gone.await;
     }
 
     /// Tells every machine of a new generation; done when none uses the one before.
@@ -335,6 +364,8 @@ struct Driver {
     /// Of the account, now.
     generation: i64,
     machines: HashMap<ShardId, Machine>,
+    /// Those that are being left.
+    closing: HashMap<ShardId, Closing>,
     answers: mpsc::UnboundedSender<Vec<Answer>>,
     reads: mpsc::UnboundedSender<Vec<ReadAnswer>>,
     /// Frames that wait for room in the lane's inbox, and until when.
@@ -343,6 +374,15 @@ struct Driver {
     unsent: VecDeque<Outgoing>,
     flights: Flights,
     draining: Option<Vec<oneshot::Sender<()>>>,
+}
+
+/// How far a shard is left.
+struct Closing {
+    /// Answers of the network are waited for until then.
+    until: Instant,
+    /// Nothing goes in any more but what came of writes.
+    silent: bool,
+    done: Option<oneshot::Sender<()>>,
 }
 
 /// One thing that happened.
@@ -408,6 +448,7 @@ impl Driver {
         for machine in self.machines.values_mut() {
             machine.pump(&ctx, &mut fx);
         }
+        self.leave(&ctx);
         self.flights.begin(&fx.sends, ctx.now);
         self.carry_out(fx);
         if self.draining.is_some() && self.machines.values().all(|machine| !machine.writing()) {
@@ -433,7 +474,7 @@ impl Driver {
             }
             Input::Reads(reads) => {
                 for answer in reads {
-                    if let Some(machine) = self.machines.get_mut(&answer.shard) {
+                    if let Some(machine) = self.machine(answer.shard) {
                         machine.read(answer, ctx, fx);
                     }
                 }
@@ -442,8 +483,10 @@ impl Driver {
             Input::Control(control) => self.control(control, ctx, fx),
             Input::Contacts(contacts) => self.contacts(contacts, ctx, fx),
             Input::Tick => {
-                for machine in self.machines.values_mut() {
-                    machine.tick(ctx, fx);
+                for (shard, machine) in &mut self.machines {
+                    if self.closing.get(shard).is_none_or(|closing| !closing.silent) {
+                        machine.tick(ctx, fx);
+                    }
                 }
             }
         }
@@ -464,7 +507,7 @@ impl Driver {
             LinkInput::Items(items) => {
                 for (shard, seq, item) in items {
                     self.flights.item(&item, ctx.now);
-                    if let Some(machine) = self.machines.get_mut(&shard) {
+                    if let Some(machine) = self.machine(shard) {
                         machine.item(seq, item, ctx, fx);
                     }
                 }
@@ -484,19 +527,19 @@ impl Driver {
             }
             Control::Identity { wa_id, request } => match self.machine_of(&wa_id) {
                 Some(machine) => machine.identity(wa_id, request, ctx, fx),
-                None => drop(request.reply.send(Err(owned_elsewhere()))),
+                None => drop(request.reply.send(Err(moved()))),
             },
             Control::Cancel { shard, key, reply } => {
-                match self.machines.get_mut(&shard).filter(|_| self.draining.is_none()) {
+                let takes = self.takes(shard);
+                match self.machines.get_mut(&shard).filter(|_| takes) {
                     Some(machine) => machine.cancel(key, reply, ctx, fx),
-                    None => drop(reply.send(Err(owned_elsewhere()))),
+                    None => drop(reply.send(Err(moved()))),
                 }
             }
-            Control::Standing { number, standing } => {
-                if let Some(machine) = self.machine_of(&number) {
-                    machine.set_blocked(number, standing, ctx, fx);
-                }
-            }
+            Control::Standing { number, standing } => match self.machine_of(&number) {
+                Some(machine) => machine.set_blocked(number, standing, ctx, fx),
+                None => drop(standing.reply.send(Err(moved()))),
+            },
             Control::SetUp(set_up) => {
                 if let Some(machine) = self.machine_of(&set_up.wa_id) {
                     machine.set_up(set_up, ctx, fx);
@@ -512,6 +555,22 @@ impl Driver {
                 }
                 let _gone = done.send(());
             }
+            Control::Close { shard, done } => match self.machines.get_mut(&shard) {
+                Some(machine) => {
+                    machine.close();
+                    let until = ctx.now + ANSWERS_MAX;
+                    let closing = Closing { until, silent: false, done: Some(done) };
+                    self.closing.insert(shard, closing);
+                }
+                None => drop(done.send(())),
+            },
+            Control::Disown { shard, done } => {
+                self.closing.remove(&shard);
+                if let Some(machine) = self.machines.remove(&shard) {
+                    machine.dissolve(ctx, fx);
+                }
+                let _gone = done.send(());
+            }
             Control::Drain(done) => self.draining.get_or_insert_default().push(done),
         }
     }
@@ -519,7 +578,7 @@ impl Driver {
     fn contacts(&mut self, input: ContactsInput, ctx: &Ctx<'_>, fx: &mut Effects) {
         match input {
             ContactsInput::Check { shard, check } => {
-                if let Some(machine) = self.machines.get_mut(&shard) {
+                if let Some(machine) = self.machine(shard) {
                     machine.check(&check, ctx, fx);
                 }
             }
@@ -541,16 +600,39 @@ impl Driver {
     }
 
     fn machine_of(&mut self, number: &Number) -> Option<&mut Machine> {
-        self.machines.get_mut(&contract::Route::of(number).shard())
+        self.machine(contract::Route::of(number).shard())
+    }
+
+    /// The machine of a shard, unless that is as good as left.
+    fn machine(&mut self, shard: ShardId) -> Option<&mut Machine> {
+        let silent = self.closing.get(&shard).is_some_and(|closing| closing.silent);
+        self.machines.get_mut(&shard).filter(|_| !silent)
+    }
+
+    /// New messages of the shard are taken.
+    fn takes(&self, shard: ShardId) -> bool {
+        self.draining.is_none() && !self.closing.contains_key(&shard)
+    }
+
+    /// Goes on with shards that are being left.
+    fn leave(&mut self, ctx: &Ctx<'_>) {
+        for (shard, closing) in &mut self.closing {
+            let machine = self.machines.get(shard);
+            closing.silent |=
+                closing.until <= ctx.now || machine.is_none_or(|machine| !machine.unanswered());
+            if closing.silent && machine.is_none_or(|machine| !machine.writing()) {
+                let _gone = closing.done.take().map(|done| done.send(()));
+            }
+        }
     }
 
     /// Gives frames to their machines, as far as the lane has room; later ones stay behind earlier.
     fn take_held(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         while let Some((until, frame)) = self.held.pop_front() {
             let shard = shard_of(&frame);
-            let Some(machine) = self.machines.get_mut(&shard).filter(|_| self.draining.is_none())
-            else {
-                fx.replies.push((frame.reply, Err(owned_elsewhere())));
+            let takes = self.takes(shard);
+            let Some(machine) = self.machines.get_mut(&shard).filter(|_| takes) else {
+                fx.replies.push((frame.reply, Err(moved())));
                 continue;
             };
             if self.shared.lanes.has_room(shard) {
@@ -632,10 +714,6 @@ fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
     for (out, replies) in streams.into_values() {
         out.answer(replies);
     }
-}
-
-fn owned_elsewhere() -> ApiError {
-    ApiError::new(Code::NOT_PRIMARY_COREAPP, "the shard is owned elsewhere")
 }
 
 fn no_room() -> ApiError {

@@ -3,11 +3,14 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use contract::ShardId;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     batch::{BATCH_BYTES, Epochs, Item, Owned},
@@ -18,10 +21,12 @@ use crate::{
 /// While hot writes wait, the others get 1/4 of a batch: enough not to starve.
 pub(crate) const BULK_SHARE: usize = 4;
 
-#[derive(Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
     wake: Notify,
+    /// Batches that were begun, and whose fate is known.
+    begun: AtomicU64,
+    done: watch::Sender<u64>,
 }
 
 #[derive(Default)]
@@ -44,7 +49,41 @@ struct Slot {
     answers: mpsc::UnboundedSender<Vec<Answer>>,
 }
 
+impl Default for Inbox {
+    fn default() -> Self {
+        Self {
+            state: Mutex::default(),
+            wake: Notify::new(),
+            begun: AtomicU64::new(0),
+            done: watch::Sender::new(0),
+        }
+    }
+}
+
 impl Inbox {
+    /// A batch is being built: what is disowned from now on may be in it or not.
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// The fate of every batch so far is known, and told.
+    pub(crate) fn finished(&self) {
+        self.done.send_replace(self.begun.load(Ordering::SeqCst));
+    }
+
+    /// No batch will follow.
+    pub(crate) fn ended(&self) {
+        self.done.send_replace(u64::MAX);
+    }
+
+    /// Waits for the batch that is under way.
+    pub(crate) async fn settled(&self) {
+        let begun = self.begun.load(Ordering::SeqCst);
+        // The sender lives as long as the inbox.
+        let mut done = self.done.subscribe();
+        let _done = done.wait_for(|done| *done >= begun).await;
+    }
+
     pub(crate) fn own(
         &self,
         shard: ShardId,

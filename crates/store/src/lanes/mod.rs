@@ -175,6 +175,15 @@ impl Lanes {
         self.inbox(shard).disown(shard);
     }
 
+    /// The same, and waits until the fate of the batch under way is known: then nothing of the shard
+    /// can be written by this process any more. What was written was answered before; what waits will
+    /// be refused.
+    pub fn part(&self, shard: ShardId) -> impl Future<Output = ()> + Send + use<> {
+        let inbox = Arc::clone(self.inbox(shard));
+        inbox.disown(shard);
+        async move { inbox.settled().await }
+    }
+
     /// Hands a write over; never blocks. Its outcome, a refusal included, comes as its reply.
     pub fn submit(&self, write: Write) {
         self.inbox(write.shard).submit([write]);
@@ -245,7 +254,7 @@ impl Lanes {
         }
     }
 
-    fn inbox(&self, shard: ShardId) -> &Inbox {
+    fn inbox(&self, shard: ShardId) -> &Arc<Inbox> {
         // `lane_of` is within bounds, and there is a lane.
         &self.inner.inboxes[self.lane_of(shard)]
     }

@@ -80,7 +80,14 @@ impl<E: LaneEngine> Lane<E> {
     }
 
     pub(crate) async fn run(mut self) {
+        let inbox = Arc::clone(&self.inbox);
+        self.batches().await;
+        inbox.ended();
+    }
+
+    async fn batches(&mut self) {
         loop {
+            self.inbox.finished();
             let group = match self.groups.pop_front() {
                 Some(group) => group,
                 None => match self.inbox.next(self.batch_max).await {
@@ -92,6 +99,8 @@ impl<E: LaneEngine> Lane<E> {
                 self.groups.push_front(group);
                 return self.refuse_all();
             }
+            // Before looking at who owns what: whoever disowns later waits for this batch.
+            self.inbox.begin();
             let owned = self.inbox.owned();
             let Built { batch, waiting, next_seqs, refused, rest } =
                 build(group, &self.vault, |shard| owned.get(&shard).copied());

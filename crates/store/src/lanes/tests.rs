@@ -371,6 +371,34 @@ async fn a_write_under_an_epoch_that_is_not_owned_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_shard_is_parted_from_nothing_of_it_is_stored_even_by_what_was_under_way() {
+    let mut stored = 0;
+    for seed in 0..SEEDS {
+        let engine = faulty(seed, 25, None);
+        let lanes = lanes(&engine, 1, 4, &Arc::default());
+        let (answers, mut answered) = mpsc::unbounded_channel();
+        lanes.own(shard(4), EPOCH, 1, answers);
+        for n in 0..20 {
+            lanes.submit(write(shard(4), vec![message(n)], Reply::Token(n)));
+        }
+        for _ in 0..engine.rng.below(20) {
+            tokio::task::yield_now().await;
+        }
+        lanes.part(shard(4)).await;
+        let mut committed = 0;
+        while let Ok(list) = answered.try_recv() {
+            committed += list.iter().filter(|answer| answer.result.is_ok()).count();
+        }
+        lanes.close().await;
+        let mut tables = engine.tables.lock().unwrap();
+        tables.decide();
+        assert_eq!(tables.messages.len(), committed, "seed {seed}");
+        stored += committed;
+    }
+    assert!(stored > 0 && stored < 20 * usize::try_from(SEEDS).unwrap(), "{stored}: no middle");
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_gathers_goes_in_one_batch_and_is_answered_in_one_list_a_channel() {
     let engine = faulty(1, 0, None);
     let lanes = lanes(&engine, 1, 256, &Arc::default());

@@ -20,13 +20,14 @@ const NODES: &str = "SELECT node.inc, name, addr, state, version, coalesce(n, 0)
     FROM node LEFT JOIN beat ON beat.inc = node.inc ORDER BY node.inc";
 
 /// Everything about the cluster in one statement, so of one moment, with the columns of
-/// [`TickRow`]. The lanes' incarnation and [`TICK_CONFIGS`] follow.
+/// [`TickRow`]. The lanes' incarnation and [`TICK_REST`] follow.
 const TICK: &str = "SELECT 1, node.inc, state, coalesce(n, 0), 0, name, addr, version \
     FROM node LEFT JOIN beat ON beat.inc = node.inc \
     UNION ALL SELECT 2, id, owner_inc, epoch, event_floor, NULL, NULL, NULL FROM shard \
     UNION ALL SELECT 3, count(*), cast(coalesce(sum(live), 0) AS SIGNED), 0, 0, NULL, NULL, NULL \
     FROM lane WHERE inc = ";
-const TICK_CONFIGS: &str = " UNION ALL SELECT 4, version, 0, 0, 0, name, NULL, NULL FROM config";
+const TICK_REST: &str = " UNION ALL SELECT 4, version, 0, 0, 0, name, NULL, NULL FROM config \
+    UNION ALL SELECT 5, coalesce(max(generation), 0), 0, 0, 0, NULL, NULL, NULL FROM generation";
 
 pub(crate) async fn nodes(conn: &mut Conn) -> Result<Vec<Node>, StoreError> {
     let rows: Vec<codec::NodeColumns> = rows(conn, &Text::of(NODES)).await?;
@@ -164,7 +165,7 @@ pub(crate) async fn begin_generation(
 
 pub(crate) async fn tick(conn: &mut Conn, inc: i64) -> Result<Tick, StoreError> {
     let mut text = Text::of("UPDATE beat SET n = n + 1 WHERE inc = ");
-    text.int(inc).sql(";").sql(TICK).int(inc).sql(TICK_CONFIGS);
+    text.int(inc).sql(";").sql(TICK).int(inc).sql(TICK_REST);
     let mut result = conn.query_iter(text.as_bytes()).await?;
     let _beaten: Vec<i64> = next_rows(&mut result).await?;
     let rows: Vec<TickRow> = next_rows(&mut result).await?;

@@ -68,7 +68,9 @@ const TICK: &str = "\
     UNION ALL SELECT 2::smallint, id, owner_inc, epoch, event_floor, NULL, NULL, NULL FROM shard \
     UNION ALL SELECT 3::smallint, count(*), count(*) FILTER (WHERE live = 1), 0, 0, NULL, NULL, NULL \
     FROM lane WHERE inc = $1 \
-    UNION ALL SELECT 4::smallint, version, 0, 0, 0, name, NULL, NULL FROM config";
+    UNION ALL SELECT 4::smallint, version, 0, 0, 0, name, NULL, NULL FROM config \
+    UNION ALL SELECT 5::smallint, coalesce(max(generation), 0), 0, 0, 0, NULL, NULL, NULL \
+    FROM generation";
 
 /// A probe's row belongs to no node, and its prober may be at it: only what a node leaves is taken.
 const FORGET: &str = "\

@@ -158,12 +158,16 @@ pub(crate) fn tick(conn: &mut SqliteConnection, inc: i64) -> Result<Tick, StoreE
         .into_iter()
         .map(|(name, version)| Ok((codec::text(name, "config", "name")?, version)))
         .collect::<Result<_, StoreError>>()?;
+    let generation: Vec<i64> =
+        Stmt::<BigInt>::new("SELECT coalesce(max(generation), 0) FROM generation", &[])
+            .load(conn)?;
     Ok(Tick {
         state: state(conn, inc)?,
         lanes_live: lanes.as_slice().first().is_some_and(|(all, live)| *all > 0 && all == live),
         nodes: nodes(conn)?,
         shards: reads::shards(conn)?,
         configs,
+        generation: generation.as_slice().first().copied().unwrap_or(0),
     })
 }
 

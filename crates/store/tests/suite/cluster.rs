@@ -30,7 +30,7 @@ async fn a_tick_beats_and_shows_the_whole_cluster(database: &Database) {
     cluster.join(&node(1), 2).await.unwrap();
     cluster.tick(1).await.unwrap();
     let tick = cluster.tick(1).await.unwrap();
-    assert_eq!((tick.state, tick.lanes_live), (NodeState::Live, true));
+    assert_eq!((tick.state, tick.lanes_live, tick.generation), (NodeState::Live, true, 0));
     let mut beaten = node(1);
     beaten.beat = 2;
     assert_eq!(tick.nodes, [node(-2), beaten]);
@@ -134,6 +134,7 @@ async fn a_generation_begins_behind_every_number_there_is(database: &Database) {
     let beyond = member.write(ids[2], raised[0].epoch + 1, vec![]).await;
     assert_eq!(beyond.unwrap_err(), WriteError::NotOwned);
     // The next one begins behind the numbers given out since.
+    assert_eq!(store.cluster().tick(1).await.unwrap().generation, 100);
     let rows = store.cluster().begin_generation(Some(1), 200, &[]).await.unwrap();
     assert!(rows.contains(&Generation { generation: 200, shard: ids[2], first_seq: 43 }));
     assert!(rows.contains(&Generation { generation: 200, shard: ids[3], first_seq: 1 }));

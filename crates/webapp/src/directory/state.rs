@@ -14,6 +14,8 @@ use rpc::coreapp as proto;
 pub(crate) struct State {
     /// Address of the messages listener that owns a shard, by shard; fewer or empty: no owner.
     pub(crate) owners: Arc<[Option<Arc<str>>]>,
+    /// Of the one that changes what belongs to the account; `None`: nobody at the moment.
+    pub(crate) control: Option<Arc<str>>,
     pub(crate) users: Arc<HashMap<Arc<str>, User>>,
     /// `wa:rand` of tokens that were logged out.
     pub(crate) revoked: Arc<HashSet<String>>,
@@ -65,6 +67,7 @@ impl State {
         if let Some(map) = frame.shards {
             let owner = |address: String| (!address.is_empty()).then(|| Arc::from(address));
             next.owners = map.owners.into_iter().map(owner).collect();
+            next.control = owner(map.control);
         }
         if let Some(users) = frame.users {
             next.users = Arc::new(users.users.into_iter().map(user).collect());
@@ -117,10 +120,12 @@ mod tests {
     #[test]
     fn a_later_frame_changes_only_its_sections() {
         let old = State::default().first(named("clerk"));
-        let map = proto::ShardMap { owners: vec!["core:6250".to_owned(), String::new()] };
+        let owners = vec!["core:6250".to_owned(), String::new()];
+        let map = proto::ShardMap { owners, control: "core:6250".to_owned(), version: 1 };
         let new = old.then(proto::Snapshot { shards: Some(map), ..proto::Snapshot::default() });
         assert!(new.users.contains_key("clerk"));
         assert_eq!(new.owners.as_ref(), [Some(Arc::from("core:6250")), None]);
+        assert_eq!(new.control.as_deref(), Some("core:6250"));
         assert_eq!(new.auth_version, old.auth_version, "a shard map decides over no token");
     }
 }

@@ -11,19 +11,30 @@ use std::{
 
 use contract::{ApiError, Code, Number, Route};
 use rpc::identity::Identity;
-use tokio::time::timeout;
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep, timeout},
+};
 use tonic::{Response, Status, transport::Channel};
 
-use super::unary::{refusal, unreachable, was_unreachable};
-use crate::config::CoreAddress;
+use super::{
+    backoff::Backoff,
+    unary::{has_moved, refusal, unreachable, was_unreachable},
+};
+use crate::{config::CoreAddress, directory::State};
 
 /// Coreapps learned from shard maps whose channels are kept; at the bound all are forgotten and
 /// opened again when needed.
 const MAX_LEARNED: usize = 256;
 
+/// How long a coreapp that cannot be reached, or is not the owner, is looked for again.
+const BUDGET: Duration = Duration::from_secs(10);
+
 /// Channels to every coreapp; they connect on first use and reconnect by themselves.
 pub(crate) struct Cores {
     seeds: Vec<Core>,
+    /// Who owns what.
+    maps: watch::Receiver<Arc<State>>,
     preferred: AtomicUsize,
     identity: Option<Arc<Identity>>,
     learned: Mutex<HashMap<String, Core>>,
@@ -66,23 +77,24 @@ impl Core {
 }
 
 impl Cores {
-    /// The configured ones.
+    /// The configured ones; `maps` names the others.
     ///
     /// # Errors
     /// When an address is none.
     pub(crate) fn new(
         addresses: &[CoreAddress],
+        maps: watch::Receiver<Arc<State>>,
         identity: Option<Arc<Identity>>,
     ) -> Result<Self, tonic::transport::Error> {
         let core = |address: &CoreAddress| Core::new(address.clone(), identity.as_ref());
         let seeds = addresses.iter().map(core).collect::<Result<_, _>>()?;
         let learned = Mutex::new(HashMap::new());
-        Ok(Self { seeds, preferred: AtomicUsize::new(0), identity, learned })
+        Ok(Self { seeds, maps, preferred: AtomicUsize::new(0), identity, learned })
     }
 
     /// Address and control channel of the coreapp calls go to first. There is at least one.
     pub(crate) fn preferred(&self) -> (String, Channel) {
-        let core = self.seed(0);
+        let core = self.known(0);
         (core.address.control.clone(), core.control.clone())
     }
 
@@ -106,7 +118,8 @@ impl Cores {
         self.call(Port::Contacts, limit, call).await
     }
 
-    /// Calls the contacts listener of the coreapp that owns a contact's shard.
+    /// Calls the contacts listener of the coreapp that owns a contact's shard. Asked again by the
+    /// map of that moment when it cannot be reached or the shard has moved, for [`BUDGET`] at most.
     ///
     /// # Errors
     /// What the coreapp refused with; 503/1011 when nobody owns the shard or its owner did not
@@ -114,14 +127,13 @@ impl Cores {
     pub(crate) async fn owner_of<T, F>(
         &self,
         wa_id: &Number,
-        owners: &[Option<Arc<str>>],
         limit: Duration,
-        call: impl FnOnce(Channel) -> F,
+        call: impl Fn(Channel) -> F,
     ) -> Result<T, ApiError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_owner(Port::Contacts, wa_id, owners, limit, call).await
+        self.owner(Port::Contacts, Some(wa_id), limit, call).await
     }
 
     /// The same for the messages listener.
@@ -131,39 +143,88 @@ impl Cores {
     pub(crate) async fn messages_owner_of<T, F>(
         &self,
         to: &Number,
-        owners: &[Option<Arc<str>>],
         limit: Duration,
-        call: impl FnOnce(Channel) -> F,
+        call: impl Fn(Channel) -> F,
     ) -> Result<T, ApiError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.call_owner(Port::Messages, to, owners, limit, call).await
+        self.owner(Port::Messages, Some(to), limit, call).await
     }
 
-    async fn call_owner<T, F>(
+    /// The same for what belongs to the account: the control listener of its one writer.
+    ///
+    /// # Errors
+    /// As [`Self::owner_of`].
+    pub(crate) async fn writer<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.owner(Port::Control, None, limit, call).await
+    }
+
+    async fn owner<T, F>(
         &self,
         port: Port,
-        number: &Number,
-        owners: &[Option<Arc<str>>],
+        number: Option<&Number>,
         limit: Duration,
-        call: impl FnOnce(Channel) -> F,
+        call: impl Fn(Channel) -> F,
     ) -> Result<T, ApiError>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let shard = Route::of(number).shard();
-        let owner = usize::try_from(shard.get()).ok().and_then(|place| owners.get(place)?.clone());
-        let core = owner.and_then(|owner| self.node(&owner)).ok_or_else(|| {
-            let details = format!("No coreapp owns shard {shard} at the moment");
-            ApiError::new(Code::NOT_READY, details)
-        })?;
-        let (address, channel) = core.port(port);
-        let answer = bounded(address, limit, call(channel)).await;
-        answer.map_err(|status| refusal(address, &status))
+        let deadline = Instant::now() + BUDGET;
+        let mut maps = self.maps.clone();
+        let mut backoff = Backoff::default();
+        loop {
+            let state = maps.borrow_and_update().clone();
+            let core = match number {
+                Some(number) => {
+                    let shard = Route::of(number).shard();
+                    let place = usize::try_from(shard.get()).ok();
+                    let owner = place.and_then(|place| state.owners.get(place)?.as_ref());
+                    owner.and_then(|owner| self.node(owner)).ok_or_else(|| {
+                        let details = format!("No coreapp owns shard {shard} at the moment");
+                        ApiError::new(Code::NOT_READY, details)
+                    })
+                }
+                // Not named: any of them says who it is not.
+                None => Ok(state
+                    .control
+                    .as_ref()
+                    .and_then(|owner| self.node(owner))
+                    .unwrap_or_else(|| self.known(0))),
+            };
+            let error = match core {
+                Ok(core) => {
+                    let (address, channel) = core.port(port);
+                    match bounded(address, limit, call(channel)).await {
+                        Ok(answer) => return Ok(answer),
+                        Err(status) if was_unreachable(&status) || has_moved(&status) => {
+                            refusal(address, &status)
+                        }
+                        Err(status) => return Err(refusal(address, &status)),
+                    }
+                }
+                Err(error) => error,
+            };
+            let wait = backoff.next_delay();
+            if Instant::now() + wait >= deadline {
+                return Err(error);
+            }
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = maps.changed() => {}
+            }
+        }
     }
 
-    /// The same as [`Self::contacts`] for the control listener. Only for calls that may be repeated.
+    /// The same as [`Self::contacts`] for the control listener: for what every coreapp knows. Only
+    /// for calls that may be repeated.
     ///
     /// # Errors
     /// As [`Self::contacts`].
@@ -182,14 +243,13 @@ impl Cores {
     /// none does: address and answer of each.
     pub(crate) async fn every<T, F>(
         &self,
-        owners: &[Option<Arc<str>>],
         limit: Duration,
         call: impl Fn(Channel) -> F,
     ) -> Vec<(String, Result<T, ApiError>)>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let calls = self.nodes(owners).into_iter().map(|core| {
+        let calls = self.nodes().into_iter().map(|core| {
             let (address, channel) = core.port(Port::Control);
             let (address, called) = (address.to_owned(), call(channel));
             async move {
@@ -210,8 +270,9 @@ impl Cores {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let mut last = ApiError::new(Code::NOT_READY, "No coreapp is configured");
-        for place in 0..self.seeds.len() {
-            let (address, channel) = self.seed(place).port(port);
+        for place in 0..self.all().len() {
+            let core = self.known(place);
+            let (address, channel) = core.port(port);
             match bounded(address, limit, call(channel)).await {
                 Ok(answer) => return Ok(answer),
                 Err(status) if was_unreachable(&status) => last = refusal(address, &status),
@@ -221,19 +282,33 @@ impl Cores {
         Err(last)
     }
 
-    fn seed(&self, place: usize) -> &Core {
+    /// Counted from the preferred one. There is at least one.
+    fn known(&self, place: usize) -> Core {
+        let all = self.all();
         let at = self.preferred.load(Ordering::Relaxed).wrapping_add(place);
-        &self.seeds[at % self.seeds.len().max(1)]
+        all[at % all.len().max(1)].clone()
     }
 
-    fn nodes(&self, owners: &[Option<Arc<str>>]) -> Vec<Core> {
-        let mut nodes: Vec<Core> = Vec::new();
-        for owner in owners.iter().flatten() {
+    /// The configured ones, then those that own something.
+    fn all(&self) -> Vec<Core> {
+        let mut all = self.seeds.clone();
+        self.add_owners(&mut all);
+        all
+    }
+
+    fn nodes(&self) -> Vec<Core> {
+        let mut nodes = Vec::new();
+        self.add_owners(&mut nodes);
+        if nodes.is_empty() { self.seeds.clone() } else { nodes }
+    }
+
+    fn add_owners(&self, nodes: &mut Vec<Core>) {
+        let state = self.maps.borrow().clone();
+        for owner in state.owners.iter().chain([&state.control]).flatten() {
             if nodes.iter().all(|node| *node.address.messages != **owner) {
                 nodes.extend(self.node(owner));
             }
         }
-        if nodes.is_empty() { self.seeds.clone() } else { nodes }
     }
 
     /// The coreapp whose messages listener has this address; `None` when it is no address.

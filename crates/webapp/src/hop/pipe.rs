@@ -54,11 +54,13 @@ impl Pipe {
         pipe
     }
 
-    /// The open stream; waits for one until `deadline`. `None`: there was none.
+    /// The open stream.
+    pub(super) fn now(&self) -> Option<Arc<Live>> {
+        self.live.borrow().clone()
+    }
+
+    /// The same; waits for one until `deadline`. `None`: there was none.
     pub(super) async fn live(&self, deadline: Instant) -> Option<Arc<Live>> {
-        if let Some(live) = &*self.live.borrow() {
-            return Some(Arc::clone(live));
-        }
         let mut changes = self.live.subscribe();
         tokio::select! {
             open = timeout_at(deadline, changes.wait_for(Option::is_some)) => open.ok()?.ok()?.clone(),

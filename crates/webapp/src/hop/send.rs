@@ -128,6 +128,7 @@ impl Hop {
         let mut backoff = Backoff::default();
         let (mut attempt, mut unknown) = (1, false);
         loop {
+            let mut changes = self.changes();
             let (wait, last) = match self
                 .attempt(&message.to, frame(attempt), deadline, quota)
                 .await
@@ -159,7 +160,12 @@ impl Hop {
                     Failure::Refused(last)
                 });
             }
-            sleep(wait).await;
+            // A new owner may take it at once.
+            let moved = matches!(last.code, Code::NOT_READY | Code::NOT_PRIMARY_COREAPP);
+            tokio::select! {
+                () = sleep(wait) => {}
+                _ = changes.changed(), if moved => {}
+            }
         }
     }
 
@@ -177,7 +183,14 @@ impl Hop {
             let _changed = timeout_at(until, changes.changed()).await;
             return Try::Unsent(format!("No coreapp owns shard {shard} at the moment"));
         };
-        let Some(live) = pipe.live(until).await else { return Try::Unsent(pipe.cause()) };
+        let live = match pipe.now() {
+            Some(live) => Some(live),
+            None => tokio::select! {
+                live = pipe.live(until) => live,
+                _ = changes.changed() => None,
+            },
+        };
+        let Some(live) = live else { return Try::Unsent(pipe.cause()) };
         let left = deadline.saturating_duration_since(Instant::now());
         frame.timeout_ms = u32::try_from(left.as_millis()).unwrap_or(u32::MAX);
         let mut waiting = match live.submit(frame) {

@@ -44,6 +44,15 @@ pub(crate) struct Parts {
     pub(crate) unanswered: usize,
 }
 
+fn same(one: &Table, other: &Table) -> bool {
+    let same = |(one, other): (&Option<Arc<Pipe>>, &Option<Arc<Pipe>>)| match (one, other) {
+        (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+        (None, None) => true,
+        _ => false,
+    };
+    one.len() == other.len() && one.iter().zip(other.iter()).all(same)
+}
+
 impl Hop {
     pub(crate) fn new(metrics: Arc<Web>, identity: Option<Arc<Identity>>) -> Self {
         Self {
@@ -66,7 +75,13 @@ impl Hop {
             }
         }
         let pipe = |address: &Option<Arc<str>>| pipes.get(address.as_ref()?).cloned();
-        self.table.send_replace(owners.iter().map(pipe).collect());
+        let table: Table = owners.iter().map(pipe).collect();
+        // Whoever waits for a change is woken by one alone.
+        self.table.send_if_modified(|before| {
+            let changed = !same(before, &table);
+            *before = table;
+            changed
+        });
         pipes.retain(|address, pipe| {
             let needed = owners.iter().flatten().any(|owner| owner == address);
             if !needed {

@@ -72,6 +72,12 @@ pub(super) fn was_unreachable(status: &Status) -> bool {
     status.code() == tonic::Code::Unavailable && status.details().is_empty()
 }
 
+/// Is the coreapp not, or no longer, the owner?
+pub(super) fn has_moved(status: &Status) -> bool {
+    let code = rpc::error::from_status(status).map(|error| error.code);
+    matches!(code, Some(Code::NOT_PRIMARY_COREAPP | Code::NOT_PRIMARY_MASTER))
+}
+
 /// The sentence for a coreapp that cannot be reached.
 pub(super) fn unreachable(address: &str, cause: &str) -> String {
     format!("The coreapp at {address} cannot be reached: {cause}")

@@ -40,13 +40,12 @@ pub(super) async fn cancel(
     let deadline = Instant::now() + BUDGET;
     let mut backoff = Backoff::default();
     loop {
-        let owners = Arc::clone(&app.directory.current()?.owners);
         let limit = TRY.min(deadline.saturating_duration_since(Instant::now()));
-        let request = asker.request(CancelRequest { id: id.to_string() }, limit);
         let cancelled = app
             .cores
-            .messages_owner_of(&id.number, &owners, limit, |channel| async move {
-                MessagesClient::new(channel).cancel(request).await
+            .messages_owner_of(&id.number, limit, |channel| {
+                let request = asker.request(CancelRequest { id: id.to_string() }, limit);
+                async move { MessagesClient::new(channel).cancel(request).await }
             })
             .await;
         let Err(error) = cancelled else { break };

@@ -19,12 +19,12 @@ const CALL: Duration = Duration::from_secs(5);
 
 /// Asks every coreapp.
 pub(super) async fn health(State(app): State<Arc<App>>, _: Monitor) -> Response {
-    let owners = app.directory.subscribe().borrow().owners.clone();
     let answers = app
         .cores
-        .every(&owners, CALL, |channel| async move {
-            OpsClient::new(channel).health(HealthRequest {}).await
-        })
+        .every(
+            CALL,
+            |channel| async move { OpsClient::new(channel).health(HealthRequest {}).await },
+        )
         .await;
     let body = answer::resource("health", &shown(answers));
     let mut response = edge::json(StatusCode::OK, body);

@@ -30,13 +30,13 @@ pub(super) async fn get(
     wa_id: InPath,
 ) -> Result<Response, Refusal> {
     let wa_id = number("wa_id", wa_id)?;
-    let owners = Arc::clone(&app.directory.current()?.owners);
     let message = GetIdentityRequest { wa_id: wa_id.to_string() };
-    let request = caller.asker(&context, &headers).request(message, CALL);
+    let asker = caller.asker(&context, &headers);
     let identity = app
         .cores
-        .owner_of(&wa_id, &owners, CALL, |channel| async move {
-            ContactsClient::new(channel).get_identity(request).await
+        .owner_of(&wa_id, CALL, |channel| {
+            let request = asker.request(message.clone(), CALL);
+            async move { ContactsClient::new(channel).get_identity(request).await }
         })
         .await?;
     Ok(done(contacts::identity(&Identity {
@@ -58,12 +58,12 @@ pub(super) async fn put(
     let wa_id = number("wa_id", wa_id)?;
     let body = read(&app.metrics, body).await?;
     let AckRequest { hash } = AckRequest::parse(&body)?;
-    let owners = Arc::clone(&app.directory.current()?.owners);
     let message = AckIdentityRequest { wa_id: wa_id.to_string(), hash };
-    let request = caller.asker(&context, &headers).request(message, CALL);
+    let asker = caller.asker(&context, &headers);
     app.cores
-        .owner_of(&wa_id, &owners, CALL, |channel| async move {
-            ContactsClient::new(channel).ack_identity(request).await
+        .owner_of(&wa_id, CALL, |channel| {
+            let request = asker.request(message.clone(), CALL);
+            async move { ContactsClient::new(channel).ack_identity(request).await }
         })
         .await?;
     Ok(done(answer::empty()))

@@ -36,7 +36,7 @@ pub(super) async fn start(
     let asker = caller.asker(&context, &headers);
     let replay = app
         .cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(ReplayEventsRequest { request: body.clone() }, CALL);
             async move { EventsClient::new(channel).replay(request).await }
         })
@@ -56,7 +56,7 @@ pub(super) async fn get(
     let asker = caller.asker(&context, &headers);
     let replay = app
         .cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(ReplayId { id: id.clone() }, CALL);
             async move { EventsClient::new(channel).get_replay(request).await }
         })
@@ -76,7 +76,7 @@ pub(super) async fn cancel(
     let asker = caller.asker(&context, &headers);
     let replay = app
         .cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(ReplayId { id: id.clone() }, CALL);
             async move { EventsClient::new(channel).cancel_replay(request).await }
         })

@@ -49,7 +49,7 @@ pub(super) async fn patch(
     check(&patch)?;
     let asker = caller.asker(&context, &headers);
     app.cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(PatchSettingsRequest { patch: patch.clone() }, CALL);
             async move { AdminClient::new(channel).patch_settings(request).await }
         })
@@ -66,7 +66,7 @@ pub(super) async fn reset(
 ) -> Result<Response, Refusal> {
     let asker = caller.asker(&context, &headers);
     app.cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(ResetSettingsRequest {}, CALL);
             async move { AdminClient::new(channel).reset_settings(request).await }
         })

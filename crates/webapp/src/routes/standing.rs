@@ -34,8 +34,9 @@ pub(super) async fn block(
     let number = number("number", given)?;
     contacts::block(&read(&app.metrics, body).await?)?;
     let message = proto::BlockRequest { number: number.to_string() };
-    let request = caller.asker(&context, &headers).request(message, CALL);
-    ask(&app, &number, request, async |mut client, request| client.block(request).await).await
+    let asker = caller.asker(&context, &headers);
+    let call = |request, channel| async move { ContactsClient::new(channel).block(request).await };
+    ask(&app, &number, || asker.request(message.clone(), CALL), call).await
 }
 
 /// Takes them again.
@@ -50,8 +51,10 @@ pub(super) async fn unblock(
     let number = number("number", given)?;
     contacts::unblock(&read(&app.metrics, body).await?)?;
     let message = proto::UnblockRequest { number: number.to_string() };
-    let request = caller.asker(&context, &headers).request(message, CALL);
-    ask(&app, &number, request, async |mut client, request| client.unblock(request).await).await
+    let asker = caller.asker(&context, &headers);
+    let call =
+        |request, channel| async move { ContactsClient::new(channel).unblock(request).await };
+    ask(&app, &number, || asker.request(message.clone(), CALL), call).await
 }
 
 /// Complains to the network.
@@ -71,18 +74,20 @@ pub(super) async fn report(
         block: report.block,
         message_id: report.message.map(|id| id.to_string()).unwrap_or_default(),
     };
-    let request = caller.asker(&context, &headers).request(message, CALL);
-    ask(&app, &number, request, async |mut client, request| client.report(request).await).await
+    let asker = caller.asker(&context, &headers);
+    let call = |request, channel| async move { ContactsClient::new(channel).report(request).await };
+    ask(&app, &number, || asker.request(message.clone(), CALL), call).await
 }
 
-async fn ask<M, T>(
+async fn ask<M, T, F>(
     app: &App,
     number: &Number,
-    request: Request<M>,
-    call: impl AsyncFnOnce(ContactsClient<Channel>, Request<M>) -> Result<tonic::Response<T>, Status>,
-) -> Result<Response, Refusal> {
-    let owners = Arc::clone(&app.directory.current()?.owners);
-    let call = |channel| call(ContactsClient::new(channel), request);
-    app.cores.owner_of(number, &owners, CALL, call).await?;
+    request: impl Fn() -> Request<M>,
+    call: impl Fn(Request<M>, Channel) -> F,
+) -> Result<Response, Refusal>
+where
+    F: Future<Output = Result<tonic::Response<T>, Status>>,
+{
+    app.cores.owner_of(number, CALL, |channel| call(request(), channel)).await?;
     Ok(done(answer::empty()))
 }

@@ -28,12 +28,9 @@ pub(super) async fn app(
     _: Monitor,
     uri: Uri,
 ) -> Result<Response, Refusal> {
-    let owners = app.directory.subscribe().borrow().owners.clone();
     let answers = app
         .cores
-        .every(&owners, CALL, |channel| async move {
-            OpsClient::new(channel).stats(StatsRequest {}).await
-        })
+        .every(CALL, |channel| async move { OpsClient::new(channel).stats(StatsRequest {}).await })
         .await;
     let several = answers.len() > 1;
     let (mut merged, mut failed, mut answered) = (Merged::new(), None, false);

@@ -83,7 +83,7 @@ pub(super) async fn logout(
     let asker = caller.asker(&context, &headers);
     let message = RevokeTokenRequest { rand: caller.rand.to_string(), expires: caller.expires };
     app.cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(message.clone(), CALL);
             async move { AdminClient::new(channel).revoke_token(request).await }
         })
@@ -135,7 +135,7 @@ async fn set_password(
     let asker = asker(context, headers, &credential.user, role);
     let message = SetPasswordRequest { user: credential.user.clone(), password_hash };
     app.cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(message.clone(), CALL);
             async move { AdminClient::new(channel).set_password(request).await }
         })

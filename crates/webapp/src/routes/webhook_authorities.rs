@@ -78,7 +78,7 @@ pub(super) async fn delete(
 
 async fn set(app: &App, asker: Asker, pem: Bytes) -> Result<Response, Refusal> {
     app.cores
-        .control(CALL, |channel| {
+        .writer(CALL, |channel| {
             let request = asker.request(SetWebhookAuthoritiesRequest { pem: pem.clone() }, CALL);
             async move { AdminClient::new(channel).set_webhook_authorities(request).await }
         })

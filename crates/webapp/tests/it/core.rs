@@ -138,7 +138,11 @@ impl Core {
         };
         Snapshot {
             version: 1,
-            shards: Some(proto::ShardMap { owners: vec![self.address.to_string(); 64] }),
+            shards: Some(proto::ShardMap {
+                owners: vec![self.address.to_string(); 64],
+                control: self.address.to_string(),
+                version: 1,
+            }),
             users: Some(proto::Users {
                 users: vec![user("admin", proto::Role::Admin), user("clerk_7", proto::Role::User)],
             }),

@@ -5,7 +5,13 @@
 mod book;
 mod run;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use contract::{
@@ -14,26 +20,34 @@ use contract::{
 };
 use store::{
     Lanes, Reader, StoreError,
-    rows::{Config, Shard},
+    rows::Config,
     write::{Class, Op},
 };
 use telemetry::metrics::IntCounter;
-use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::{
+    sync::{Mutex as AsyncMutex, watch},
+    time::sleep,
+};
 
 use super::log::{EventLog, database};
-use crate::callbacks::{Again, Callbacks, ENDPOINT};
+use crate::{
+    callbacks::{Again, Callbacks, ENDPOINT},
+    cluster::MapRx,
+};
 use book::{Book, Entry, Source, Wanted};
 
 /// The `config` row.
 const ROW: &str = "replays";
+/// After a row that could not be read.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What replays live on.
 pub(crate) struct Deps {
     pub log: Arc<EventLog>,
     pub reader: Reader,
     pub lanes: Lanes,
-    /// All, with their epochs.
-    pub shards: Vec<Shard>,
+    /// Which shards are ours.
+    pub map: MapRx,
     pub callbacks: Arc<Callbacks>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
@@ -49,14 +63,32 @@ pub(crate) struct Replays {
     version: AsyncMutex<i64>,
     /// Something was asked for or stopped.
     changed: watch::Sender<()>,
+    /// The book is that of the row: no other coreapp owns a shard.
+    ready: AtomicBool,
 }
 
 // === impl Replays ===
 
 impl Replays {
-    /// With what was under way when the process ended.
+    /// With what was under way when the process ended. Replays run while one coreapp owns every
+    /// shard: only then it knows of each event whether the webhook has it.
     pub(crate) async fn open(deps: Deps) -> Result<Self, StoreError> {
-        let row = deps.reader.config(ROW).await?;
+        let replays = Self {
+            deps,
+            book: Mutex::default(),
+            version: AsyncMutex::new(0),
+            changed: watch::Sender::new(()),
+            ready: AtomicBool::new(false),
+        };
+        if replays.deps.map.borrow().owns_all() {
+            replays.read().await?;
+        }
+        Ok(replays)
+    }
+
+    /// Goes by the row.
+    async fn read(&self) -> Result<(), StoreError> {
+        let row = self.deps.reader.config(ROW).await?;
         let version = row.as_ref().map_or(0, |row| row.version);
         let book = row.and_then(|row| {
             let book = Book::read(&row.document);
@@ -67,22 +99,47 @@ impl Replays {
             }
             book
         });
-        Ok(Self {
-            deps,
-            book: Mutex::new(book.unwrap_or_default()),
-            version: AsyncMutex::new(version),
-            changed: watch::Sender::new(()),
-        })
+        *self.version.lock().await = version;
+        *self.book() = book.unwrap_or_default();
+        self.ready.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// # Errors
+    /// 1011 while several coreapps share the shards.
+    fn usable(&self) -> Result<(), ApiError> {
+        if self.ready.load(Ordering::Relaxed) && self.deps.map.borrow().owns_all() {
+            return Ok(());
+        }
+        let details = "Replays run while one coreapp owns every shard; here several share them: \
+                       stop the others first, or read GET /v1/events";
+        Err(ApiError::new(Code::NOT_READY, details))
     }
 
     /// Sends what is asked for, until the process ends.
-    pub(crate) async fn run(self: Arc<Self>, again: Again) {
-        run::Runner::new(self, again).run().await;
+    pub(crate) async fn run(self: Arc<Self>, again: impl Fn() -> Again) {
+        let (mut map, mut left) = (self.deps.map.clone(), self.deps.map.clone());
+        while map.wait_for(|map| map.owns_all()).await.is_ok() {
+            while !self.ready.load(Ordering::Relaxed) {
+                if let Err(error) = self.read().await {
+                    tracing::warn!(%error, "the replays on record could not be read; will try again");
+                    sleep(AGAIN).await;
+                }
+            }
+            let left = async {
+                let _ended = left.wait_for(|map| !map.owns_all()).await;
+            };
+            tokio::select! {
+                () = run::Runner::new(self.clone(), again()).run() => {}
+                () = left => self.ready.store(false, Ordering::Relaxed),
+            }
+        }
     }
 
     /// Takes a request; it is durable when this answers.
     pub(crate) async fn start(&self, body: &[u8]) -> Result<Bytes, ApiError> {
         let request = ReplayRequest::parse(body)?;
+        self.usable()?;
         if !self.deps.callbacks.has_url() {
             let details = "There is nowhere to send events to: set 'webhooks.url'";
             return Err(ApiError::new(Code::NO_WEBHOOK, details));
@@ -122,6 +179,7 @@ impl Replays {
 
     /// How it stands, as JSON.
     pub(crate) fn get(&self, id: &str) -> Result<Bytes, ApiError> {
+        self.usable()?;
         let book = self.book();
         let entry = book.get(id).ok_or_else(|| {
             ApiError::new(Code::NOT_FOUND, "There is no replay with this id, or not any more")
@@ -159,8 +217,7 @@ impl Replays {
     }
 
     fn epoch(&self, shard: ShardId) -> i64 {
-        let known = self.deps.shards.iter().find(|known| known.id == shard);
-        known.map_or(0, |known| known.epoch)
+        self.deps.map.borrow().mine.get(&shard).copied().unwrap_or(0)
     }
 }
 
