@@ -68,8 +68,7 @@ impl Map {
 
     /// As webapps get it.
     pub(crate) fn shown(&self) -> ShardMap {
-        let address =
-            |shard| self.owner(shard).map(ToString::to_string).unwrap_or_default();
+        let address = |shard| self.owner(shard).map(ToString::to_string).unwrap_or_default();
         let messages = ShardId::all().filter(|shard| *shard != ShardId::CONTROL);
         ShardMap {
             owners: messages.map(address).collect(),
