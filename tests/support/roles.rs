@@ -174,14 +174,6 @@ impl Roles {
         call(self.phones, "GET", path, "", "").await.body
     }
 
-    /// SIGTERM; gives the exit status.
-    pub async fn terminate(&self, name: &str) -> std::process::ExitStatus {
-        let mut child = self.children.lock().unwrap().remove(name).unwrap();
-        let pid = child.id().unwrap().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status().await.unwrap();
-        tokio::time::timeout(super::PATIENCE, child.wait()).await.expect("did not stop").unwrap()
-    }
-
     fn start_webapp(&mut self, n: usize, http: u16, https: u16) {
         let data = self.directory.path().join(format!("webapp-{n}")).display().to_string();
         let (http_at, https_at) = (at(http), at(https));
