@@ -2,9 +2,10 @@
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use utoipa::ToSchema;
 
 use crate::{
-    error::{ApiError, Code},
+    error::{ApiError, Code, ErrorObject},
     id::MessageId,
     json,
 };
@@ -15,9 +16,12 @@ pub const API_VERSION: &str = "2.53.0";
 pub const API_STATUS: &str = "stable";
 
 /// `meta` of every answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Meta {
+    /// The client generation whose surface is served.
+    #[schema(example = "2.53.0")]
     version: &'static str,
+    #[schema(example = "stable")]
     api_status: &'static str,
 }
 
@@ -33,24 +37,46 @@ pub fn resource(name: &str, value: &impl Serialize) -> Bytes {
     })
 }
 
+/// Success without a payload.
+#[derive(Serialize, ToSchema)]
+pub struct Empty {
+    meta: Meta,
+}
+
+/// What every refusal looks like.
+#[derive(Serialize, ToSchema)]
+pub struct Errors<'a> {
+    meta: Meta,
+    #[schema(value_type = Vec<ErrorObject>, min_items = 1)]
+    errors: &'a [ApiError],
+}
+
+/// An accepted message.
+#[derive(ToSchema)]
+pub struct MessageAccepted {
+    /// One.
+    pub messages: Vec<MessageRef>,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// A message by its id.
+#[derive(ToSchema)]
+pub struct MessageRef {
+    /// Names the message in callbacks and in later calls. Opaque.
+    #[schema(example = "gBGGFjFVURECEQIJWkKdb3Fz7l0v")]
+    pub id: String,
+}
+
 /// `{"meta": …}`: success without a payload.
 #[must_use]
 pub fn empty() -> Bytes {
-    #[derive(Serialize)]
-    struct Empty {
-        meta: Meta,
-    }
     json::bytes(&Empty { meta: Meta::CURRENT }).unwrap_or_default()
 }
 
 /// `{"meta": …, "errors": […]}`. The HTTP status is that of the first.
 #[must_use]
 pub fn errors(errors: &[ApiError]) -> Bytes {
-    #[derive(Serialize)]
-    struct Errors<'a> {
-        meta: Meta,
-        errors: &'a [ApiError],
-    }
     json::bytes(&Errors { meta: Meta::CURRENT, errors }).unwrap_or_default()
 }
 

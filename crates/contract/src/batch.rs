@@ -5,19 +5,77 @@
 
 use bytes::Bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use crate::{
-    answer,
-    error::{ApiError, Code},
+    answer::{self, Meta},
+    error::{ApiError, Code, ErrorObject},
     fields::Fields,
-    idempotency::IdempotencyKey,
-    message::Outgoing,
+    idempotency::{IdempotencyKey, MAX_KEY},
+    message::{MessageBody, Outgoing},
 };
 
 /// Most messages of a batch.
 pub const MAX_ITEMS: usize = 1_000;
 /// Longest body, bytes: a thousand messages of 2 KiB each. Longer → 413/1025.
 pub const MAX_BODY: usize = 2 << 20;
+
+/// The body of a batch.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchBody {
+    /// The messages.
+    #[schema(min_items = 1, max_items = 1000)]
+    pub messages: Vec<BatchItem>,
+}
+
+/// A message of a batch: as the body of `POST /v1/messages`, with what its sender calls it.
+pub struct BatchItem;
+
+impl PartialSchema for BatchItem {
+    fn schema() -> RefOr<Schema> {
+        let message = MessageBody::schema();
+        let RefOr::T(Schema::Object(mut item)) = message else { return message };
+        let key = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .min_length(Some(1))
+            .max_length(Some(MAX_KEY))
+            .description(Some("Names the message, as the header `Idempotency-Key` does."));
+        item.properties.insert("idempotency_key".to_owned(), key.into());
+        Schema::Object(item).into()
+    }
+}
+
+impl ToSchema for BatchItem {}
+
+/// The answer to a batch: what became of each message, in the order of the request.
+#[derive(ToSchema)]
+pub struct BatchAnswer {
+    /// As many as were given.
+    pub messages: Vec<BatchOutcome>,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// Accepted: `id`. Refused: `errors`. Unknown whether it was accepted: `errors` and `possible_id`.
+#[derive(ToSchema)]
+pub struct BatchOutcome {
+    /// Of the accepted message.
+    #[schema(required = false)]
+    pub id: String,
+    /// It was accepted before, by another request with the same key.
+    #[schema(required = false)]
+    pub replayed: bool,
+    /// Why it was not accepted.
+    #[schema(required = false)]
+    pub errors: Vec<ErrorObject>,
+    /// The id it was accepted under, if it was.
+    #[schema(required = false)]
+    pub possible_id: String,
+}
 
 /// One message of a batch.
 pub struct Item {

@@ -2,6 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeMap};
 use serde_json::{Map, Value};
+use utoipa::ToSchema;
 
 use crate::{
     contacts::ContactEntry,
@@ -12,12 +13,15 @@ use crate::{
 };
 
 /// What an event of the log is about. The numbers are stored and never change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, ToSchema)]
+#[serde(rename_all = "lowercase")]
 #[repr(i16)]
 pub enum EventKind {
     /// Of a message we sent.
+    #[schema(rename = "statuses")]
     Status = 1,
     /// A customer's message.
+    #[schema(rename = "messages")]
     Inbound = 2,
     /// Tied to no message.
     Errors = 3,

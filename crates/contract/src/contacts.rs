@@ -3,9 +3,10 @@
 use bytes::Bytes;
 use serde::Serialize;
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::{
-    answer,
+    answer::{self, Meta},
     error::ApiError,
     fields::{self, Fields},
     message::MAX_INPUT,
@@ -14,12 +15,45 @@ use crate::{
 
 mod standing;
 
-pub use standing::{MAX_REASON, ReportRequest, block, unblock};
+pub use standing::{BlockBody, MAX_REASON, ReportBody, ReportRequest, block, unblock};
 
 /// Most numbers in one call. More → 1009.
 pub const MAX_CONTACTS: usize = 10_000;
 /// Most characters of an identity's hash. More → 1009.
 pub const MAX_HASH: usize = 64;
+
+/// The body of a contact check.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CheckBody {
+    /// Numbers in any notation, with country code. What is no number is answered as `invalid`.
+    #[schema(min_items = 1, max_items = 10_000, example = json!(["+1 631 555 1001"]))]
+    pub contacts: Vec<String>,
+    /// `wait`: answer when all are known, after 30 s at the latest; `no_wait` (the default): at once.
+    #[schema(inline)]
+    pub blocking: Option<Blocking>,
+    /// Ask the network even when the answer is cached. Default: false.
+    pub force_check: Option<bool>,
+}
+
+/// When a contact check answers.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Blocking {
+    /// When all are known.
+    Wait,
+    /// At once.
+    NoWait,
+}
+
+/// The answer to a contact check.
+#[derive(ToSchema)]
+pub struct CheckAnswer {
+    /// One entry per number, in the order of the request.
+    pub contacts: Vec<ContactEntry>,
+    /// As in every answer.
+    pub meta: Meta,
+}
 
 /// A contact check.
 pub struct CheckRequest {
@@ -78,7 +112,7 @@ impl CheckRequest {
 }
 
 /// What is known of a number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ContactStatus {
     /// It has an account.
@@ -92,7 +126,7 @@ pub enum ContactStatus {
 }
 
 /// One entry of the answer.
-#[derive(Clone, PartialEq, Eq, Serialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ContactEntry {
     /// As the caller wrote it.
     pub input: String,
@@ -100,6 +134,7 @@ pub struct ContactEntry {
     pub status: ContactStatus,
     /// The number's id on the network, when known.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "16315551001")]
     pub wa_id: Option<Number>,
 }
 
@@ -121,6 +156,24 @@ pub fn of_path(name: &str, text: &str) -> Result<Number, ApiError> {
         return Err(refused(&format_args!("of at most {MAX_INPUT} characters")));
     }
     Number::parse(text).map_err(|error| refused(&format_args!("with country code ({error})")))
+}
+
+/// The body of an acknowledgement.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AckBody {
+    /// The latest hash, as `GET` or the callback gave it.
+    #[schema(max_length = 64, example = "UKD6Y/5SqDU=")]
+    pub hash: String,
+}
+
+/// What is known of a contact's identity.
+#[derive(ToSchema)]
+pub struct IdentityAnswer {
+    /// An object here, where the contact check has an array.
+    pub contacts: Identity,
+    /// As in every answer.
+    pub meta: Meta,
 }
 
 /// An acknowledgement of a contact's identity.
@@ -150,7 +203,7 @@ impl AckRequest {
 }
 
 /// What is known of a contact's identity key.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Identity {
     /// Of the latest key.
     pub hash: String,

@@ -3,6 +3,10 @@
 use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 /// A code of the catalogue. Where the wire contract leaves the HTTP status open, it is ours.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -132,6 +136,34 @@ impl Serialize for Code {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_u16(self.0)
     }
+}
+
+impl PartialSchema for Code {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .schema_type(Type::Integer)
+            .enum_values(Some(Self::ALL.iter().map(|code| code.get())))
+            .into()
+    }
+}
+
+impl ToSchema for Code {}
+
+/// An [`ApiError`] as it is written.
+#[derive(ToSchema)]
+#[schema(as = Error)]
+pub struct ErrorObject {
+    /// What programs go by. `/docs/errors/{code}` says what it means and what to do.
+    #[schema(inline)]
+    pub code: Code,
+    /// The short name that goes with the code.
+    pub title: String,
+    /// What was given, what is allowed, what to do. For people: not to be parsed.
+    #[schema(required = false)]
+    pub details: String,
+    /// The page about the code, relative to where this API is served.
+    #[schema(example = "/docs/errors/1008")]
+    pub href: String,
 }
 
 /// One refusal: a code and what exactly was wrong.

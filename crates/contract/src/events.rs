@@ -5,7 +5,9 @@ mod cursor;
 mod query;
 mod replay;
 
-pub use answer::{DeadItem, Item, Why, dead_page, page};
+pub use answer::{DeadItem, DeadPage, EventPage, Item, Why, dead_page, page};
 pub use cursor::{CursorError, DeadCursor, Position};
-pub use query::{DEFAULT_LIMIT, DeadQuery, ListQuery, MAX_LIMIT, MAX_WAIT_MS, cursor};
-pub use replay::{Progress, RATE, ReplayRequest, Scope, State, progress};
+pub use query::{
+    DEFAULT_LIMIT, DeadParams, DeadQuery, ListParams, ListQuery, MAX_LIMIT, MAX_WAIT_MS, cursor,
+};
+pub use replay::{Progress, RATE, ReplayAnswer, ReplayBody, ReplayRequest, Scope, State, progress};

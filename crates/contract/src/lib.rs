@@ -17,6 +17,7 @@ pub mod idempotency;
 pub mod json;
 pub mod login;
 pub mod message;
+pub mod monitoring;
 pub mod number;
 pub mod rng;
 pub mod route;

@@ -6,9 +6,10 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
-    answer,
+    answer::{self, Meta},
     error::{ApiError, Code},
     fields::{self, Fields},
 };
@@ -119,7 +120,36 @@ pub fn check_password(name: &str, password: &Secret) -> Result<(), ApiError> {
     ))
 }
 
-/// The body of a login.
+/// The body of a login; there need not be one.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LoginBody {
+    /// Replaces the password; mandatory while it is still the initial one. 8 to 64 characters, among
+    /// them a digit, an upper-case letter, a lower-case letter and a special character.
+    #[schema(min_length = 8, max_length = 64, example = "N3w-Secret")]
+    pub new_password: Option<String>,
+}
+
+/// The answer to a login.
+#[derive(ToSchema)]
+pub struct LoggedIn {
+    /// One.
+    pub users: Vec<Token>,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// What a login gives.
+#[derive(Serialize, ToSchema)]
+pub struct Token {
+    /// For `Authorization: Bearer`. Opaque; seven days.
+    token: String,
+    /// End of its life: a space, no `T`.
+    #[schema(example = "2026-01-22 08:50:48+00:00")]
+    expires_after: String,
+}
+
+/// A login as it was asked for.
 #[derive(Debug)]
 pub struct LoginRequest {
     /// Replaces the password; checked.
@@ -158,13 +188,8 @@ impl LoginAnswer {
     /// `{"users":[{"token":…,"expires_after":…}],"meta":…}`.
     #[must_use]
     pub fn to_bytes(&self) -> Bytes {
-        #[derive(Serialize)]
-        struct User<'a> {
-            token: &'a str,
-            expires_after: String,
-        }
         let expires_after = expires_after(self.expires_s);
-        answer::resource("users", &[User { token: self.token.expose(), expires_after }])
+        answer::resource("users", &[Token { token: self.token.expose().to_owned(), expires_after }])
     }
 }
 

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use ring::digest;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     error::{ApiError, Code},
@@ -57,6 +58,69 @@ impl Category {
             Self::Text => "text",
         }
     }
+}
+
+/// The body of `POST /v1/messages`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MessageBody {
+    /// The recipient: a `wa_id`, or a phone number with country code in any notation.
+    #[schema(max_length = 64, example = "+1 631 555 1004")]
+    pub to: String,
+    /// Individual is all there is.
+    #[schema(inline)]
+    pub recipient_type: Option<RecipientType>,
+    /// Default: `text`.
+    #[schema(inline)]
+    pub r#type: Option<MessageType>,
+    /// The text.
+    #[schema(inline)]
+    pub text: TextBody,
+    /// Show a preview of the first link. Default: false.
+    pub preview_url: Option<bool>,
+    /// The message this one answers; an id that nobody knows is left out.
+    #[schema(inline)]
+    pub context: Option<ContextBody>,
+    /// History; changes nothing.
+    #[schema(value_type = Option<Object>)]
+    pub ttl: Option<()>,
+    /// Of another API; changes nothing.
+    pub messaging_product: Option<String>,
+    /// Of another API; changes nothing and is not repeated in callbacks.
+    pub biz_opaque_callback_data: Option<String>,
+}
+
+/// To whom a message goes.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RecipientType {
+    /// To one person.
+    Individual,
+}
+
+/// What a message is.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageType {
+    /// A free-form text.
+    Text,
+}
+
+/// `text`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TextBody {
+    /// What it says.
+    #[schema(min_length = 1, max_length = 4096)]
+    pub body: String,
+}
+
+/// `context`.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ContextBody {
+    /// Of the quoted message.
+    pub message_id: String,
 }
 
 /// A message to be sent, checked.

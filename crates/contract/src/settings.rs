@@ -6,8 +6,13 @@ use std::ops::RangeInclusive;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Schema, Type},
+};
 
 use crate::{
+    answer::Meta,
     callback::StatusKind,
     error::{ApiError, Code},
     number::Number,
@@ -55,19 +60,66 @@ pub const MAX_URL: usize = 2_048;
 /// Longest free text, characters.
 pub const MAX_NOTE: usize = 128;
 
+/// What `GET` answers.
+#[derive(ToSchema)]
+pub struct SettingsAnswer {
+    /// The settings.
+    #[schema(inline)]
+    pub settings: SettingsShown,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// `settings`.
+#[derive(ToSchema)]
+pub struct SettingsShown {
+    /// The settings document.
+    pub application: ApplicationSettings,
+}
+
+/// The settings document as `GET` shows it and `PATCH` takes it: what is absent stays, arrays are
+/// replaced. `PATCH` takes both delays as texts too.
+pub struct ApplicationSettings;
+
+impl PartialSchema for ApplicationSettings {
+    fn schema() -> RefOr<Schema> {
+        let document = Application::schema();
+        let RefOr::T(Schema::Object(mut object)) = document else { return document };
+        let sent = ObjectBuilder::new()
+            .schema_type(Type::Boolean)
+            .description(Some("Another name of `webhooks.message.sent`, which wins."));
+        let number = ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some("Our own number; ignored in a `PATCH`."));
+        object.properties.insert("sent_status".to_owned(), sent.into());
+        object.properties.insert("wa_id".to_owned(), number.into());
+        Schema::Object(object).into()
+    }
+}
+
+impl ToSchema for ApplicationSettings {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        Application::schemas(schemas);
+    }
+}
+
 /// The document.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Application {
     /// Step of the retry delay, milliseconds.
+    #[schema(minimum = 1, maximum = 86_400_000)]
     pub callback_backoff_delay_ms: u32,
     /// Cap of that delay, milliseconds.
+    #[schema(minimum = 1, maximum = 86_400_000)]
     pub max_callback_backoff_delay_ms: u32,
     /// Accepted and kept; callbacks are always durable.
     pub callback_persist: bool,
     /// Accepted and kept, seconds; the cluster has its own clockwork.
+    #[schema(minimum = 1, maximum = 3_600)]
     pub heartbeat_interval: u32,
     /// As `heartbeat_interval`.
+    #[schema(minimum = 1, maximum = 86_400)]
     pub unhealthy_interval: u32,
     /// Which inbound media are fetched unasked.
     pub media: Media,
@@ -92,10 +144,12 @@ pub struct Application {
     pub webhook_payload_conversation_pricingmodel_disabled: bool,
     /// Whom to alert; kept and shown once set.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_length = 128)]
     pub on_call_pager: Option<String>,
     /// More in the log.
     pub verbose_logging: bool,
     /// How much in the log.
+    #[schema(max_length = 128)]
     pub log_level: String,
     /// Ours.
     pub heliograph: Heliograph,
@@ -133,7 +187,7 @@ impl Default for Application {
 }
 
 /// `media`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Media {
     /// Types fetched unasked.
@@ -147,7 +201,7 @@ impl Default for Media {
 }
 
 /// A type of inbound media.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MediaType {
     Audio,
@@ -165,12 +219,14 @@ impl MediaType {
 }
 
 /// `webhooks`. No `Debug`: the URL may carry the receiver's token.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Webhooks {
     /// Target; empty: events are discarded.
+    #[schema(max_length = 2048, example = "https://hooks.example/heliograph")]
     pub url: String,
     /// POSTs in flight.
+    #[schema(minimum = 1, maximum = 256)]
     pub max_concurrent_requests: u32,
     /// Which statuses are reported.
     pub message: StatusFilter,
@@ -183,7 +239,7 @@ impl Default for Webhooks {
 }
 
 /// `webhooks.message`: `failed`, `deleted` and `warning` are always reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct StatusFilter {
     /// Also known as `sent_status`.
@@ -212,7 +268,7 @@ impl StatusFilter {
 }
 
 /// `garbagecollector_enable`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct GarbageCollector {
     pub messages: bool,
@@ -226,7 +282,7 @@ impl Default for GarbageCollector {
 }
 
 /// `heliograph`: what the original did not have.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Heliograph {
     pub jobs: Jobs,
@@ -240,10 +296,11 @@ pub struct Heliograph {
 }
 
 /// `heliograph.jobs`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Jobs {
     /// Messages waiting to be sent, a coreapp. Full: 503/1016 until half is gone.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub max: u32,
 }
 
@@ -254,14 +311,17 @@ impl Default for Jobs {
 }
 
 /// `heliograph.quotas`: of each coreapp. Beyond: 429/1015.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Quotas {
     /// 0: no limit.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub messages_per_second: u32,
     /// 0: no limit.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub contacts_per_second: u32,
     /// Calls at once above either rate.
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub burst: u32,
 }
 
@@ -272,19 +332,23 @@ impl Default for Quotas {
 }
 
 /// `heliograph.callbacks`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Callbacks {
     /// What a full queue does to new messages.
     pub when_full: WhenFull,
     /// Undelivered callbacks at which the queue is full; it is no longer so at half.
+    #[schema(minimum = 1, maximum = 10_000_000)]
     pub queue_max: u32,
     /// Older ones become dead letters, seconds.
+    #[schema(minimum = 1, maximum = 2_592_000)]
     pub max_age_s: u32,
     /// Dead letters are kept for so long, days.
+    #[schema(minimum = 1, maximum = 365)]
     pub dead_letter_days: u32,
     /// With `keep_sending`: new messages are refused after all while less than this is free on the
     /// disk of the database, MiB. Only for a database whose disk this process sees (SQLite).
+    #[schema(minimum = 0, maximum = 1_048_576)]
     pub min_free_mb: u32,
 }
 
@@ -301,10 +365,11 @@ impl Default for Callbacks {
 }
 
 /// `heliograph.events`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Events {
     /// Events that the webhook has taken are kept for so long, seconds, for whoever reads them on.
+    #[schema(minimum = 1, maximum = 31_536_000)]
     pub retention_s: u32,
 }
 
@@ -315,7 +380,7 @@ impl Default for Events {
 }
 
 /// What a full callback queue does to new messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WhenFull {
     /// 503/1016, as the original.
@@ -325,13 +390,15 @@ pub enum WhenFull {
 }
 
 /// `heliograph.webhooks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct OwnWebhooks {
     /// Events of one kind that may share a POST.
+    #[schema(minimum = 1, maximum = 50)]
     pub batch_max: u32,
     /// What POSTs are signed with; none: they are not. Never shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<String>, max_items = 4, write_only)]
     pub secrets: Vec<SigningSecret>,
     /// Shown in their place: whether there are any.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
@@ -345,12 +412,13 @@ impl Default for OwnWebhooks {
 }
 
 /// `heliograph.contacts`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Contacts {
     /// Answer `valid` for every number, as clients from v2.43 on expect.
     pub always_valid: bool,
     /// How long an answer of the network stays good, days.
+    #[schema(minimum = 1, maximum = 30)]
     pub cache_days: u32,
 }
 
@@ -361,12 +429,13 @@ impl Default for Contacts {
 }
 
 /// `heliograph.messages`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Messages {
     /// Tell (`failed`) of a message that the network took for an account that is gone.
     pub undelivered_notice: bool,
     /// A message that is not delivered after this long is asked about, seconds.
+    #[schema(minimum = 1, maximum = 604_800)]
     pub undelivered_after_s: u32,
 }
 
@@ -377,16 +446,20 @@ impl Default for Messages {
 }
 
 /// `heliograph.web`: limits of each webapp; 0: no limit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(default)]
 pub struct Web {
     /// Requests a second of a user.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub per_user: u32,
     /// Requests a second of a source address.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub per_address: u32,
     /// Logins a second of a source address.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub login_per_address: u32,
     /// Failed logins a minute under one name.
+    #[schema(minimum = 0, maximum = 1_000_000)]
     pub login_failures_per_name: u32,
 }
 

@@ -1,6 +1,8 @@
 //! `POST /v1/contacts/{number}/block`, `/unblock` and `/report`: the requests. Their answers are
 //! empty.
 
+use utoipa::ToSchema;
+
 use crate::{
     error::ApiError,
     fields::{self, Fields},
@@ -11,6 +13,28 @@ use crate::{
 
 /// Most characters of a reason. More → 1009.
 pub const MAX_REASON: usize = 60;
+
+/// The body of a block; there need not be one.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockBody {
+    /// Goes nowhere: the block is ours alone.
+    #[schema(max_length = 60)]
+    pub reason: Option<String>,
+}
+
+/// The body of a report; there need not be one.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReportBody {
+    /// For the network.
+    #[schema(max_length = 60)]
+    pub reason: Option<String>,
+    /// And block the customer. Default: false.
+    pub block: Option<bool>,
+    /// The message that is complained about, one of theirs. Default: their latest five.
+    pub message_id: Option<String>,
+}
 
 /// A complaint about a customer.
 #[derive(Debug, PartialEq, Eq)]

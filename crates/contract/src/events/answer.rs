@@ -3,8 +3,108 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
+use utoipa::ToSchema;
 
-use crate::answer;
+use crate::answer::{self, Meta};
+
+/// What follows a cursor.
+#[derive(ToSchema)]
+pub struct EventPage {
+    /// In order within each conversation.
+    pub events: Vec<Event>,
+    /// For the next call: behind the last event of this page.
+    pub cursor: String,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// An event of the log.
+#[derive(ToSchema)]
+pub struct Event {
+    /// Where it stands; `after` of a call for what follows.
+    pub cursor: String,
+    /// The `webhook-id` it is POSTed under.
+    pub id: String,
+    /// Top-level key of the payload.
+    #[schema(example = "statuses")]
+    pub kind: String,
+    /// When it was made, Unix seconds.
+    pub created: i64,
+    /// What was or will be POSTed.
+    #[schema(value_type = Object)]
+    pub payload: (),
+}
+
+/// What the webhook would not take.
+#[derive(ToSchema)]
+pub struct DeadPage {
+    /// By shard and number.
+    pub events: Vec<DeadEvent>,
+    /// For the next call.
+    pub cursor: String,
+    /// As in every answer.
+    pub meta: Meta,
+}
+
+/// An event that the webhook would not take.
+#[derive(ToSchema)]
+pub struct DeadEvent {
+    /// Where it stands in this list.
+    pub cursor: String,
+    /// The `webhook-id` it is POSTed under.
+    pub id: String,
+    /// Top-level key of the payload.
+    #[schema(example = "statuses")]
+    pub kind: String,
+    /// When it was made, Unix seconds.
+    pub created: i64,
+    /// What was POSTed.
+    #[schema(value_type = Object)]
+    pub payload: (),
+    /// `parked`: still tried now and then. `dead`: only a replay sends it again.
+    #[schema(inline)]
+    pub state: DeadState,
+    /// POSTs that failed.
+    pub tries: u32,
+    /// While parked: of the next try; afterwards: of its death, Unix seconds.
+    pub due: i64,
+    /// What the last try ended in, where that is known.
+    #[schema(inline, required = false)]
+    pub error: DeadError,
+    /// With the error `status`: which.
+    #[schema(required = false)]
+    pub status: u16,
+    /// Unix seconds.
+    #[schema(required = false)]
+    pub first_try: i64,
+    /// Unix seconds.
+    #[schema(required = false)]
+    pub last_try: i64,
+}
+
+/// Is it tried?
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadState {
+    /// Now and then.
+    Parked,
+    /// No longer.
+    Dead,
+}
+
+/// How a POST failed.
+#[derive(ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeadError {
+    /// Another status than 200.
+    Status,
+    /// No connection, or none that is permitted.
+    Unreachable,
+    /// No answer in time.
+    TimedOut,
+    /// The connection ended before the answer, or it is no HTTP.
+    Closed,
+}
 
 /// An event of the log.
 pub struct Item<'a> {

@@ -2,6 +2,8 @@
 
 use std::{ops::RangeInclusive, str::FromStr};
 
+use utoipa::IntoParams;
+
 use super::{CursorError, DeadCursor, Position};
 use crate::{
     error::{ApiError, Code},
@@ -17,6 +19,33 @@ pub const MAX_WAIT_MS: u32 = 30_000;
 
 const LIMIT: RangeInclusive<u32> = 1..=MAX_LIMIT;
 const WAIT_MS: RangeInclusive<u32> = 0..=MAX_WAIT_MS;
+
+/// The parameters of `GET /v1/events`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParams {
+    /// A cursor that this list gave; absent: from the oldest event that is kept.
+    #[param(required = false)]
+    pub after: String,
+    /// Most events of the answer. Default: 100.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    pub limit: u32,
+    /// How long to wait while there is no event, milliseconds. Default: 0.
+    #[param(required = false, minimum = 0, maximum = 30_000)]
+    pub wait_ms: u32,
+}
+
+/// The parameters of `GET /v1/events/dead`.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeadParams {
+    /// A cursor that this list gave; absent: from the start.
+    #[param(required = false)]
+    pub after: String,
+    /// Most events of the answer. Default: 100.
+    #[param(required = false, minimum = 1, maximum = 1000)]
+    pub limit: u32,
+}
 
 /// Of `GET /v1/events`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

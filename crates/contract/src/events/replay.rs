@@ -4,10 +4,11 @@ use std::ops::RangeInclusive;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::{Position, query::cursor};
 use crate::{
-    answer,
+    answer::{self, Meta},
     callback::EventKind,
     error::{ApiError, Code},
     fields::{Fields, quoted},
@@ -19,6 +20,41 @@ pub const RATE: RangeInclusive<u32> = 1..=200;
 const DEFAULT_RATE: u32 = 20;
 /// Unix seconds that can be named.
 const TIME: RangeInclusive<u32> = 0..=u32::MAX;
+
+/// The body of a replay. One of `after`, `from` and `dead` says where it begins.
+#[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayBody {
+    /// What was made behind this cursor of `GET /v1/events`.
+    pub after: Option<String>,
+    /// Up to this cursor. Default: what there is now.
+    pub until: Option<String>,
+    /// Made at this second or later, Unix time.
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    pub from: Option<u32>,
+    /// Made before this second, Unix time.
+    #[schema(minimum = 0, maximum = 4_294_967_295_u32)]
+    pub to: Option<u32>,
+    /// Dead letters, and no others. Does not go with `after` and `until`. Default: false.
+    pub dead: Option<bool>,
+    /// Only events of this kind.
+    #[schema(inline)]
+    pub kind: Option<EventKind>,
+    /// Only those of the conversation with this customer.
+    pub number: Option<String>,
+    /// Events a second. Default: 20.
+    #[schema(minimum = 1, maximum = 200)]
+    pub rate: Option<u32>,
+}
+
+/// How a replay stands.
+#[derive(ToSchema)]
+pub struct ReplayAnswer {
+    /// One.
+    pub replays: Vec<Progress>,
+    /// As in every answer.
+    pub meta: Meta,
+}
 
 /// A good request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +88,7 @@ pub enum Scope {
 }
 
 /// How a replay stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Events are being sent.
@@ -68,11 +104,12 @@ pub enum State {
 }
 
 /// What `GET /v1/events/replay/{id}` tells.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Progress {
     /// Names it.
     pub id: String,
     /// How it stands.
+    #[schema(inline)]
     pub state: State,
     /// How many events there are at most; filters make it fewer.
     pub estimate: u64,
