@@ -15,6 +15,7 @@ mod hop;
 mod listen;
 mod metrics;
 mod network;
+mod openapi;
 mod routes;
 mod run;
 mod start;

@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, body::Body, extract::State, response::Response};
 use contract::{
     ApiError, Code,
+    answer::Errors,
     batch::{self, Item, Outcome},
 };
 use http::{HeaderMap, StatusCode};
@@ -25,6 +26,21 @@ use crate::{
 const TURN: Duration = Duration::from_secs(5);
 
 /// Accepts what can be accepted.
+#[utoipa::path(
+    post, path = "/v1/messages/batch", tag = "Messages",
+    request_body(content = batch::BatchBody, description = "At most 2 MiB."),
+    responses(
+        (
+            status = 200, description = "What became of each message, in the order of the request.",
+            body = batch::BatchAnswer,
+            headers(
+                ("RateLimit-Policy" = String, description = "As with a single message."),
+                ("RateLimit" = String, description = "As with a single message."),
+            ),
+        ),
+        (status = 400, description = "Of the batch as a whole. 1008 no `messages`, 1009 none, too many, or a header `Idempotency-Key`, 1010 unknown field, 1025 no JSON.", body = Errors),
+    ),
+)]
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,

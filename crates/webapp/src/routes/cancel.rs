@@ -7,7 +7,10 @@ use axum::{
     extract::{Path, State, rejection::PathRejection},
     response::Response,
 };
-use contract::{ApiError, Code, Direction, MessageId, answer};
+use contract::{
+    ApiError, Code, Direction, MessageId,
+    answer::{self, Errors, MessageAccepted},
+};
 use http::{HeaderMap, StatusCode};
 use rpc::coreapp::{CancelRequest, messages_client::MessagesClient};
 use tokio::time::{Instant, sleep};
@@ -26,6 +29,15 @@ const TRY: Duration = Duration::from_secs(3);
 
 /// Cancels. To be repeated without harm, so a coreapp that is lost or has lost the shard is asked
 /// again, or its successor.
+#[utoipa::path(
+    delete, path = "/v1/messages/{id}", tag = "Messages",
+    params(("id" = String, Path, description = "As the answer to the message gave it.")),
+    responses(
+        (status = 200, description = "It will not be sent.", body = MessageAccepted),
+        (status = 404, description = "1006: there is no message with this id that is still to be sent.", body = Errors),
+        (status = 409, description = "1009: it is sealed, was sent or has failed.", body = Errors),
+    ),
+)]
 pub(super) async fn cancel(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,

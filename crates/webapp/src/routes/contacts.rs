@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Extension, body::Body, extract::State, response::Response};
 use contract::{
     ApiError, Code,
+    answer::Errors,
     contacts::{self, CheckRequest, ContactEntry, ContactStatus},
 };
 use http::{HeaderMap, StatusCode};
@@ -22,6 +23,14 @@ const CALL: Duration = Duration::from_secs(10);
 const WAITING_CALL: Duration = Duration::from_secs(35);
 
 /// Checks numbers, answered in the order given.
+#[utoipa::path(
+    post, path = "/v1/contacts", tag = "Contacts",
+    request_body(content = contacts::CheckBody),
+    responses(
+        (status = 200, description = "One entry per number, in their order.", body = contacts::CheckAnswer),
+        (status = 400, description = "1008 no `contacts`, 1009 type, value or length, 1010 unknown field, 1025 no JSON.", body = Errors),
+    ),
+)]
 pub(super) async fn check(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,

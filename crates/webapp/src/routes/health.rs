@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use contract::{ApiError, answer};
+use contract::{ApiError, answer, monitoring::HealthAnswer};
 use http::StatusCode;
 use rpc::coreapp::{HealthRequest, HealthResponse, ops_client::OpsClient};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,10 @@ use crate::{
 const CALL: Duration = Duration::from_secs(5);
 
 /// Asks every coreapp.
+#[utoipa::path(
+    get, path = "/v1/health", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
+    responses((status = 200, description = "Also of what is ill.", body = HealthAnswer)),
+)]
 pub(super) async fn health(State(app): State<Arc<App>>, _: Monitor) -> Response {
     let answers = app
         .cores

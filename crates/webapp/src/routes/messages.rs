@@ -8,7 +8,11 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use contract::{ApiError, Code, IdempotencyKey, Key, MessageId, answer, message::Outgoing};
+use contract::{
+    ApiError, Code, IdempotencyKey, Key, MessageId,
+    answer::{self, Errors, MessageAccepted},
+    message::{MessageBody, Outgoing},
+};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rpc::coreapp::Quota;
 
@@ -30,6 +34,34 @@ const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
 /// Accepts a message: 201 with its id once a coreapp has committed it.
+#[utoipa::path(
+    post, path = "/v1/messages", tag = "Messages",
+    params(
+        ("Idempotency-Key" = Option<String>, Header, max_length = 255, description = "Heliograph's addition. Names the request: within 24 hours another one with the same name, of the same user and to the same recipient, is answered with the first one's id."),
+    ),
+    request_body(content = MessageBody),
+    responses(
+        (
+            status = 201, description = "Accepted, and flushed to disk. What becomes of it is told by callbacks.",
+            body = MessageAccepted,
+            headers(
+                ("Idempotency-Replayed" = String, description = "`true`: the answer is that of an earlier request with this key."),
+                ("RateLimit-Policy" = String, description = "The coreapp's quota, as draft-ietf-httpapi-ratelimit-headers-10 writes it; absent: there is none."),
+                ("RateLimit" = String, description = "What is left of it."),
+            ),
+        ),
+        (status = 400, description = "1001 text too long, 1002 recipient type, 1008 something is missing, 1009 type or value, 1010 unknown field, 1021 own number, 1025 no JSON.", body = Errors),
+        (status = 409, description = "1028: the recipient's identity has changed and is not acknowledged.", body = Errors),
+        (
+            status = 503, description = "As everywhere; also 1011 \"outcome unknown\": repeat under the same key, else it may be sent twice.",
+            body = Errors,
+            headers(
+                ("Retry-After" = u32, description = "Whole seconds after which a repeat may succeed."),
+                ("X-Heliograph-Message-Id" = String, description = "The id it was accepted under, if it was."),
+            ),
+        ),
+    ),
+)]
 pub(super) async fn send(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,

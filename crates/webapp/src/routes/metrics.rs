@@ -3,13 +3,21 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use contract::answer;
+use contract::{
+    answer,
+    monitoring::{Format, MetricsAnswer},
+};
 use http::{StatusCode, Uri};
 
 use super::wants_prometheus;
 use crate::{app::App, auth::Monitor, edge};
 
 /// JSON, or `?format=prometheus`.
+#[utoipa::path(
+    get, path = "/v1/metrics", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
+    params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),
+    responses((status = 200, description = "The figures.", content((MetricsAnswer = "application/json"), (String = "text/plain")))),
+)]
 pub(super) async fn metrics(State(app): State<Arc<App>>, _: Monitor, uri: Uri) -> Response {
     let unanswered = app.hop.parts().unanswered;
     app.metrics.hop_unanswered.set(i64::try_from(unanswered).unwrap_or(i64::MAX));

@@ -1,4 +1,24 @@
 //! What each path does: one file a resource.
+//!
+//! # How to add a route
+//!
+//! 1. Write the handler in the file of its resource, its doc comment for readers of `/docs`: the first
+//!    line becomes the title, the rest the text.
+//! 2. Put `#[utoipa::path(…)]` on it: method, `path`, `tag` (one of `openapi::TAGS`), `params`,
+//!    `request_body`, `responses`. Whoever may call it needs nothing but a token unless `security`
+//!    says otherwise: `(("Bearer" = ["ROLE_ADMIN"]))` beside the extractors for admins,
+//!    `(("Bearer" = []), ("Apikey" = []))` for monitoring, `(())` for everybody; a test calls every
+//!    route as everybody and compares. 401, 403, 404 (of paths with a `{part}`), 408, 413, 429, 500
+//!    and 503 are added to every route that may meet them: describe only what means more. A
+//!    refusal's body is `contract::answer::Errors`, an answer without a payload
+//!    `contract::answer::Empty`.
+//! 3. Bodies are structs of `contract` with `#[derive(ToSchema)]`, in the file that reads or writes
+//!    them, with the bounds that are enforced; requests with `#[serde(deny_unknown_fields)]`, `Option`
+//!    where `null` and absence are the same. They describe; what reads is `contract::Fields`.
+//! 4. Add `route!(module::handler)` to [`table`], which makes router, description and the name in
+//!    metrics (`POST_v1_messages`) alike; `.addition()` for what the original API does not have.
+//! 5. `HELIOGRAPH_UPDATE=1 cargo test -p webapp openapi` writes `docs/openapi.json`; read the
+//!    difference and commit it.
 
 use std::sync::Arc;
 
@@ -7,20 +27,22 @@ use axum::{
     extract::{Path, rejection::PathRejection},
     handler::Handler as _,
     response::Response,
-    routing::{delete, get, patch, post, put},
 };
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::{
     app::App,
     edge::{Consulted, EdgeLayer, Refusal, json},
+    openapi::{Route, route},
 };
 
+mod asking;
 mod batch;
 mod cancel;
 mod contacts;
+mod documentation;
 mod events;
 mod health;
 mod identity;
@@ -34,60 +56,47 @@ mod stats;
 mod users;
 mod webhook_authorities;
 
+/// Every route with its description, in the order in which they are shown.
+pub(crate) fn table() -> Vec<Route> {
+    vec![
+        route!(users::login),
+        route!(users::logout),
+        route!(messages::send),
+        route!(batch::send).addition(),
+        route!(cancel::cancel).addition(),
+        route!(contacts::check),
+        route!(identity::get),
+        route!(identity::put),
+        route!(standing::block),
+        route!(standing::unblock),
+        route!(standing::report),
+        route!(events::list).addition(),
+        route!(events::dead).addition(),
+        route!(replays::start).addition(),
+        route!(replays::get).addition(),
+        route!(replays::cancel).addition(),
+        route!(settings::get),
+        route!(settings::patch),
+        route!(settings::reset),
+        route!(webhook_authorities::get),
+        route!(webhook_authorities::post),
+        route!(webhook_authorities::delete),
+        route!(health::health),
+        route!(stats::app),
+        route!(metrics::metrics).alias("/metrics"),
+        route!(probes::live).addition(),
+        route!(probes::ready).addition().quiet(),
+        route!(documentation::openapi_json).addition(),
+        route!(documentation::page).addition(),
+    ]
+}
+
 /// All routes, each in the one layer.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
-    let settings = "/v1/settings/application";
-    let authorities = "/v1/certificates/webhooks/ca";
-    let replay = "/v1/events/replay/{id}";
-    let contact_identity = "/v1/contacts/{number}/identity";
-    Router::new()
-        .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
-        .route("/v1/users/logout", post(users::logout).layer(edge("POST_v1_users_logout")))
-        .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
-        .route("/v1/messages/batch", post(batch::send).layer(edge("POST_v1_messages_batch")))
-        .route("/v1/messages/{id}", delete(cancel::cancel).layer(edge("DELETE_v1_messages")))
-        .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
-        .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
-        .route(
-            "/v1/contacts/{number}/block",
-            post(standing::block).layer(edge("POST_v1_contacts_block")),
-        )
-        .route(
-            "/v1/contacts/{number}/unblock",
-            post(standing::unblock).layer(edge("POST_v1_contacts_unblock")),
-        )
-        .route(
-            "/v1/contacts/{number}/report",
-            post(standing::report).layer(edge("POST_v1_contacts_report")),
-        )
-        .route(contact_identity, put(identity::put).layer(edge("PUT_v1_contacts_identity")))
-        .route(settings, get(settings::get).layer(edge("GET_v1_settings_application")))
-        .route(settings, patch(settings::patch).layer(edge("PATCH_v1_settings_application")))
-        .route(settings, delete(settings::reset).layer(edge("DELETE_v1_settings_application")))
-        .route(
-            authorities,
-            get(webhook_authorities::get).layer(edge("GET_v1_certificates_webhooks_ca")),
-        )
-        .route(
-            authorities,
-            post(webhook_authorities::post).layer(edge("POST_v1_certificates_webhooks_ca")),
-        )
-        .route(
-            authorities,
-            delete(webhook_authorities::delete).layer(edge("DELETE_v1_certificates_webhooks_ca")),
-        )
-        .route("/v1/events", get(events::list).layer(edge("GET_v1_events")))
-        .route("/v1/events/dead", get(events::dead).layer(edge("GET_v1_events_dead")))
-        .route("/v1/events/replay", post(replays::start).layer(edge("POST_v1_events_replay")))
-        .route(replay, get(replays::get).layer(edge("GET_v1_events_replay")))
-        .route(replay, delete(replays::cancel).layer(edge("DELETE_v1_events_replay")))
-        .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
-        .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
-        .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
-        .route("/v1/metrics", get(metrics::metrics).layer(edge("GET_v1_metrics")))
-        .route("/livez", get(probes::live).layer(edge("GET_livez")))
-        .route("/readyz", get(probes::ready).layer(edge("GET_readyz").quiet()))
+    table()
+        .iter()
+        .fold(Router::new(), |router, route| route.mount(router, &app))
         .fallback(unknown_path.layer(edge("unknown_path")))
         .method_not_allowed_fallback(wrong_method.layer(edge("wrong_method")))
         .with_state(app)
@@ -123,6 +132,18 @@ fn done(body: Bytes) -> Response {
 fn answered(status: StatusCode, body: Bytes) -> Response {
     let mut response = json(status, body);
     response.extensions_mut().insert(Consulted(None));
+    response
+}
+
+/// PEM certificates, as the original served its downloads.
+fn pem(certificates: Bytes) -> Response {
+    let mut response = answered(StatusCode::OK, certificates);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/plain;charset=UTF-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"ca.pem\""),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

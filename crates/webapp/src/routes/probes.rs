@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use contract::{ApiError, Code, answer};
+use contract::{
+    ApiError, Code,
+    answer::{self, Empty, Errors},
+};
 use http::StatusCode;
 
 use crate::{
@@ -12,11 +15,22 @@ use crate::{
 };
 
 /// The process works. Nothing else is asked: restarting it would not heal a coreapp.
+#[utoipa::path(
+    get, path = "/livez", tag = "Probes", security(()),
+    responses((status = 200, description = "It works.", body = Empty)),
+)]
 pub(super) async fn live() -> Response {
     json(StatusCode::OK, answer::empty())
 }
 
 /// A message that comes now would be handled: the directory is fresh and a message pipe is open.
+#[utoipa::path(
+    get, path = "/readyz", tag = "Probes", security(()),
+    responses(
+        (status = 200, description = "It would.", body = Empty),
+        (status = 503, description = "1011: not yet, or not any more.", body = Errors),
+    ),
+)]
 pub(super) async fn ready(State(app): State<Arc<App>>) -> Result<Response, Refusal> {
     app.directory.current()?;
     if !app.directory.connected() {

@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use contract::answer;
+use contract::{
+    answer,
+    monitoring::{Format, StatsAnswer},
+};
 use http::{StatusCode, Uri};
 use rpc::coreapp::{Metric, StatsRequest, ops_client::OpsClient};
 use serde_json::{Map, Value, json};
@@ -23,6 +26,11 @@ const CALL: Duration = Duration::from_secs(5);
 type Merged = BTreeMap<String, Metric>;
 
 /// Asks every coreapp. Those that do not answer are left out; if none does, it is an error.
+#[utoipa::path(
+    get, path = "/v1/stats/app", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
+    params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),
+    responses((status = 200, description = "The figures.", content((StatsAnswer = "application/json"), (String = "text/plain")))),
+)]
 pub(super) async fn app(
     State(app): State<Arc<App>>,
     _: Monitor,

@@ -4,7 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{Extension, body::Body, extract::State, response::Response};
 use contract::{
-    ApiError, Code, answer,
+    ApiError, Code,
+    answer::{self, Empty, Errors},
     login::{self, LoginAnswer, LoginRequest, Secret},
 };
 use http::{HeaderMap, StatusCode, header};
@@ -21,12 +22,24 @@ use crate::{
     hop::Asker,
 };
 
+use super::{asking::Asking, done};
+
 /// Of a call to the coreapp.
 const CALL: Duration = Duration::from_secs(5);
 /// For a change to come back with the directory before its author is answered.
 const SHOWN: Duration = Duration::from_secs(2);
 
 /// Basic login; `new_password` changes the password, and must when it is still the initial one.
+#[utoipa::path(
+    post, path = "/v1/users/login", tag = "Users", security(("Basic" = [])),
+    request_body(content = Option<login::LoginBody>),
+    responses(
+        (status = 200, description = "Logged in.", body = login::LoggedIn),
+        (status = 400, description = "1009: `new_password` breaks the rules. 1010, 1025.", body = Errors),
+        (status = 401, description = "1005: name or password is wrong.", body = Errors),
+        (status = 403, description = "1024: give `new_password`, the initial one is still set.", body = Errors),
+    ),
+)]
 pub(super) async fn login(
     State(app): State<Arc<App>>,
     Extension(context): Extension<Context>,
@@ -74,24 +87,20 @@ pub(super) async fn login(
 }
 
 /// Revokes the token it is called with.
-pub(super) async fn logout(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let asker = caller.asker(&context, &headers);
-    let message = RevokeTokenRequest { rand: caller.rand.to_string(), expires: caller.expires };
-    app.cores
-        .writer(CALL, |channel| {
-            let request = asker.request(message.clone(), CALL);
-            async move { AdminClient::new(channel).revoke_token(request).await }
+#[utoipa::path(
+    post, path = "/v1/users/logout", tag = "Users",
+    responses((status = 200, description = "The token is void.", body = Empty)),
+)]
+pub(super) async fn logout(asking: Asking) -> Result<Response, Refusal> {
+    let Caller { rand, expires, .. } = &asking.caller;
+    let message = RevokeTokenRequest { rand: rand.to_string(), expires: *expires };
+    asking
+        .writer(CALL, message, |channel, request| async move {
+            AdminClient::new(channel).revoke_token(request).await
         })
         .await?;
-    app.directory.shows(SHOWN, |state| state.revoked.contains(&*caller.rand)).await;
-    let mut response = json(StatusCode::OK, answer::empty());
-    response.extensions_mut().insert(Consulted(None));
-    Ok(response)
+    asking.app.directory.shows(SHOWN, |state| state.revoked.contains(&**rand)).await;
+    Ok(done(answer::empty()))
 }
 
 fn denied(error: ApiError) -> Refusal {

@@ -6,6 +6,7 @@ mod client;
 mod core;
 
 mod auth;
+mod documentation;
 mod hop;
 mod input;
 mod intake;
