@@ -149,7 +149,7 @@ impl PartialSchema for Code {
 
 impl ToSchema for Code {}
 
-/// An [`ApiError`] as it is written.
+/// What is wrong.
 #[derive(ToSchema)]
 #[schema(as = Error)]
 pub struct ErrorObject {

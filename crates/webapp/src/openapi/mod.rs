@@ -2,6 +2,7 @@
 //! people. How a route gets there is in [`crate::routes`].
 
 mod common;
+mod errors;
 mod page;
 mod route;
 #[cfg(test)]
@@ -21,6 +22,7 @@ use utoipa::{
     },
 };
 
+pub(crate) use errors::{error_index, error_page};
 pub(crate) use page::page;
 pub(crate) use route::{Route, route};
 

@@ -1,4 +1,4 @@
-//! The description as a page: static, it reads the document and shows it.
+//! The description as a page: static, it reads the document and shows it. And what pages are made of.
 
 use std::sync::LazyLock;
 
@@ -30,10 +30,32 @@ pub(crate) fn page() -> Response {
     html(Body::from(PAGE), POLICY.clone())
 }
 
-fn html(body: Body, policy: HeaderValue) -> Response {
+pub(super) fn html(body: Body, policy: HeaderValue) -> Response {
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     response
+}
+
+/// A text as HTML shows it.
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// The little of Markdown inside a paragraph: `code`, **strong**, *emphasis*.
+pub(super) fn spans(text: &str) -> String {
+    let mut out = escaped(text);
+    for (mark, name) in [("`", "code"), ("**", "strong"), ("*", "em")] {
+        let mut open = false;
+        while let Some((before, after)) = out.split_once(mark) {
+            // A mark that is never closed stays.
+            if !open && !after.contains(mark) {
+                break;
+            }
+            out = format!("{before}<{}{name}>{after}", if open { "/" } else { "" });
+            open = !open;
+        }
+    }
+    out
 }

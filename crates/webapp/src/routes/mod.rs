@@ -88,6 +88,8 @@ pub(crate) fn table() -> Vec<Route> {
         route!(probes::ready).addition().quiet(),
         route!(documentation::openapi_json).addition(),
         route!(documentation::page).addition(),
+        route!(documentation::errors).addition(),
+        route!(documentation::error).addition(),
     ]
 }
 

@@ -29,6 +29,7 @@ async fn who_may_call_a_route_is_what_its_description_says() {
         for (method, operation) in item.as_object().unwrap() {
             let verb: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace("{wa_id}", "16315551004").replace("{number}", "16315551004");
+            let path = path.replace("{code}", "1008");
             calls += 1;
             let as_whom = async |authorization: &str| {
                 let answer = edge.call(verb.clone(), &path, authorization, "").await;
@@ -68,4 +69,19 @@ async fn the_page_runs_no_script_but_its_own() {
     let page = String::from_utf8(page.body.to_vec()).unwrap();
     assert!(!page.contains("http://") && !page.contains("https://cdn"), "nothing from elsewhere");
     assert_eq!(edge.get("/docs", &bearer("clerk_7")).await.status, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn the_href_of_an_error_leads_to_its_page() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let refused = edge.post("/v1/messages", &bearer("clerk_7"), "{}").await.json();
+    let href = refused["errors"][0]["href"].as_str().unwrap().to_owned();
+    let page = edge.get(&href, "").await;
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    assert!(page.status == StatusCode::OK && text.contains("1008 Required parameter"), "{text}");
+    assert_eq!(edge.get("/docs/errors", "").await.status, StatusCode::OK);
+    for unknown in ["/docs/errors/9", "/docs/errors/x", "/docs/errors/-1"] {
+        assert_eq!(edge.get(unknown, "").await.refusal(), (404, 1006), "{unknown}");
+    }
 }
