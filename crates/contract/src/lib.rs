@@ -15,6 +15,7 @@ pub mod fields;
 pub mod id;
 pub mod idempotency;
 pub mod json;
+mod link;
 pub mod login;
 pub mod message;
 pub mod number;

@@ -194,7 +194,7 @@ impl Network {
         }
         let phone = wa_id(to);
         let behaviour = self.phones.behaviour(&phone);
-        let template = send.category == "template";
+        let template = matches!(send.category.as_str(), "template" | "hsm");
         if !behaviour.registered || self.by_number.contains_key(&phone) {
             return match template {
                 true => never(Code::USER_NOT_VALID, "the recipient has no account"),
