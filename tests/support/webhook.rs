@@ -105,6 +105,11 @@ impl Webhook {
         changes.map(|message| message["identity"]["hash"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// All callbacks that were answered 200, in the order they came.
+    pub fn taken(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().taken.clone()
+    }
+
     /// Texts that customers wrote, in the order they came.
     pub fn texts(&self) -> Vec<String> {
         let inner = self.inner.lock().unwrap();

@@ -26,12 +26,14 @@ mod location;
 mod media;
 mod object;
 mod reaction;
+mod read_mark;
 mod stored;
 mod template;
 mod text;
 
 pub use category::Category;
 pub use media::MAX_MEDIA_ID;
+pub use read_mark::check_read_mark;
 pub use stored::{Stored, StoredError};
 
 /// Most characters (Unicode scalar values) of a text.

@@ -15,6 +15,7 @@ pub mod egress;
 mod events;
 mod gauges;
 mod generation;
+mod inbound;
 mod intake;
 mod log;
 mod metrics;

@@ -22,16 +22,13 @@ pub(crate) struct View {
     /// Report changed identities, send nothing until they are acknowledged.
     pub security_notifications: bool,
     /// Report that a customer has another number now.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub number_changes: bool,
     /// Inbound media of these types are fetched unasked.
     #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub auto_download: Vec<MediaType>,
     /// No image and no video in `referral`.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub skip_referral_media: bool,
     /// `conversation` and `pricing` stand in callbacks.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub pricing: bool,
     /// Messages are kept for so long; `None`: until somebody asks for their removal.
     pub message_ms: Option<i64>,

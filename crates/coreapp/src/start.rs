@@ -42,6 +42,7 @@ use crate::{
     events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
+    inbound::Reading,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
     metrics,
@@ -437,6 +438,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let desk = Arc::new(desk);
     let complaints =
         Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
+    let reading = Reading::new(reader.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: ring.me().clone(),
@@ -464,6 +466,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
         intake,
+        reading,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
             desk: desk.clone(),

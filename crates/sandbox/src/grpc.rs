@@ -7,9 +7,9 @@ use futures_util::{Stream, StreamExt, stream};
 use rpc::{
     io::Peer,
     upstream::{
-        Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
-        ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
-        upstream_server::Upstream,
+        Down, FetchBundlesRequest, FetchBundlesResponse, MarkReadRequest, MarkReadResponse,
+        PublishKeysRequest, PublishKeysResponse, ReportRequest, ReportResponse,
+        SyncContactsRequest, SyncContactsResponse, Up, upstream_server::Upstream,
     },
 };
 use tokio::{sync::Notify, time::sleep};
@@ -152,6 +152,18 @@ impl Upstream for Service {
         let latency_ms = self.shared.with(|network, _| network.reported(&report));
         sleep(Duration::from_millis(latency_ms)).await;
         Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        let request = request.into_inner();
+        let latency_ms = self.shared.with(|network, _| network.marked_read(&request));
+        let latency_ms =
+            latency_ms.ok_or_else(|| Status::invalid_argument("what was read is not named"))?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        Ok(Response::new(MarkReadResponse {}))
     }
 }
 

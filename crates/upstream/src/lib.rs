@@ -8,7 +8,7 @@ pub mod sandbox;
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
-use contract::{Code, Key, Number, ShardId};
+use contract::{Code, Key, Number, ShardId, callback::Conversation};
 use session::{Bundle, IdentityKey, KeyError, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
 
@@ -157,6 +157,16 @@ pub enum Item {
     KeysLow {
         left: u32,
     },
+    /// A contact has another number from now on.
+    NumberChanged {
+        wa_id: Number,
+        new_wa_id: Number,
+    },
+    /// Something is wrong that belongs to no message; to shard -1.
+    Trouble {
+        code: Code,
+        details: String,
+    },
     /// Somebody claimed the shard with a higher epoch.
     Detached {
         epoch_seen: i64,
@@ -167,6 +177,8 @@ pub enum Item {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub timestamp_ms: i64,
+    /// `None`: the network has not said.
+    pub conversation: Option<Conversation>,
 }
 
 /// The network did not take the message.
@@ -193,6 +205,7 @@ pub struct Receipt {
     pub device: u32,
     pub kind: ReceiptKind,
     pub timestamp_ms: i64,
+    pub conversation: Option<Conversation>,
 }
 
 /// See [`Receipt`].
@@ -201,6 +214,8 @@ pub enum ReceiptKind {
     Delivered,
     Read,
     Failed(Code),
+    /// Part of it cannot be shown. Not final.
+    Warning(Code),
     /// The device could not decrypt it.
     Retry(Retry),
 }
@@ -303,6 +318,13 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Complains about messages of a customer.
     fn report(&self, report: Report) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// Tells that the business has read a customer's message, and all before it. May be repeated.
+    fn mark_read(
+        &self,
+        wa_id: Number,
+        key: Key,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

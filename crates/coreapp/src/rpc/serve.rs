@@ -28,7 +28,7 @@ use super::{
     messages::MessagesService,
     peer::PeerService,
 };
-use crate::intake::Intake;
+use crate::{inbound::Reading, intake::Intake};
 
 /// Streams of one connection at once, by port.
 const MESSAGES_STREAMS: u32 = 64;
@@ -45,6 +45,7 @@ pub(crate) struct Ports([TcpListener; 4]);
 /// What is served on them.
 pub(crate) struct Services {
     pub intake: Arc<Intake>,
+    pub reading: Reading,
     pub contacts: ContactsService,
     pub control: ControlService,
     pub events: EventsService,
@@ -107,7 +108,8 @@ pub(crate) async fn serve(
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesService { intake: services.intake, stop: stop.clone() };
+    let service =
+        MessagesService { intake: services.intake, reading: services.reading, stop: stop.clone() };
     let service = MessagesServer::new(service).max_decoding_message_size(limit);
     start(messages, MESSAGES_STREAMS, Routes::new(service), identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);

@@ -75,7 +75,8 @@ impl Machine {
     ) {
         if self.jobs.contains_key(&receipt.key) {
             // The answer was lost, but the request proves that the network has the message.
-            let sent = Sent { timestamp_ms: receipt.timestamp_ms };
+            let Receipt { timestamp_ms, conversation, .. } = receipt;
+            let sent = Sent { timestamp_ms, conversation };
             self.sent(receipt.key, sent, ctx, fx);
             self.after(SETTLING, Timer::Resend(place, Box::new((receipt, retry))), ctx);
             return;

@@ -268,7 +268,10 @@ impl World {
             self.network_says(to, registered(to));
         }
         assert_eq!(self.sent.last(), Some(&key));
-        let answer = Item::Answer { key, result: Ok(Sent { timestamp_ms: self.now_ms }) };
+        let answer = Item::Answer {
+            key,
+            result: Ok(Sent { timestamp_ms: self.now_ms, conversation: None }),
+        };
         self.turn(|machine, ctx, fx| machine.item(0, answer, ctx, fx));
         key
     }
@@ -477,7 +480,14 @@ async fn a_delivered_message_is_not_asked_about() {
     let mut world = World::with(&noticing());
     let key = world.send_and_lose(DIALLED);
     let (from, kind, timestamp_ms) = (number(DIALLED), ReceiptKind::Delivered, world.now_ms);
-    world.down(Item::Receipt(Receipt { key, from, device: 0, kind, timestamp_ms }));
+    world.down(Item::Receipt(Receipt {
+        key,
+        from,
+        device: 0,
+        kind,
+        timestamp_ms,
+        conversation: None,
+    }));
     world.days(3);
     assert_eq!(world.asked, []);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{
     ApiError, Code, Direction, Key, MessageId, Number, Route,
-    callback::{EventKind, StatusEvent, StatusKind, status},
+    callback::{Conversation, EventKind, StatusEvent, StatusKind, status},
     message::Stored,
 };
 use session::{EncryptError, Kind};
@@ -506,6 +506,7 @@ impl Machine {
                     route,
                     StatusKind::Sent,
                     sent.timestamp_ms,
+                    sent.conversation,
                     &[],
                     ctx,
                 )
@@ -527,6 +528,7 @@ impl Machine {
                 route,
                 StatusKind::Failed,
                 ctx.now_ms,
+                None,
                 errors,
                 ctx,
             ))
@@ -609,6 +611,7 @@ impl Machine {
         route: Route,
         kind: StatusKind,
         timestamp_ms: i64,
+        conversation: Option<Conversation>,
         errors: &[ApiError],
         ctx: &Ctx<'_>,
     ) -> NewEvent {
@@ -622,6 +625,7 @@ impl Machine {
             input: &meta.input,
             kind,
             timestamp_s: timestamp_ms.div_euclid(1_000),
+            conversation: conversation.filter(|_| ctx.settings.pricing),
             errors,
         });
         NewEvent {

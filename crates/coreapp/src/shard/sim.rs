@@ -209,12 +209,13 @@ impl Network {
             self.delivered.push(item.key);
             for kind in [ReceiptKind::Delivered, ReceiptKind::Read] {
                 let (key, from) = (item.key, item.to);
-                let receipt = Receipt { key, from, device: 0, kind, timestamp_ms: 1_000 };
+                let receipt =
+                    Receipt { key, from, device: 0, kind, timestamp_ms: 1_000, conversation: None };
                 self.keep(Item::Receipt(receipt));
             }
             self.taken.insert(item.key, item.clone());
         }
-        self.answers.push_back((item.key, Ok(Sent { timestamp_ms: 1_000 })));
+        self.answers.push_back((item.key, Ok(Sent { timestamp_ms: 1_000, conversation: None })));
     }
 }
 

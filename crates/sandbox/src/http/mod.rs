@@ -7,6 +7,7 @@ mod devices;
 mod faults;
 mod messages;
 mod phones;
+mod written;
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use axum::{
     },
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use contract::Number;
 use serde::de::DeserializeOwned;
@@ -44,6 +45,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/messages", get(messages::delivered))
         .route("/phones/{wa_id}", get(phones::show).put(phones::change))
         .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
+        .route("/phones/{wa_id}/messages/{id}", delete(phones::delete))
+        .route("/phones/{wa_id}/sent", get(phones::sent))
         .route("/phones/{wa_id}/read", post(phones::read))
         .route("/devices", post(devices::register))
         .route("/devices/{wa_id}/envelopes", get(devices::envelopes).post(devices::write))
@@ -67,7 +70,7 @@ async fn nothing_here() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
-         /phones/{wa_id}/messages, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
+         /phones/{wa_id}/messages, /phones/{wa_id}/sent, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
          /devices/{wa_id}/receipts or /business/bundle",
     )
 }
@@ -102,7 +105,9 @@ impl IntoResponse for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match error {
-            ControlError::Plan(_) | ControlError::Devices => StatusCode::BAD_REQUEST,
+            ControlError::Plan(_) | ControlError::NoSuchCode(_) | ControlError::Devices => {
+                StatusCode::BAD_REQUEST
+            }
             ControlError::NoSuchKey(_) | ControlError::NotOutside | ControlError::NoSuchDevice => {
                 StatusCode::NOT_FOUND
             }

@@ -4,7 +4,8 @@
 //! an aspect: `send` what happens to a message, `opening` what its phone makes of it, `writing` what
 //! customers write, `bundles` and `business` pre-keys of either side, `outside` phones whose keys
 //! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
-//! `record` what survives a restart, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
+//! `counting` conversations, `reading` what
+//! businesses have read, `notices` what they are told unasked, `record` what survives a restart, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
 //! What costs CPU leaves as jobs and comes back as [`Done`].
 
 mod account;
@@ -12,11 +13,14 @@ mod bundles;
 mod business;
 mod contacts;
 mod control;
+mod counting;
 mod dedup;
+mod notices;
 mod opening;
 mod outside;
 mod phones;
 mod published;
+mod reading;
 mod record;
 mod remembered;
 mod reuse;
@@ -53,6 +57,7 @@ use self::{
     opening::Asked,
     outside::Outside,
     phones::{Flight, Phones},
+    reading::Reading,
     remembered::Remembered,
     reuse::Reuse,
     send::Lane,
@@ -125,6 +130,7 @@ pub(crate) struct Network {
     asked: Asked,
     desk: Desk,
     outside: Outside,
+    reading: Reading,
     /// Work for the threads.
     jobs: Vec<Job>,
     /// `None`: nothing survives a restart.
@@ -160,6 +166,7 @@ impl Network {
             asked: Asked::default(),
             desk: Desk::default(),
             outside: Outside::default(),
+            reading: Reading::default(),
             jobs: Vec::new(),
             records: None,
             remembered: Remembered::default(),

@@ -11,11 +11,12 @@ mod link;
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::Number;
+use contract::{Key, Number};
 use rpc::{
     http2,
     upstream::{
-        FetchBundlesRequest, ReportRequest, SyncContactsRequest, upstream_client::UpstreamClient,
+        FetchBundlesRequest, MarkReadRequest, ReportRequest, SyncContactsRequest,
+        upstream_client::UpstreamClient,
     },
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -36,7 +37,7 @@ pub const BUNDLES_PER_CALL: usize = 1_000;
 pub const BUNDLES_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long publishing our keys may take; it may be repeated.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a complaint may take; it may be repeated.
+/// How long a complaint, or telling that something was read, may take; both may be repeated.
 pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages to one recipient that may be unanswered at once: the stream keeps their order.
 pub const PER_RECIPIENT: usize = 8;
@@ -126,6 +127,15 @@ impl Upstream for Sandbox {
             reason: report.reason,
         };
         answered(REPORT_TIMEOUT, self.client().report(request)).await.map(|_| ())
+    }
+
+    async fn mark_read(&self, wa_id: Number, key: Key) -> Result<(), CallError> {
+        let request = MarkReadRequest {
+            number: self.number.to_string(),
+            wa_id: wa_id.to_string(),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+        };
+        answered(REPORT_TIMEOUT, self.client().mark_read(request)).await.map(|_| ())
     }
 
     async fn link(

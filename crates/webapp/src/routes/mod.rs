@@ -28,6 +28,7 @@ mod identity;
 mod messages;
 mod metrics;
 mod probes;
+mod read_marks;
 mod replays;
 mod settings;
 mod standing;
@@ -48,6 +49,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
         .route("/v1/messages/batch", post(batch::send).layer(edge("POST_v1_messages_batch")))
         .route("/v1/messages/{id}", delete(cancel::cancel).layer(edge("DELETE_v1_messages")))
+        .route("/v1/messages/{id}", put(read_marks::put).layer(edge("PUT_v1_messages")))
         .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
         .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
         .route(

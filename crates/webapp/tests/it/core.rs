@@ -275,6 +275,13 @@ impl Messages for Peer {
         cancelled.map_err(rpc::error::to_status)?;
         Ok(Response::new(proto::CancelResponse {}))
     }
+
+    async fn mark_read(
+        &self,
+        _: Request<proto::MarkReadRequest>,
+    ) -> Result<Response<proto::MarkReadResponse>, Status> {
+        Ok(Response::new(proto::MarkReadResponse {}))
+    }
 }
 
 #[tonic::async_trait]
