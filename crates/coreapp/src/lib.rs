@@ -17,6 +17,7 @@ mod gauges;
 mod generation;
 mod intake;
 mod log;
+mod media;
 mod metrics;
 mod migrate;
 mod prekeys;
@@ -30,6 +31,7 @@ mod vault;
 
 pub use cluster::{BootError, HoldError, Lost};
 pub use config::{Args, Config, PORT};
+pub use media::FilesError;
 pub use migrate::{MigrateError, Migrated, migrate};
 pub use run::main;
 pub use start::{Env, Running, StartError, start};

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicUsize},
@@ -16,7 +16,10 @@ use contract::{
     Clock, Rng,
     settings::{Application, WhenFull},
 };
-use store::{Lanes, Store, StoreError, rows::Shard};
+use store::{
+    Lanes, Store, StoreError,
+    rows::{NodeState, Shard},
+};
 use telemetry::{
     config::ConfigError,
     metrics::{MetricError, Metrics},
@@ -44,6 +47,7 @@ use crate::{
     generation::Generations,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
+    media::{self, Files, FilesError, Shelf},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -110,6 +114,9 @@ pub enum StartError {
     /// Who we are to webapps.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The media directory.
+    #[error(transparent)]
+    Media(#[from] FilesError),
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
@@ -212,6 +219,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let facts = store.facts().clone();
     let (cluster, reader) = (store.cluster(), store.reader());
     let me = me(&config, addresses[0]);
+    let files = Files::open(media_directory(&config)?, &me.name)?;
+    let nodes = cluster.nodes().await?;
+    let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
+    files.is_shared_with(others.map(|node| &*node.name)).await?;
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
@@ -460,6 +471,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
+    let shelf = Shelf::new(media::Deps {
+        files,
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+    });
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
@@ -480,6 +499,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             stop: stop.clone(),
         },
         events: rpc::EventsService { log: event_log, replays },
+        media: rpc::MediaService { shelf },
         peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },
     };
@@ -538,6 +558,14 @@ impl Apply {
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
     }
+}
+
+/// Where files are kept.
+fn media_directory(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(directory) = &config.media.directory {
+        return Ok(directory.clone());
+    }
+    Ok(database::disk(config)?.unwrap_or_else(|| PathBuf::from(".")).join("media"))
 }
 
 /// How webhooks are called, as the configuration says.

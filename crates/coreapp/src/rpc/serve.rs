@@ -9,7 +9,7 @@ use std::{
 use ::rpc::{
     coreapp::{
         admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, events_server::EventsServer,
+        directory_server::DirectoryServer, events_server::EventsServer, media_server::MediaServer,
         messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
     },
     http2,
@@ -25,6 +25,7 @@ use super::{
     control::ControlService,
     events::EventsService,
     health::{self, Probes},
+    media::MediaService,
     messages::MessagesService,
     peer::PeerService,
 };
@@ -48,6 +49,7 @@ pub(crate) struct Services {
     pub contacts: ContactsService,
     pub control: ControlService,
     pub events: EventsService,
+    pub media: MediaService,
     pub peer: PeerService,
     pub probes: Probes,
 }
@@ -116,7 +118,9 @@ pub(crate) async fn serve(
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let media = MediaServer::new(services.media).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
+    let routes = routes.add_service(media);
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();

@@ -24,6 +24,7 @@ mod contacts;
 mod events;
 mod health;
 mod identity;
+mod media;
 mod messages;
 mod metrics;
 mod probes;
@@ -40,6 +41,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let settings = "/v1/settings/application";
     let authorities = "/v1/certificates/webhooks/ca";
     let replay = "/v1/events/replay/{id}";
+    let file = "/v1/media/{id}";
     let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
@@ -82,6 +84,9 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/events/replay", post(replays::start).layer(edge("POST_v1_events_replay")))
         .route(replay, get(replays::get).layer(edge("GET_v1_events_replay")))
         .route(replay, delete(replays::cancel).layer(edge("DELETE_v1_events_replay")))
+        .route("/v1/media", post(media::upload).layer(edge("POST_v1_media").within(media::ARRIVAL)))
+        .route(file, get(media::download).layer(edge("GET_v1_media")))
+        .route(file, delete(media::remove).layer(edge("DELETE_v1_media")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))

@@ -1,0 +1,11 @@
+//! The files of messages: where they lie, and what is known of them.
+//!
+//! A file lies in the media directory, which all coreapps share, under its id (`files`); a row says what
+//! it is (`shelf`). The row is the truth: it is committed when the file is on disk.
+
+mod files;
+mod shelf;
+
+pub use files::FilesError;
+pub(crate) use files::{Files, PIECE};
+pub(crate) use shelf::{Deps, Shelf};
