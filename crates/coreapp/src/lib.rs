@@ -23,6 +23,8 @@ mod migrate;
 mod prekeys;
 mod rpc;
 mod run;
+#[cfg(test)]
+mod seeds;
 mod settings;
 mod shard;
 mod start;

@@ -14,7 +14,7 @@ use std::{
 use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng,
-    settings::{Application, WhenFull},
+    settings::{Application, LogLevel, WhenFull},
 };
 use store::{
     Lanes, Store, StoreError,
@@ -557,6 +557,10 @@ impl Apply {
         self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
+        let level = application.logging().map(LogLevel::name);
+        if let Err(error) = telemetry::logs::set_level(level) {
+            tracing::warn!(%error, "the log level stays as it was");
+        }
     }
 }
 

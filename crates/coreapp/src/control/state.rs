@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
 use futures_util::future::BoxFuture;
-use rpc::coreapp::{AccountState, Limits, Revocations, ShardMap, TokenKey};
+use rpc::coreapp::{AccountState, Limits, Logging, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
@@ -123,6 +123,7 @@ impl Control {
             version: 1,
             account: Arc::new(account),
             limits: limits(&initial, &fixed),
+            logging: logging(&initial),
             ..Directory::default()
         };
         let state = State {
@@ -226,8 +227,7 @@ impl Control {
             && versions.settings > state.versions.settings
         {
             (self.apply)(&settings);
-            let limits = limits(&settings, &self.fixed);
-            self.publish(|directory| directory.limits = limits);
+            self.publish_settings(&settings);
             state.settings = settings;
         }
         if let Some(token_key) = token_key
@@ -308,10 +308,9 @@ impl Control {
         let row = Config { name: SETTINGS.to_owned(), version, document };
         self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
         state.versions.settings = version;
-        let limits = limits(&next, &self.fixed);
         (self.apply)(&next);
+        self.publish_settings(&next);
         state.settings = next;
-        self.publish(|directory| directory.limits = limits);
         Ok(())
     }
 
@@ -357,6 +356,15 @@ impl Control {
         self.told().await
     }
 
+    /// What webapps go by.
+    fn publish_settings(&self, settings: &Application) {
+        let (limits, logging) = (limits(settings, &self.fixed), logging(settings));
+        self.publish(|directory| {
+            directory.limits = limits;
+            directory.logging = logging;
+        });
+    }
+
     fn publish(&self, change: impl FnOnce(&mut Directory)) {
         self.directory.send_modify(|directory| {
             change(directory);
@@ -383,6 +391,11 @@ fn directory_row(version: i64) -> Op {
 
 fn revocations(revoked: &[Revoked]) -> Arc<Revocations> {
     Arc::new(Revocations { rands: revoked.iter().map(|r| r.rand.clone()).collect() })
+}
+
+fn logging(application: &Application) -> Arc<Logging> {
+    let level = application.logging().map(|level| level.name().to_owned());
+    Arc::new(Logging { level: level.unwrap_or_default() })
 }
 
 fn limits(application: &Application, fixed: &Fixed) -> Arc<Limits> {

@@ -11,13 +11,14 @@ use axum::{
 };
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::{
     app::App,
     edge::{Consulted, EdgeLayer, Refusal, json},
 };
 
+mod asking;
 mod batch;
 mod cancel;
 mod contacts;
@@ -128,6 +129,18 @@ fn done(body: Bytes) -> Response {
 fn answered(status: StatusCode, body: Bytes) -> Response {
     let mut response = json(status, body);
     response.extensions_mut().insert(Consulted(None));
+    response
+}
+
+/// PEM certificates, as the original served its downloads.
+fn pem(certificates: Bytes) -> Response {
+    let mut response = answered(StatusCode::OK, certificates);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/plain;charset=UTF-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"ca.pem\""),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 
