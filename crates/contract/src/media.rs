@@ -1,6 +1,10 @@
 //! Media: their ids, which content types there are, and how large each may be.
 
+mod refer;
+
 use std::{fmt, str::FromStr};
+
+pub use refer::{Reference, Sent, Source, hex, may_refer, references, resolved};
 
 use crate::{
     error::{ApiError, Code},

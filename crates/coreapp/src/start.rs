@@ -47,7 +47,7 @@ use crate::{
     generation::Generations,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
-    media::{self, Files, FilesError, Shelf},
+    media::{self, Files, FilesError, Links, Shelf},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -213,6 +213,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let identity = identity(&config, &env)?;
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
+    let link_egress = Egress::new(&policy.clone().for_links(), Vec::new())?;
 
     // Who is there.
     let store = database::open(&config, &env).await?;
@@ -249,6 +250,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (ask, asked) = mpsc::unbounded_channel();
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
+    let (files_wanted, wanted_files) = mpsc::unbounded_channel();
     let (view, view_rx) = watch::channel(View::of(&Application::default()));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
@@ -264,6 +266,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             link: link.clone(),
             contacts: ask,
             bundles: fetch,
+            files: files_wanted,
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
@@ -293,6 +296,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     })?;
     let callbacks = Arc::new(callbacks);
 
+    let shelf = Shelf::new(media::Deps {
+        files,
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+    });
+
     // The account.
     let contacts_quota = Arc::new(Quota::default());
     let intake = Arc::new(Intake {
@@ -300,6 +312,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
+        has_files: {
+            let shelf = shelf.clone();
+            Box::new(move |message| {
+                let shelf = shelf.clone();
+                Box::pin(async move { shelf.has_all(&message).await })
+            })
+        },
     });
     let apply = Apply {
         view,
@@ -459,6 +478,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
         background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
     }
+    let links = Links::new(link_egress, Box::new(|_| None));
+    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    background.spawn(media_desk.run(wanted_files));
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
@@ -471,14 +493,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
-    let shelf = Shelf::new(media::Deps {
-        files,
-        lanes: lanes.clone(),
-        reader: reader.clone(),
-        map: map_rx.clone(),
-        clock: env.clock.clone(),
-        rng: env.rng.clone(),
-    });
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {

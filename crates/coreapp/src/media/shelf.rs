@@ -3,16 +3,28 @@
 //! The row of a file belongs to the account; whoever takes the file in writes it, through the lane of any
 //! shard it works with, so that the fence holds for it too.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use contract::{ApiError, Clock, Code, MediaId, Rng, media};
+use contract::{
+    ApiError, Clock, Code, MediaId, Rng,
+    media::{self, Source},
+};
+use lru::LruCache;
 use store::{
     File, Lanes, Reader,
     rows::{Media, MediaState},
     write::{Class, Op, WriteError},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{Instant, timeout},
+};
 
 use super::files::{Files, Partial, piece};
 use crate::cluster::MapRx;
@@ -22,6 +34,12 @@ use crate::cluster::MapRx;
 const TRANSFERS: usize = 64;
 /// Shards whose lane a row is offered to while they are being given away.
 const TRIES: usize = 4;
+/// Ids that are known to be there, and for how long; another coreapp may delete the file meanwhile, which
+/// then shows when the message is sent.
+const KNOWN: NonZeroUsize = NonZeroUsize::new(10_000).unwrap();
+const KNOWN_FOR: Duration = Duration::from_secs(60);
+/// For the row of a file that a message names; then the message is refused.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What the shelf lives on.
 pub(crate) struct Deps {
@@ -37,6 +55,7 @@ pub(crate) struct Deps {
 pub(crate) struct Shelf {
     deps: Deps,
     transfers: Arc<Semaphore>,
+    known: Mutex<LruCache<MediaId, Instant>>,
 }
 
 /// A file that comes in. Dropped before it is whole, it leaves nothing.
@@ -58,7 +77,8 @@ pub(crate) struct Outgoing {
 
 impl Shelf {
     pub(crate) fn new(deps: Deps) -> Arc<Self> {
-        Arc::new(Self { deps, transfers: Arc::new(Semaphore::new(TRANSFERS)) })
+        let transfers = Arc::new(Semaphore::new(TRANSFERS));
+        Arc::new(Self { deps, transfers, known: Mutex::new(LruCache::new(KNOWN)) })
     }
 
     /// Begins to take a file in.
@@ -113,8 +133,45 @@ impl Shelf {
     /// 1006, 1011, 1014, 1023.
     pub(crate) async fn delete(&self, id: MediaId) -> Result<(), ApiError> {
         self.find(id).await?;
+        self.known().pop(&id);
         self.commit(vec![Op::DeleteMedia(id)]).await.map_err(|error| refused(&error))?;
         self.deps.files.remove(id).await.map_err(|error| unusable(&error))
+    }
+
+    pub(super) fn now_ms(&self) -> i64 {
+        self.deps.clock.unix_ms()
+    }
+
+    /// Are there all uploads that a message refers to? What is known stays known for a while, so that a
+    /// campaign does not ask for each of its messages.
+    ///
+    /// # Errors
+    /// 1006 with the first that is not there, 1023.
+    pub(crate) async fn has_all(&self, message: &[u8]) -> Result<(), ApiError> {
+        for reference in media::references(message) {
+            let Source::Upload(given) = reference.source else { continue };
+            let name = reference.kind.as_str();
+            let id: MediaId = given.parse().map_err(|_| not_there(name, &given))?;
+            if self.known().get(&id).is_some_and(|since| since.elapsed() < KNOWN_FOR) {
+                continue;
+            }
+            match timeout(LOOK, self.find(id)).await {
+                Ok(Ok(_)) => drop(self.known().put(id, Instant::now())),
+                Ok(Err(error)) if error.code == Code::NOT_FOUND => {
+                    return Err(not_there(name, &given));
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let details = "the database did not answer in time; nothing was stored";
+                    return Err(ApiError::new(Code::DATABASE, details));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, LruCache<MediaId, Instant>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn place(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -125,7 +182,10 @@ impl Shelf {
     }
 
     /// Through the lane of a shard that is ours.
-    async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
+    ///
+    /// # Errors
+    /// As of any write; [`WriteError::NotOwned`] when no shard is ours.
+    pub(super) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
         let mine = self.deps.map.borrow().mine.clone();
         let mut last = WriteError::NotOwned;
         for (shard, epoch) in mine.into_iter().take(TRIES) {
@@ -204,6 +264,12 @@ impl Outgoing {
 
 fn unknown(id: MediaId) -> ApiError {
     ApiError::new(Code::NOT_FOUND, format!("There is no file with the id {id}"))
+}
+
+fn not_there(name: &str, given: &str) -> ApiError {
+    let shown: String = given.chars().take(64).collect();
+    let details = format!("Parameter '{name}.id': there is no file with the id '{shown}'");
+    ApiError::new(Code::NOT_FOUND, details)
 }
 
 fn unusable(error: &io::Error) -> ApiError {
