@@ -12,7 +12,7 @@ use futures_util::stream;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::{Gateway, exchange, roles::Roles, until};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
@@ -49,14 +49,14 @@ async fn request(
     exchange(gateway.http, request.body(body).unwrap()).await
 }
 
-fn json(body: &[u8]) -> Value {
+fn read(body: &[u8]) -> Value {
     serde_json::from_slice(body).unwrap()
 }
 
 async fn upload(gateway: &Gateway, content_type: &str, body: Body) -> String {
     let (status, _, body) = request(gateway, "POST", "/v1/media", content_type, body).await;
     assert_eq!(status, StatusCode::OK, "{body:?}");
-    json(&body)["media"][0]["id"].as_str().unwrap().to_owned()
+    read(&body)["media"][0]["id"].as_str().unwrap().to_owned()
 }
 
 /// Files below the media directory, but for the nodes' marks.
@@ -117,11 +117,11 @@ async fn a_file_comes_back_as_it_went_until_it_is_deleted() {
     assert_eq!(files(&media).len(), 2);
 
     let (status, _, body) = request(&gateway, "DELETE", &path, "", whole("")).await;
-    assert_eq!((status, json(&body)["errors"].is_null()), (StatusCode::OK, true));
+    assert_eq!((status, read(&body)["errors"].is_null()), (StatusCode::OK, true));
     for method in ["GET", "DELETE"] {
         let (status, _, body) = request(&gateway, method, &path, "", whole("")).await;
         assert_eq!(status, StatusCode::NOT_FOUND, "{method}");
-        assert_eq!(json(&body)["errors"][0]["code"], 1006, "{method}");
+        assert_eq!(read(&body)["errors"][0]["code"], 1006, "{method}");
     }
     assert_eq!(files(&media).len(), 1);
 
@@ -149,13 +149,13 @@ async fn what_cannot_be_taken_is_refused_by_its_code_and_leaves_nothing() {
         ("more than 100 MiB, as it turns out", "video/mp4", chunked(101), 413, 1025),
     ] {
         let (found, _, body) = request(&gateway, "POST", "/v1/media", content_type, body).await;
-        let body = json(&body);
+        let body = read(&body);
         assert_eq!((found.as_u16(), &body["errors"][0]["code"]), (status, &code.into()), "{what}");
     }
     for path in ["/v1/media/no-id", "/v1/media/f043afd0-f0ae-4b9c-ab3d-696fb4c8cd68"] {
         let (status, _, body) = request(&gateway, "GET", path, "", whole("")).await;
         assert_eq!(
-            (status, json(&body)["errors"][0]["code"].as_u64()),
+            (status, read(&body)["errors"][0]["code"].as_u64()),
             (StatusCode::NOT_FOUND, Some(1006))
         );
     }
@@ -187,4 +187,35 @@ async fn what_a_killed_coreapp_was_writing_is_gone_after_its_next_start() {
     assert_eq!(files(&media).len(), 1, "a kill sweeps nothing");
     roles.start_coreapp();
     until("the file is gone", async || files(&media).is_empty().then_some(())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_is_kept_sealed_and_shown_until_it_is_taken_away() {
+    const PROVIDERS: &str = "/v1/settings/application/media/providers";
+    let gateway = Gateway::start().await;
+    let shown = async |gateway: &Gateway| {
+        let answer = gateway.call("GET", PROVIDERS, "").await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        answer.body["settings"]["application"]["media"]["providers"].clone()
+    };
+    assert_eq!(shown(&gateway).await, json!([]));
+    let provider = json!([{"name": "cdn", "type": "www", "config": {"bearer": "s3cret-t0ken"}}]);
+    let answer = gateway.call("POST", PROVIDERS, &provider.to_string()).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    assert_eq!(shown(&gateway).await, provider);
+    let refused = gateway.call("POST", PROVIDERS, "[{}]").await;
+    assert_eq!((refused.status, refused.code()), (StatusCode::BAD_REQUEST, Some(1008)));
+
+    let (_, directory) = gateway.stop().await;
+    let rows = fs::read(directory.path().join("heliograph.db")).unwrap();
+    let token = b"s3cret-t0ken";
+    assert!(!rows.windows(token.len()).any(|window| window == token), "it is stored in clear");
+    let mut gateway = Gateway::start_in(directory).await;
+    gateway.login(support::PASSWORD, &Value::Null).await;
+    assert_eq!(shown(&gateway).await, provider);
+    let answer = gateway.call("DELETE", &format!("{PROVIDERS}/cdn"), "").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let answer = gateway.call("DELETE", &format!("{PROVIDERS}/cdn"), "").await;
+    assert_eq!((answer.status, answer.code()), (StatusCode::NOT_FOUND, Some(1006)));
+    assert_eq!(shown(&gateway).await, json!([]));
 }

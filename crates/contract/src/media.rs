@@ -1,9 +1,11 @@
 //! Media: their ids, which content types there are, and how large each may be.
 
+mod provider;
 mod refer;
 
 use std::{fmt, str::FromStr};
 
+pub use provider::{MAX_PROVIDERS, Provider, Providers};
 pub use refer::{Reference, Sent, Source, hex, may_refer, references, resolved};
 
 use crate::{

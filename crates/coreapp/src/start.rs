@@ -14,8 +14,10 @@ use std::{
 use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng,
+    media::Providers,
     settings::{Application, LogLevel, WhenFull},
 };
+use http::HeaderValue;
 use store::{
     Lanes, Store, StoreError,
     rows::{NodeState, Shard},
@@ -38,7 +40,7 @@ use crate::{
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     config,
     contacts::{Asker, Central, Complaints, Desk},
-    control::{self, Control, ControlError, Fixed},
+    control::{self, Control, ControlError, Document, Fixed},
     database,
     delivery::{self, Claims, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
@@ -478,7 +480,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
         background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
     }
-    let links = Links::new(link_egress, Box::new(|_| None));
+    let credentials = {
+        let control = control.clone();
+        move |name: &str| {
+            let providers =
+                Providers::from_json(&control.document(Document::MediaProviders)).ok()?;
+            HeaderValue::try_from(providers.authorization(name)?).ok()
+        }
+    };
+    let links = Links::new(link_egress, Box::new(credentials));
     let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
     background.spawn(media_desk.run(wanted_files));
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };

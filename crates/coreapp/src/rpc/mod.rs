@@ -8,6 +8,7 @@ mod health;
 mod media;
 mod messages;
 mod peer;
+mod providers;
 mod serve;
 
 pub(crate) use contacts::ContactsService;

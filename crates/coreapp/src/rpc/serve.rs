@@ -9,7 +9,8 @@ use std::{
 use ::rpc::{
     coreapp::{
         admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, events_server::EventsServer, media_server::MediaServer,
+        directory_server::DirectoryServer, events_server::EventsServer,
+        media_providers_server::MediaProvidersServer, media_server::MediaServer,
         messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
     },
     http2,
@@ -28,6 +29,7 @@ use super::{
     media::MediaService,
     messages::MessagesService,
     peer::PeerService,
+    providers::ProvidersService,
 };
 use crate::intake::Intake;
 
@@ -120,7 +122,9 @@ pub(crate) async fn serve(
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
     let media = MediaServer::new(services.media).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
-    let routes = routes.add_service(media);
+    let providers = ProvidersService { control: services.control.control.clone() };
+    let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
+    let routes = routes.add_service(media).add_service(providers);
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
