@@ -6,6 +6,7 @@
 mod batcher;
 pub mod callbacks;
 mod cluster;
+mod collection;
 mod config;
 mod contacts;
 mod control;

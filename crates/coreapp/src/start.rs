@@ -38,6 +38,7 @@ use crate::{
     BootError, Config, Lost, batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
+    collection::{self, Collector},
     config,
     contacts::{Asker, Central, Complaints, Desk},
     control::{self, Control, ControlError, Document, Fixed},
@@ -503,6 +504,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
+    let collector = Collector::new(collection::Deps {
+        node: me.name.clone(),
+        shelf: shelf.clone(),
+        control: control.clone(),
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        settings: view_rx.clone(),
+    });
+    background.spawn(collector.clone().run());
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
@@ -523,6 +535,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             stop: stop.clone(),
         },
         events: rpc::EventsService { log: event_log, replays },
+        collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
         peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },

@@ -40,6 +40,8 @@ pub(crate) trait Engine: LaneEngine {
         after: (ShardId, i64),
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<(ShardId, DeadEvent)>>> + Send;
+    fn messages_before(&self, shard: ShardId, key: Key)
+    -> impl Future<Output = Answer<i64>> + Send;
     fn dead_count(&self, endpoint: i16) -> impl Future<Output = Answer<i64>> + Send;
     fn reaches(&self) -> impl Future<Output = Answer<Vec<Reach>>> + Send;
     fn marks(

@@ -306,6 +306,19 @@ impl Reader {
         .await
     }
 
+    /// How many messages of a shard have a key that sorts before this one.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn messages_before(&self, shard: ShardId, key: Key) -> Result<u64, StoreError> {
+        let backend = &self.backend;
+        let count = patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.messages_before(shard, key).await)
+        })
+        .await?;
+        Ok(count.unsigned_abs())
+    }
+
     /// All users, by name.
     ///
     /// # Errors

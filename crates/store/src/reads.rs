@@ -4,7 +4,7 @@ use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
     blob_handle, blocked, config, cursor, dead_event, event, generation, inbound, job, media,
-    outbox, own_key, refusal, revoked, shard, user,
+    message, outbox, own_key, refusal, revoked, shard, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -117,6 +117,11 @@ pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
             dead_event::body,
             refusal::tried.nullable(),
         ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn messages_before<'a>(of: i16, key: &'a [u8]) -> _ {
+    message::table.filter(message::shard.eq(of)).filter(message::key.lt(key)).count()
 }
 
 #[auto_type(no_type_alias)]

@@ -186,10 +186,14 @@ impl Files {
         }
     }
 
+    /// Of the files whose ids begin with this byte.
+    pub(super) fn folder(&self, first: u8) -> PathBuf {
+        self.root.join(format!("{first:02x}"))
+    }
+
     /// 256 folders keep each of them small.
     fn place(&self, id: MediaId) -> PathBuf {
-        let name = id.to_string();
-        self.root.join(name.get(..2).unwrap_or_default()).join(name)
+        self.folder(id.as_bytes()[0]).join(id.to_string())
     }
 }
 

@@ -4,6 +4,7 @@
 //! it is (`shelf`). The row is the truth: it is committed when the file is on disk. Messages that refer to
 //! files wait until the network has them (`desk`), fetched if need be (`links`).
 
+mod collect;
 mod desk;
 mod files;
 mod links;

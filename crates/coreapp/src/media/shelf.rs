@@ -133,9 +133,22 @@ impl Shelf {
     /// 1006, 1011, 1014, 1023.
     pub(crate) async fn delete(&self, id: MediaId) -> Result<(), ApiError> {
         self.find(id).await?;
+        self.remove(id).await
+    }
+
+    pub(super) async fn remove(&self, id: MediaId) -> Result<(), ApiError> {
         self.known().pop(&id);
         self.commit(vec![Op::DeleteMedia(id)]).await.map_err(|error| refused(&error))?;
         self.deps.files.remove(id).await.map_err(|error| unusable(&error))
+    }
+
+    pub(super) fn files(&self) -> &Files {
+        &self.deps.files
+    }
+
+    pub(super) async fn page(&self, after: MediaId, rows: u32) -> Result<Vec<File>, ApiError> {
+        let page = self.deps.reader.files_after(after, rows).await;
+        page.map_err(|error| ApiError::new(Code::DATABASE, error.to_string()))
     }
 
     pub(super) fn now_ms(&self) -> i64 {
@@ -185,7 +198,7 @@ impl Shelf {
     ///
     /// # Errors
     /// As of any write; [`WriteError::NotOwned`] when no shard is ours.
-    pub(super) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
+    pub(crate) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
         let mine = self.deps.map.borrow().mine.clone();
         let mut last = WriteError::NotOwned;
         for (shard, epoch) in mine.into_iter().take(TRIES) {

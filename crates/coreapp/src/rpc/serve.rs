@@ -8,10 +8,11 @@ use std::{
 
 use ::rpc::{
     coreapp::{
-        admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, events_server::EventsServer,
-        media_providers_server::MediaProvidersServer, media_server::MediaServer,
-        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        admin_server::AdminServer, collection_server::CollectionServer,
+        contacts_server::ContactsServer, directory_server::DirectoryServer,
+        events_server::EventsServer, media_providers_server::MediaProvidersServer,
+        media_server::MediaServer, messages_server::MessagesServer, ops_server::OpsServer,
+        peer_server::PeerServer,
     },
     http2,
     identity::Identity,
@@ -22,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{
+    collection::CollectionService,
     contacts::ContactsService,
     control::ControlService,
     events::EventsService,
@@ -51,6 +53,7 @@ pub(crate) struct Services {
     pub contacts: ContactsService,
     pub control: ControlService,
     pub events: EventsService,
+    pub collection: CollectionService,
     pub media: MediaService,
     pub peer: PeerService,
     pub probes: Probes,
@@ -125,6 +128,7 @@ pub(crate) async fn serve(
     let providers = ProvidersService { control: services.control.control.clone() };
     let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
     let routes = routes.add_service(media).add_service(providers);
+    let routes = routes.add_service(CollectionServer::new(services.collection));
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();

@@ -116,6 +116,10 @@ impl Engine for Mysql {
         on!(self.inner.reads, reads::dead_after(endpoint, after, limit))
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        on!(self.inner.reads, reads::messages_before(shard, key))
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         on!(self.inner.reads, reads::dead_count(endpoint))
     }

@@ -194,6 +194,17 @@ pub(crate) async fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) async fn messages_before(
+    conn: &mut Conn,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    let mut text = Text::of("SELECT count(*) FROM message WHERE shard = ");
+    text.int(shard.get()).sql(" AND `key` < ").bytes(key.as_bytes());
+    let rows: Vec<i64> = rows(conn, &text).await?;
+    Ok(rows.first().copied().unwrap_or(0))
+}
+
 pub(crate) async fn dead_count(conn: &mut Conn, endpoint: i16) -> Result<i64, StoreError> {
     let mut text = Text::of("SELECT count(*) FROM dead_event WHERE endpoint = ");
     text.int(endpoint).sql(" AND state = ").int(DeadState::Dead as i16);

@@ -107,6 +107,10 @@ impl Engine for Postgres {
         reads::dead_after(&mut *self.reads().await?, endpoint, after, limit).await
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        reads::messages_before(&mut *self.reads().await?, shard, key).await
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         reads::dead_count(&mut *self.reads().await?, endpoint).await
     }

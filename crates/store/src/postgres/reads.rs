@@ -166,6 +166,14 @@ pub(crate) async fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) async fn messages_before(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    Ok(reads::messages_before(shard.get(), key.as_bytes()).get_result(conn).await?)
+}
+
 pub(crate) async fn dead_count(
     conn: &mut AsyncPgConnection,
     endpoint: i16,

@@ -110,6 +110,10 @@ impl Engine for Sqlite {
         self.inner.reader.ask(move |conn| reads::dead_after(conn, endpoint, after, limit)).await
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        self.inner.reader.ask(move |conn| reads::messages_before(conn, shard, key)).await
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         self.inner.reader.ask(move |conn| reads::dead_count(conn, endpoint)).await
     }

@@ -158,6 +158,14 @@ pub(crate) fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) fn messages_before(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    Ok(reads::messages_before(shard.get(), key.as_bytes()).first(conn)?)
+}
+
 pub(crate) fn dead_count(conn: &mut SqliteConnection, endpoint: i16) -> Result<i64, StoreError> {
     Ok(reads::dead_count(endpoint, DeadState::Dead as i16).first(conn)?)
 }

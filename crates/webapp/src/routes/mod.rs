@@ -31,6 +31,7 @@ mod messages;
 mod metrics;
 mod probes;
 mod replays;
+mod services;
 mod settings;
 mod standing;
 mod stats;
@@ -101,6 +102,14 @@ pub(crate) fn router(app: Arc<App>) -> Router {
             "/v1/settings/application/media/providers/{name}",
             delete(media_providers::remove)
                 .layer(edge("DELETE_v1_settings_application_media_providers")),
+        )
+        .route(
+            "/v1/services/message/gc",
+            put(services::messages).layer(edge("PUT_v1_services_message_gc")),
+        )
+        .route(
+            "/v1/services/media/gc",
+            put(services::media).layer(edge("PUT_v1_services_media_gc")),
         )
         .route(file, delete(media::remove).layer(edge("DELETE_v1_media")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
