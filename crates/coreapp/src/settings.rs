@@ -32,8 +32,9 @@ pub(crate) struct View {
     pub pricing: bool,
     /// Messages are kept for so long; `None`: until somebody asks for their removal.
     pub message_ms: Option<i64>,
+    /// The same once it is asked for.
+    pub collected_message_ms: i64,
     /// Media that nobody has used for long go unasked.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub collect_media: bool,
     /// A message undelivered for so long is asked about; `None`: never.
     pub undelivered_after: Option<Duration>,
@@ -68,6 +69,11 @@ impl View {
                 .garbagecollector_enable
                 .messages
                 .then_some(if application.pass_through { PASSED_MESSAGES_MS } else { MESSAGES_MS }),
+            collected_message_ms: if application.pass_through {
+                PASSED_MESSAGES_MS
+            } else {
+                MESSAGES_MS
+            },
             collect_media: application.garbagecollector_enable.media,
             dead_letter_ms: i64::from(callbacks.dead_letter_days) * DAY_MS,
             retention_ms: i64::from(application.heliograph.events.retention_s) * 1_000,

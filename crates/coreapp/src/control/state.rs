@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     directory::{self, Directory},
+    documents::Documents,
     rows::{DIRECTORY, Rows, SETTINGS, TOKEN_KEY, Versions},
     trust::{Bundle, Trust},
 };
@@ -90,6 +91,7 @@ pub(crate) struct Control {
     fixed: Fixed,
     pub(super) state: Mutex<State>,
     directory: watch::Sender<Directory>,
+    pub(super) documents: watch::Sender<Documents>,
     apply: Apply,
     pub(super) policy: Policy,
     pub(super) trust: Trust,
@@ -144,6 +146,7 @@ impl Control {
             fixed,
             state: Mutex::new(state),
             directory: watch::Sender::new(directory),
+            documents: watch::Sender::new(Documents::default()),
             apply,
             policy,
             trust,
@@ -214,7 +217,8 @@ impl Control {
     }
 
     fn put_in_force(&self, state: &mut State, rows: Rows) -> Result<(), ControlError> {
-        let Rows { settings, token_key, users, revoked, bundle, versions } = rows;
+        let Rows { settings, token_key, users, revoked, bundle, documents, versions } = rows;
+        self.documents.send_replace(documents);
         if versions.bundle > state.versions.bundle {
             let egress = bundle.egress(&self.policy).map_err(|error| ControlError::Row {
                 row: "webhook_authorities",

@@ -19,6 +19,7 @@ use upstream::{
     Sent, Upstream, sandbox::Sandbox,
 };
 
+#[allow(unused_imports, reason = "each test uses a part")]
 pub use device::{Counting, Device};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);

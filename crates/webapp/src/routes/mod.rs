@@ -25,11 +25,14 @@ mod contacts;
 mod events;
 mod health;
 mod identity;
+mod media;
+mod media_providers;
 mod messages;
 mod metrics;
 mod probes;
 mod read_marks;
 mod replays;
+mod services;
 mod settings;
 mod standing;
 mod stats;
@@ -42,6 +45,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let settings = "/v1/settings/application";
     let authorities = "/v1/certificates/webhooks/ca";
     let replay = "/v1/events/replay/{id}";
+    let providers = "/v1/settings/application/media/providers";
+    let file = "/v1/media/{id}";
     let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
@@ -85,6 +90,30 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/events/replay", post(replays::start).layer(edge("POST_v1_events_replay")))
         .route(replay, get(replays::get).layer(edge("GET_v1_events_replay")))
         .route(replay, delete(replays::cancel).layer(edge("DELETE_v1_events_replay")))
+        .route("/v1/media", post(media::upload).layer(edge("POST_v1_media").within(media::ARRIVAL)))
+        .route(file, get(media::download).layer(edge("GET_v1_media")))
+        .route(
+            providers,
+            get(media_providers::list).layer(edge("GET_v1_settings_application_media_providers")),
+        )
+        .route(
+            providers,
+            post(media_providers::put).layer(edge("POST_v1_settings_application_media_providers")),
+        )
+        .route(
+            "/v1/settings/application/media/providers/{name}",
+            delete(media_providers::remove)
+                .layer(edge("DELETE_v1_settings_application_media_providers")),
+        )
+        .route(
+            "/v1/services/message/gc",
+            put(services::messages).layer(edge("PUT_v1_services_message_gc")),
+        )
+        .route(
+            "/v1/services/media/gc",
+            put(services::media).layer(edge("PUT_v1_services_media_gc")),
+        )
+        .route(file, delete(media::remove).layer(edge("DELETE_v1_media")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
