@@ -2,9 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, message};
+use contract::{
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, account::unregistered, message,
+};
 use rpc::coreapp::SendFrame;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::Quota;
 use crate::{
@@ -29,6 +31,8 @@ pub(crate) struct Intake {
     pub clock: Arc<dyn Clock>,
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+    /// Our own number.
+    pub number: watch::Receiver<Option<Number>>,
 }
 
 /// What a frame says, checked.
@@ -69,6 +73,9 @@ impl Intake {
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
         self.messages.take()?;
         self.beat.answers()?;
+        if self.number.borrow().is_none() {
+            return Err(unregistered());
+        }
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
             .ok()

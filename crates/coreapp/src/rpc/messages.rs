@@ -207,7 +207,9 @@ mod tests {
         let messages = Arc::new(Quota::default());
         messages.set(80, 40);
         let quota = messages.clone();
-        let intake = Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone() };
+        let number = tokio::sync::watch::channel("15550100100".parse().ok()).1;
+        let intake =
+            Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone(), number };
         let intake = Arc::new(intake);
         let begin = Instant::now();
         // How often each code was answered, and how often without a time to wait.

@@ -1,6 +1,7 @@
 //! The four listeners: messages, contacts, control, health. A flood of one starves no other: each
 //! has its own port, quota and limits.
 
+mod account;
 mod contacts;
 mod control;
 mod events;
@@ -9,6 +10,7 @@ mod messages;
 mod peer;
 mod serve;
 
+pub(crate) use account::AccountService;
 pub(crate) use contacts::ContactsService;
 pub(crate) use control::ControlService;
 pub(crate) use events::EventsService;

@@ -8,9 +8,10 @@ use std::{
 
 use ::rpc::{
     coreapp::{
-        admin_server::AdminServer, contacts_server::ContactsServer,
+        account_server::AccountServer, admin_server::AdminServer, contacts_server::ContactsServer,
         directory_server::DirectoryServer, events_server::EventsServer,
         messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        user_admin_server::UserAdminServer,
     },
     http2,
     identity::Identity,
@@ -19,8 +20,10 @@ use ::rpc::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use upstream::sandbox::Sandbox;
 
 use super::{
+    account::AccountService,
     contacts::ContactsService,
     control::ControlService,
     events::EventsService,
@@ -47,6 +50,7 @@ pub(crate) struct Services {
     pub intake: Arc<Intake>,
     pub contacts: ContactsService,
     pub control: ControlService,
+    pub account: AccountService<Sandbox>,
     pub events: EventsService,
     pub peer: PeerService,
     pub probes: Probes,
@@ -116,7 +120,10 @@ pub(crate) async fn serve(
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
-    let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
+    let account = AccountServer::new(services.account.clone()).max_decoding_message_size(limit);
+    let users = UserAdminServer::new(services.account);
+    let routes = Routes::new(directory).add_service(admin).add_service(account).add_service(users);
+    let routes = routes.add_service(peer).add_service(events);
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
