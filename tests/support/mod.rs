@@ -162,6 +162,12 @@ impl Gateway {
         call(self.http, method, path, &self.token, body).await
     }
 
+    /// POSTs bytes as they are.
+    pub async fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        let headers = [("authorization", &*self.token)];
+        call_bytes(self.http, "POST", path, &headers, body).await
+    }
+
     /// Sends a text; gives its id.
     pub async fn send(&self, to: &str, text: &str) -> String {
         let body = json!({"to": to, "type": "text", "text": {"body": text}}).to_string();
@@ -279,6 +285,17 @@ pub async fn call_with(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
+    call_bytes(port, method, path, headers, body.as_bytes()).await
+}
+
+/// The same with any body.
+pub async fn call_bytes(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -291,7 +308,7 @@ pub async fn call_with(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
     let response =
         timeout(PATIENCE, sender.send_request(request)).await.expect("no answer").unwrap();
     let (status, headers) = (response.status(), response.headers().clone());

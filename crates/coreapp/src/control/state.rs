@@ -114,6 +114,8 @@ pub(super) struct State {
     token_key: Bytes,
     pub(super) users: BTreeMap<String, User>,
     revoked: Vec<Revoked>,
+    /// Tokens of deleted users were issued up to this second.
+    pub(super) voided_s: i64,
     initial: Application,
     pub(super) bundle: Bundle,
     pub(super) documents: Documents,
@@ -150,6 +152,7 @@ impl Control {
             token_key: Bytes::new(),
             users: BTreeMap::new(),
             revoked: Vec::new(),
+            voided_s: 0,
             initial,
             bundle: Bundle::default(),
             documents: Documents::default(),
@@ -210,7 +213,7 @@ impl Control {
             };
             rows.versions.directory += 1;
             first.push(Op::PutUser(admin.clone()));
-            first.push(directory_row(rows.versions.directory));
+            first.push(directory_row(rows.versions.directory, rows.voided_s));
             rows.users.insert(admin.name.clone(), admin);
         }
         if !first.is_empty() {
@@ -236,7 +239,9 @@ impl Control {
     }
 
     fn put_in_force(&self, state: &mut State, rows: Rows) -> Result<(), ControlError> {
-        let Rows { settings, token_key, users, revoked, bundle, documents, versions } = rows;
+        let Rows { settings, token_key, users, revoked, voided_s, bundle, documents, versions } =
+            rows;
+        state.voided_s = voided_s;
         if versions.bundle > state.versions.bundle {
             let egress = bundle.egress(&self.policy).map_err(|error| ControlError::Row {
                 row: "webhook_authorities",
@@ -392,9 +397,13 @@ impl Control {
         }
         let trim = Op::TrimRevoked { before_s: now_s };
         let version = state.versions.directory + 1;
-        self.commit(vec![trim, Op::PutRevoked(revoked.clone()), directory_row(version)])
-            .await
-            .map_err(|error| refused(&error))?;
+        self.commit(vec![
+            trim,
+            Op::PutRevoked(revoked.clone()),
+            directory_row(version, state.voided_s),
+        ])
+        .await
+        .map_err(|error| refused(&error))?;
         state.versions.directory = version;
         state.revoked.push(revoked);
         let revocations = revocations(&state.revoked);

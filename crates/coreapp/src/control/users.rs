@@ -22,8 +22,8 @@ impl Control {
         self.state.lock().await.users.get(name).cloned()
     }
 
-    /// Adds a user; its tokens are those issued from the next second on, so that none of an earlier
-    /// user of this name is good again.
+    /// Adds a user; its tokens are issued later than any of a deleted user, so that none of an earlier
+    /// one of this name is good again.
     pub(crate) async fn create_user(&self, name: String, hash: String) -> Result<(), ApiError> {
         let mut state = self.state.lock().await;
         if state.users.contains_key(&name) {
@@ -39,7 +39,7 @@ impl Control {
             password_hash: hash,
             admin: false,
             must_change: false,
-            not_before: self.clock.unix_s() + 1,
+            not_before: self.clock.unix_s().max(state.voided_s) + 1,
         };
         let op = Op::PutUser(user.clone());
         self.write_user(&mut state, op, |state| drop(state.users.insert(name, user))).await?;
@@ -53,9 +53,10 @@ impl Control {
             return Err(ApiError::new(Code::ACCESS_DENIED, "The user 'admin' cannot be deleted"));
         }
         let mut state = self.state.lock().await;
-        if !state.users.contains_key(name) {
-            return Err(unknown_user());
-        }
+        let user = state.users.get(name).ok_or_else(unknown_user)?;
+        // A token may be issued a second ahead, when its user was made in this one.
+        let last_s = user.not_before.max(self.clock.unix_s());
+        state.voided_s = state.voided_s.max(last_s);
         let op = Op::DeleteUser(name.to_owned());
         self.write_user(&mut state, op, |state| drop(state.users.remove(name))).await?;
         drop(state);
@@ -81,7 +82,7 @@ impl Control {
         apply: impl FnOnce(&mut State),
     ) -> Result<(), ApiError> {
         let version = state.versions.directory + 1;
-        let written = self.commit(vec![op, directory_row(version)]).await;
+        let written = self.commit(vec![op, directory_row(version, state.voided_s)]).await;
         written.map_err(|error| refused(&error))?;
         state.versions.directory = version;
         apply(state);
@@ -92,8 +93,9 @@ impl Control {
 }
 
 /// Grows with every change of users and revocations.
-pub(super) fn directory_row(version: i64) -> Op {
-    Op::PutConfig(Config { name: DIRECTORY.to_owned(), version, document: Bytes::new() })
+pub(super) fn directory_row(version: i64, voided_s: i64) -> Op {
+    let document = Bytes::from(voided_s.to_string());
+    Op::PutConfig(Config { name: DIRECTORY.to_owned(), version, document })
 }
 
 fn unknown_user() -> ApiError {
