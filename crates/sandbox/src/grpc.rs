@@ -7,7 +7,7 @@ use futures_util::{Stream, StreamExt, stream};
 use rpc::{
     io::Peer,
     upstream::{
-        Down, FetchBundlesRequest, FetchBundlesResponse, GetMediaRequest, GetMediaResponse,
+        AccountRequest, AccountResponse, Down, FetchBundlesRequest, FetchBundlesResponse, GetMediaRequest, GetMediaResponse,
         MediaEnd, MediaHead, PublishKeysRequest, PublishKeysResponse, PutMediaRequest,
         PutMediaResponse, ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse,
         Up, get_media_response, put_media_request, upstream_server::Upstream,
@@ -207,6 +207,20 @@ impl Upstream for Service {
         let latency_ms = self.shared.with(|network, _| network.reported(&report));
         sleep(Duration::from_millis(latency_ms)).await;
         Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn account(
+        &self,
+        request: Request<AccountRequest>,
+    ) -> Result<Response<AccountResponse>, Status> {
+        let request = request.into_inner();
+        let (response, latency_ms) = self
+            .shared
+            .with(|network, now| network.account(request, now))
+            .map_err(Status::invalid_argument)?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        self.durable().await?;
+        Ok(Response::new(response))
     }
 }
 

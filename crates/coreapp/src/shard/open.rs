@@ -166,7 +166,7 @@ impl Machine {
         let body = inbound(&InboundEvent {
             id: MessageId { direction: Direction::Inbound, number: message.from, key: message.key },
             from: message.from,
-            business: Some(self.own_number),
+            business: ctx.settings.own_number,
             profile_name: &message.profile_name,
             timestamp_s: message.timestamp_ms.div_euclid(1_000),
             content,

@@ -56,6 +56,8 @@ pub(crate) enum ControlError {
     NoSuchDevice,
     #[error("a phone has at most {DEVICES_MAX} devices")]
     Devices,
+    #[error("no coreapp has asked for a code, or set a profile, for this number")]
+    NeverRegistered,
     #[error("too many own numbers")]
     Accounts,
     #[error("{0}")]
