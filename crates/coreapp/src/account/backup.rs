@@ -74,7 +74,7 @@ impl<U: Upstream> Account<U> {
         let text: String = data.split_ascii_whitespace().collect();
         let blob = STANDARD.decode(text).ok().filter(|blob| blob.len() <= BLOB_MAX);
         let blob = blob.ok_or_else(|| unusable("it is no backup of this kind"))?;
-        let work = spawn_blocking(move || open(&password, blob));
+        let work = spawn_blocking(move || open(&password, &blob));
         let plain = work.await.ok().flatten().ok_or_else(|| {
             unusable("it cannot be opened: the password is another one, or the data is not whole")
         })?;
@@ -123,7 +123,7 @@ fn seal(
     Some([&MAGIC[..], &salt, &nonce, &plain].concat().into())
 }
 
-fn open(password: &str, blob: Vec<u8>) -> Option<Vec<u8>> {
+fn open(password: &str, blob: &[u8]) -> Option<Vec<u8>> {
     let rest = blob.strip_prefix(MAGIC)?;
     let (salt, rest) = rest.split_at_checked(SALT_LEN)?;
     let (nonce, sealed) = rest.split_at_checked(NONCE_LEN)?;
@@ -140,13 +140,13 @@ mod tests {
     #[test]
     fn a_copy_opens_under_its_password_and_when_it_is_whole() {
         let blob = seal("Passw0rd!", [1; SALT_LEN], [2; NONCE_LEN], b"all of it".to_vec()).unwrap();
-        assert_eq!(open("Passw0rd!", blob.to_vec()).unwrap(), b"all of it");
-        assert_eq!(open("passw0rd!", blob.to_vec()), None);
+        assert_eq!(open("Passw0rd!", &blob).unwrap(), b"all of it");
+        assert_eq!(open("passw0rd!", &blob), None);
         for at in [0, 7, 8, 30, blob.len() - 1] {
             let mut damaged = blob.to_vec();
             damaged[at] ^= 1;
-            assert_eq!(open("Passw0rd!", damaged), None, "byte {at}");
+            assert_eq!(open("Passw0rd!", &damaged), None, "byte {at}");
         }
-        assert_eq!(open("Passw0rd!", blob[..20].to_vec()), None);
+        assert_eq!(open("Passw0rd!", &blob[..20]), None);
     }
 }
