@@ -3,7 +3,9 @@
 //! No I/O, no clock, no randomness of its own: [`Clock`] and [`Rng`] are parameters everywhere and
 //! the real ones are made in each `main`.
 
+pub mod account;
 pub mod answer;
+pub mod backup;
 pub mod batch;
 pub mod callback;
 pub mod clock;
@@ -20,9 +22,11 @@ pub mod login;
 pub mod media;
 pub mod message;
 pub mod number;
+pub mod profile;
 pub mod rng;
 pub mod route;
 pub mod settings;
+pub mod users;
 pub mod varint;
 
 pub use clock::Clock;

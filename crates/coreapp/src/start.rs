@@ -17,6 +17,7 @@ use contract::{
     media::Providers,
     settings::{Application, LogLevel, WhenFull},
 };
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use store::{
     Lanes, Store, StoreError,
@@ -35,7 +36,9 @@ use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
-    BootError, Config, Lost, batcher,
+    BootError, Config, Lost,
+    account::Account,
+    batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     collection::{self, Collector},
@@ -210,8 +213,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         addr: SocketAddr::new(config.coreapp.listen, config.coreapp.port),
         error,
     })?;
-    let number = config.account.number.ok_or_else(|| ConfigError::missing("account.number"))?;
-    let upstream = Sandbox::new(&config.upstream.url, number)
+    let (number, number_rx) = watch::channel(None);
+    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone())
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
     let identity = identity(&config, &env)?;
@@ -255,7 +258,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
     let (files_wanted, wanted_files) = mpsc::unbounded_channel();
-    let (view, view_rx) = watch::channel(View::of(&Application::default()));
+    let (view, view_rx) = watch::channel(View::of(&Application::default(), None));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
     let drivers = Drivers::start(
@@ -323,7 +326,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
                 Box::pin(async move { shelf.has_all(&message).await })
             })
         },
+        number: number_rx.clone(),
     });
+    let numbered_view = view.clone();
     let apply = Apply {
         view,
         gate: gate.clone(),
@@ -337,8 +342,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reader: reader.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
-        fixed: Fixed { number, no_limits: config.coreapp.no_limits },
+        fixed: Fixed { number: config.account.number, no_limits: config.coreapp.no_limits },
         apply: Box::new(move |application| apply.apply(application)),
+        numbered: Box::new(move |now| {
+            // First what answers go by, then what connects.
+            numbered_view.send_modify(|view| Arc::make_mut(view).own_number = now);
+            number.send_if_modified(|number| std::mem::replace(number, now) != now);
+        }),
         policy,
         trust: {
             let callbacks = callbacks.clone();
@@ -355,7 +365,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (claims, changes) = Claims::new();
     let central = Arc::<Central>::default();
     let holdings = Arc::new(Holdings {
-        number,
         reader: reader.clone(),
         lanes: lanes.clone(),
         drivers: drivers.clone(),
@@ -449,6 +458,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
     )?;
+    let account = Arc::new(Account {
+        control: control.clone(),
+        upstream: upstream.clone(),
+        cluster: cluster.clone(),
+        inc,
+        generations: generations.clone(),
+        members: members.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        one: tokio::sync::Mutex::default(),
+    });
     let renewal = Renewal {
         cluster,
         inc,
@@ -485,10 +505,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     }
     let credentials = {
         let control = control.clone();
-        move |name: &str| {
-            let providers =
-                Providers::from_json(&control.document(Document::MediaProviders)).ok()?;
-            HeaderValue::try_from(providers.authorization(name)?).ok()
+        move |name: String| {
+            let control = control.clone();
+            async move {
+                let document = control.document(Document::MediaProviders).await;
+                let providers = Providers::from_json(&document).ok()?;
+                HeaderValue::try_from(providers.authorization(&name)?).ok()
+            }
+            .boxed()
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
@@ -531,12 +555,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             settings: view_rx,
         },
         control: rpc::ControlService {
-            control,
+            control: control.clone(),
             node: me.name.clone(),
             connected: connected.clone(),
+            number: number_rx,
             gauges: gauges.clone(),
             stop: stop.clone(),
         },
+        account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
@@ -595,7 +621,7 @@ impl Apply {
         let quota = |per_second| if self.no_limits { 0 } else { per_second };
         self.intake.messages.set(quota(own.quotas.messages_per_second), own.quotas.burst);
         self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
-        self.view.send_replace(View::of(application));
+        self.view.send_modify(|view| *view = View::of(application, view.own_number));
         self.callbacks.settings(application);
         let level = application.logging().map(LogLevel::name);
         if let Err(error) = telemetry::logs::set_level(level) {

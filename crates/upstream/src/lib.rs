@@ -3,6 +3,7 @@
 //! Sealing stays outside: an upstream carries bytes. What differs between networks is stated as
 //! data in [`Caps`]. Control-rate calls are methods; per-message traffic flows over a link.
 
+mod account;
 pub mod sandbox;
 
 use std::{future::Future, time::Duration};
@@ -11,6 +12,8 @@ use bytes::Bytes;
 use contract::{Code, Key, Number, ShardId, callback::Conversation};
 use session::{Bundle, IdentityKey, KeyError, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
+
+pub use account::{AccountAction, AccountAnswer, Pin};
 
 /// What a network is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -344,6 +347,12 @@ pub trait Upstream: Send + Sync + 'static {
         content_type: String,
         pieces: mpsc::Receiver<Piece>,
     ) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// Asks for something of the account behind `number`, which for a registration is not ours yet.
+    fn account(
+        &self,
+        number: Number,
+        action: AccountAction,
+    ) -> impl Future<Output = Result<AccountAnswer, CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

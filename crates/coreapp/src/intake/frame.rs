@@ -3,10 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, media, message};
+use contract::{
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, account::unregistered, media,
+    message,
+};
 use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 
 use super::Quota;
 use crate::{
@@ -36,6 +39,8 @@ pub(crate) struct Intake {
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
     pub has_files: HasFiles,
+    /// Our own number.
+    pub number: watch::Receiver<Option<Number>>,
 }
 
 /// What a frame says, checked.
@@ -76,6 +81,9 @@ impl Intake {
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
         self.messages.take()?;
         self.beat.answers()?;
+        if self.number.borrow().is_none() {
+            return Err(unregistered());
+        }
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
             .ok()

@@ -219,12 +219,14 @@ mod tests {
         let messages = Arc::new(Quota::default());
         messages.set(80, 40);
         let quota = messages.clone();
+        let number = tokio::sync::watch::channel("15550100100".parse().ok()).1;
         let intake = Intake {
             drivers,
             clock: Arc::new(Still),
             messages,
             beat: beat.clone(),
             has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
+            number,
         };
         let intake = Arc::new(intake);
         let begin = Instant::now();

@@ -309,7 +309,8 @@ impl Machine {
         );
         let event = NewEvent {
             kind: EventKind::Errors.get(),
-            route: Route::of(&self.own_number),
+            // A conversation of its own.
+            route: Route::from_i64(0),
             key: None,
             held: false,
             created_ms: ctx.now_ms,

@@ -51,7 +51,6 @@ const EXPIRE_BATCH: usize = 256;
 pub(crate) struct Machine {
     pub(super) shard: ShardId,
     pub(super) epoch: i64,
-    pub(super) own_number: Number,
     next_job: i64,
     next_token: u64,
     next_timer: u64,
@@ -180,17 +179,10 @@ pub(super) enum Timer {
 
 impl Machine {
     /// A machine for a shard that was just claimed, with what its rows hold.
-    pub(crate) fn new(
-        shard: ShardId,
-        epoch: i64,
-        own_number: Number,
-        load: ShardLoad,
-        ctx: &Ctx<'_>,
-    ) -> Self {
+    pub(crate) fn new(shard: ShardId, epoch: i64, load: ShardLoad, ctx: &Ctx<'_>) -> Self {
         let mut machine = Self {
             shard,
             epoch,
-            own_number,
             next_job: epoch << 40,
             next_token: 0,
             next_timer: 0,

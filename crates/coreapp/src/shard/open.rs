@@ -220,7 +220,7 @@ impl Machine {
         let body = inbound(&InboundEvent {
             id: MessageId { direction: Direction::Inbound, number: from, key },
             from,
-            business: Some(self.own_number),
+            business: ctx.settings.own_number,
             profile_name: &message.profile_name,
             timestamp_s,
             content: &content,

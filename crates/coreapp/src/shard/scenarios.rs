@@ -85,7 +85,11 @@ impl World {
         let signed = [(signed.id(), signed)].into();
         let keys = Ring::new(me, Keys { signed, newest, ..Keys::default() });
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
-        let (gate, window, view) = (Gate::new(100, 0), Window::new(100), View::of(application));
+        let (gate, window, view) = (
+            Gate::new(100, 0),
+            Window::new(100),
+            View::of(application, Some(number("15550100100"))),
+        );
         let ctx = Ctx {
             now,
             now_ms,
@@ -98,7 +102,7 @@ impl World {
             keys: &keys,
             rng: &*rng,
         };
-        let machine = Machine::new(shard(), 1, number("15550100100"), ShardLoad::default(), &ctx);
+        let machine = Machine::new(shard(), 1, ShardLoad::default(), &ctx);
         Self {
             now,
             now_ms,
@@ -141,7 +145,7 @@ impl World {
     /// The process starts anew on its rows.
     fn restart(&mut self) {
         let load = ShardLoad { blocked: self.blocked.clone(), ..ShardLoad::default() };
-        self.machine = Machine::new(shard(), 2, number("15550100100"), load, &self.ctx());
+        self.machine = Machine::new(shard(), 2, load, &self.ctx());
     }
 
     /// One turn, and every row it touches.

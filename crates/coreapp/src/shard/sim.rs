@@ -320,7 +320,7 @@ impl World {
         let mut dice = Dice(seed);
         let mut application = Application::default();
         application.webhooks.message.sent = true;
-        let view = View::of(&application);
+        let view = View::of(&application, Some(own()));
         let (gate, window) = (Gate::new(1_000, 0), Window::new(6));
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
         let clients = (0..messages)
@@ -357,7 +357,7 @@ impl World {
                 keys: &keys,
                 rng: &*rng,
             };
-            Machine::new(ShardId::new(0).unwrap(), 1, own(), Tables::default().load(), &ctx)
+            Machine::new(ShardId::new(0).unwrap(), 1, Tables::default().load(), &ctx)
         };
         Self {
             refusals: dice.roll(2) == 0,
@@ -738,7 +738,7 @@ impl World {
             keys: &self.keys,
             rng: &*self.rng,
         };
-        self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, own(), load, &ctx);
+        self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, load, &ctx);
         self.turn(Machine::resume);
         self.hear_answers();
     }

@@ -113,7 +113,6 @@ enum Control {
     Own {
         shard: ShardId,
         epoch: i64,
-        own_number: Number,
         load: ShardLoad,
         done: oneshot::Sender<()>,
     },
@@ -223,15 +222,9 @@ impl Drivers {
     }
 
     /// Gives a shard to its driver; done when its writes may pass.
-    pub(crate) async fn own(
-        &self,
-        shard: ShardId,
-        epoch: i64,
-        own_number: Number,
-        load: ShardLoad,
-    ) {
+    pub(crate) async fn own(&self, shard: ShardId, epoch: i64, load: ShardLoad) {
         let (done, owned) = oneshot::channel();
-        self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
+        self.control(self.index(shard), Control::Own { shard, epoch, load, done });
         let _ended = owned.await;
     }
 
@@ -530,10 +523,10 @@ impl Driver {
 
     fn control(&mut self, control: Control, ctx: &Ctx<'_>, fx: &mut Effects) {
         match control {
-            Control::Own { shard, epoch, own_number, load, done } => {
+            Control::Own { shard, epoch, load, done } => {
                 let next_seq = load.next_seq();
                 self.shared.lanes.own(shard, epoch, next_seq, self.answers.clone());
-                let mut machine = Machine::new(shard, epoch, own_number, load, ctx);
+                let mut machine = Machine::new(shard, epoch, load, ctx);
                 machine.resume(ctx, fx);
                 self.machines.insert(shard, machine);
                 let _gone = done.send(());

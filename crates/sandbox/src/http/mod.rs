@@ -3,6 +3,7 @@
 //! What lives here: the routes and how bodies are read and errors told. The other files hold the
 //! handlers.
 
+mod businesses;
 mod devices;
 mod faults;
 mod media;
@@ -53,6 +54,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/devices", post(devices::register))
         .route("/devices/{wa_id}/envelopes", get(devices::envelopes).post(devices::write))
         .route("/devices/{wa_id}/receipts", post(devices::receipt))
+        .route("/businesses/{number}", get(businesses::show))
+        .route("/businesses/{number}/photo", get(businesses::photo))
         .route("/business/bundle", get(devices::business_bundle))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
@@ -74,7 +77,7 @@ async fn nothing_here() -> Problem {
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
          /phones/{wa_id}/messages, /phones/{wa_id}/sent, /phones/{wa_id}/media/{handle}, \
          /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
-         /devices/{wa_id}/receipts or /business/bundle",
+         /devices/{wa_id}/receipts, /businesses/{number} or /business/bundle",
     )
 }
 
@@ -111,9 +114,10 @@ impl From<ControlError> for Problem {
             ControlError::Plan(_) | ControlError::NoSuchCode(_) | ControlError::Devices => {
                 StatusCode::BAD_REQUEST
             }
-            ControlError::NoSuchKey(_) | ControlError::NotOutside | ControlError::NoSuchDevice => {
-                StatusCode::NOT_FOUND
-            }
+            ControlError::NoSuchKey(_)
+            | ControlError::NotOutside
+            | ControlError::NeverRegistered
+            | ControlError::NoSuchDevice => StatusCode::NOT_FOUND,
             ControlError::Unacked
             | ControlError::Phones
             | ControlError::Letters

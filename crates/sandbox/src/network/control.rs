@@ -58,6 +58,8 @@ pub(crate) enum ControlError {
     Devices,
     #[error("the error catalogue has no code {0}; 0 ends the behaviour")]
     NoSuchCode(u16),
+    #[error("no coreapp has asked for a code, or set a profile, for this number")]
+    NeverRegistered,
     #[error("too many own numbers")]
     Accounts,
     #[error("{0}")]

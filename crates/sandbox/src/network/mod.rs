@@ -4,8 +4,10 @@
 //! an aspect: `send` what happens to a message, `opening` what its phone makes of it, `writing` what
 //! customers write, `bundles` and `business` pre-keys of either side, `outside` phones whose keys
 //! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
-//! `counting` conversations, `reading` what
-//! businesses have read, `notices` what they are told unasked, `record` what survives a restart, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
+//! `registration` what a business is to the network, `counting` conversations, `reading` what
+//! businesses have read, `notices` what they are told unasked, `record` what survives a restart,
+//! `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`,
+//! `timeline`.
 //! What costs CPU leaves as jobs and comes back as [`Done`].
 
 mod account;
@@ -22,6 +24,7 @@ mod phones;
 mod published;
 mod reading;
 mod record;
+mod registration;
 mod remembered;
 mod reuse;
 mod send;
@@ -47,6 +50,8 @@ pub(crate) use control::{ControlError, Page, PhonePatch, PhoneView, ReceivedView
 pub(crate) use dedup::Name;
 pub(crate) use outside::{Mail, OutsideReceipt};
 pub(crate) use record::Record;
+pub(crate) use registration::Registration;
+use registration::Registrations;
 pub(crate) use send::LaneId;
 pub use stats::Stats;
 pub(crate) use writing::Letter;
@@ -116,6 +121,7 @@ pub(crate) enum Pull {
 pub(crate) struct Network {
     accounts: Vec<Account>,
     by_number: HashMap<Number, AccountId>,
+    registrations: Registrations,
     streams: HashMap<StreamId, Stream>,
     last_stream: u64,
     timeline: Timeline<Event>,
@@ -153,6 +159,7 @@ impl Network {
         Self {
             accounts: Vec::new(),
             by_number: HashMap::new(),
+            registrations: Registrations::new(),
             streams: HashMap::new(),
             last_stream: 0,
             timeline: Timeline::default(),

@@ -71,6 +71,7 @@ pub struct Calls {
     pub sync_contacts: u64,
     pub fetch_bundles: u64,
     pub publish_keys: u64,
+    pub account: u64,
     pub report: u64,
     pub mark_read: u64,
 }
