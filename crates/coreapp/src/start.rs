@@ -42,7 +42,7 @@ use crate::{
     events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
-    intake::{Gate, Intake, Quota},
+    intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
@@ -289,6 +289,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
+        handing: Handing { map: map_rx.clone(), peers: peers.clone() },
     });
     let apply = Apply {
         view,
@@ -463,7 +464,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
-        intake,
+        intake: intake.clone(),
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
             desk: desk.clone(),
@@ -477,10 +478,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             node: me.name.clone(),
             connected: connected.clone(),
             gauges: gauges.clone(),
+            beat: beat.clone(),
             stop: stop.clone(),
         },
         events: rpc::EventsService { log: event_log, replays },
-        peer: rpc::PeerService { central, desk, members: members.clone() },
+        peer: rpc::PeerService { central, desk, members: members.clone(), intake },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;

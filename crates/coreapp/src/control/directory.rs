@@ -36,6 +36,7 @@ impl Directory {
             token_key: changed!(token_key),
             account: changed!(account),
             limits: changed!(limits),
+            stale: false,
         }
     }
 }

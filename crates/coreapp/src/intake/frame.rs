@@ -6,7 +6,7 @@ use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, messag
 use rpc::coreapp::SendFrame;
 use tokio::time::Instant;
 
-use super::Quota;
+use super::{Handing, Quota};
 use crate::{
     cluster::beat::Beat,
     shard::{
@@ -29,6 +29,7 @@ pub(crate) struct Intake {
     pub clock: Arc<dyn Clock>,
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+    pub handing: Handing,
 }
 
 /// What a frame says, checked.
@@ -40,11 +41,23 @@ struct Parts {
 }
 
 impl Intake {
-    /// Checks what can be checked without the shard.
+    /// Takes it from the quota, and checks what can be checked without the shard.
     ///
     /// # Errors
     /// What is wrong with the frame, or with this node, or that the quota is used up.
     pub(crate) fn check(
+        &self,
+        frame: SendFrame,
+        reply: ReplyTo,
+    ) -> Result<Frame, (ReplyTo, ApiError)> {
+        match self.messages.take() {
+            Ok(()) => self.check_handed(frame, reply),
+            Err(error) => Err((reply, error)),
+        }
+    }
+
+    /// The same of a frame that another coreapp has handed on: its quota has let it through.
+    pub(crate) fn check_handed(
         &self,
         frame: SendFrame,
         reply: ReplyTo,
@@ -67,7 +80,6 @@ impl Intake {
     }
 
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
-        self.messages.take()?;
         self.beat.answers()?;
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
