@@ -121,8 +121,9 @@ class Gateway:
                                                stdout=log, stdin=subprocess.DEVNULL)
         return self.children[role]
 
-    def start(self, coreapps=None):
-        """All, or so many of the coreapps."""
+    def start(self, coreapps=None, login=True):
+        """All, or so many of the coreapps. `login=False`: nobody has logged in, the administrator's
+        password is the first one."""
         for role in ("sandbox", *self.core_roles[:coreapps], *self.web_roles):
             self.start_role(role)
         deadline = time.monotonic() + START_S
@@ -131,7 +132,8 @@ class Gateway:
             if time.monotonic() > deadline:
                 fail(f"the gateway is not ready after {START_S} s; logs are in {self.directory}")
             time.sleep(0.05)
-        self.login()
+        if login:
+            self.login()
 
     def shards(self):
         """How many shards each coreapp works with; 0 of one that does not answer."""

@@ -111,6 +111,28 @@ diesel::table! {
 diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal);
 
 diesel::table! {
+    media (id) {
+        id -> Binary,
+        created_ms -> BigInt,
+        state -> SmallInt,
+        size -> BigInt,
+        sha256 -> Binary,
+        mime -> Binary,
+        source -> Binary,
+    }
+}
+
+diesel::table! {
+    blob_handle (id) {
+        id -> Binary,
+        uploaded_ms -> BigInt,
+        handle -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(media, blob_handle);
+
+diesel::table! {
     own_key (kind, id) {
         kind -> SmallInt,
         id -> BigInt,

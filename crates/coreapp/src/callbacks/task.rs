@@ -477,7 +477,9 @@ fn label(kind: i16) -> &'static str {
         Some(EventKind::Status) => "status_change",
         Some(EventKind::Inbound) => "inbound_message",
         Some(EventKind::Errors) => "errors",
-        Some(EventKind::Contacts) => "contacts",
+        Some(kind @ (EventKind::Contacts | EventKind::Services | EventKind::MediaItems)) => {
+            kind.as_str()
+        }
         None => "other",
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rpc::coreapp::{
-    AccountState, Limits, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
+    AccountState, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
 };
 use store::rows;
 
@@ -17,6 +17,7 @@ pub(crate) struct Directory {
     pub token_key: Arc<TokenKey>,
     pub account: Arc<AccountState>,
     pub limits: Arc<Limits>,
+    pub logging: Arc<Logging>,
 }
 
 impl Directory {
@@ -37,6 +38,7 @@ impl Directory {
             account: changed!(account),
             limits: changed!(limits),
             stale: false,
+            logging: changed!(logging),
         }
     }
 }

@@ -230,9 +230,15 @@ mod tests {
         let quota = messages.clone();
         let map = watch::Sender::new(Arc::default()).subscribe();
         let handing = Handing { map: map.clone(), peers: Arc::new(Peers::new(map, None)) };
-        let clock = Arc::new(Still);
-        let intake =
-            Arc::new(Intake { drivers, clock, messages, beat: beat.clone(), handing });
+        let intake = Intake {
+            drivers,
+            clock: Arc::new(Still),
+            messages,
+            beat: beat.clone(),
+            handing,
+            has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
+        };
+        let intake = Arc::new(intake);
         let begin = Instant::now();
         // How often each code was answered, and how often without a time to wait.
         let codes = Arc::new(Mutex::new(BTreeMap::<(u32, bool), u32>::new()));

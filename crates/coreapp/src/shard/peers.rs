@@ -89,7 +89,10 @@ pub(super) enum PeerItem {
     /// A message is to be sealed again.
     Resend(Place, Resend),
     /// Sessions were set up.
-    SetUp { complete: bool, sessions: Sessions },
+    SetUp {
+        complete: bool,
+        sessions: Sessions,
+    },
     /// Somebody asks for, or acknowledges, the identity.
     Identity(IdentityRequest),
 }

@@ -151,6 +151,7 @@ impl Core {
             account: Some(proto::AccountState { number: "15550100100".to_owned() }),
             limits: Some(proto::Limits::default()),
             stale: false,
+            logging: None,
         }
     }
 
