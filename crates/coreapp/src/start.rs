@@ -52,7 +52,7 @@ use crate::{
     gauges::Gauges,
     generation::Generations,
     inbound::Reading,
-    intake::{Gate, Intake, Quota},
+    intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
     media::{self, Files, FilesError, Links, Shelf},
     metrics,
@@ -319,6 +319,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
+        handing: Handing { map: map_rx.clone(), peers: peers.clone() },
         has_files: {
             let shelf = shelf.clone();
             Box::new(move |message| {
@@ -544,7 +545,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
-        intake,
+        intake: intake.clone(),
         reading,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
@@ -560,13 +561,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             connected: connected.clone(),
             number: number_rx,
             gauges: gauges.clone(),
+            beat: beat.clone(),
             stop: stop.clone(),
         },
         account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
-        peer: rpc::PeerService { central, desk, members: members.clone() },
+        peer: rpc::PeerService { central, desk, members: members.clone(), intake },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;

@@ -39,6 +39,7 @@ impl Directory {
             token_key: changed!(token_key),
             account: changed!(account),
             limits: changed!(limits),
+            stale: false,
             logging: changed!(logging),
             certificate: changed!(certificate),
         }

@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
 use tokio::{sync::watch, time::Instant};
 
-use super::Quota;
+use super::{Handing, Quota};
 use crate::{
     cluster::beat::Beat,
     shard::{
@@ -38,6 +38,7 @@ pub(crate) struct Intake {
     pub clock: Arc<dyn Clock>,
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+    pub handing: Handing,
     pub has_files: HasFiles,
     /// Our own number.
     pub number: watch::Receiver<Option<Number>>,
@@ -52,11 +53,23 @@ struct Parts {
 }
 
 impl Intake {
-    /// Checks what can be checked without the shard.
+    /// Takes it from the quota, and checks what can be checked without the shard.
     ///
     /// # Errors
     /// What is wrong with the frame, or with this node, or that the quota is used up.
     pub(crate) fn check(
+        &self,
+        frame: SendFrame,
+        reply: ReplyTo,
+    ) -> Result<Frame, (ReplyTo, ApiError)> {
+        match self.messages.take() {
+            Ok(()) => self.check_handed(frame, reply),
+            Err(error) => Err((reply, error)),
+        }
+    }
+
+    /// The same of a frame that another coreapp has handed on: its quota has let it through.
+    pub(crate) fn check_handed(
         &self,
         frame: SendFrame,
         reply: ReplyTo,
@@ -79,7 +92,6 @@ impl Intake {
     }
 
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
-        self.messages.take()?;
         self.beat.answers()?;
         if self.number.borrow().is_none() {
             return Err(unregistered());

@@ -20,12 +20,13 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    cluster::beat::Beat,
     control::{Control, Directory},
     gauges::Gauges,
 };
 
 /// A sign of life at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Messages a slow webapp may be behind; then its stream waits.
 const QUEUE: usize = 8;
 /// Longest text taken, bytes.
@@ -39,6 +40,7 @@ pub(crate) struct ControlService {
     pub connected: watch::Receiver<bool>,
     pub number: watch::Receiver<Option<Number>>,
     pub gauges: Arc<Gauges>,
+    pub beat: Arc<Beat>,
     /// The process stops: whoever watches turns to another coreapp.
     pub stop: CancellationToken,
 }
@@ -71,20 +73,22 @@ impl DirectoryApi for ControlService {
         let webapp = request.into_inner().webapp;
         tracing::info!(webapp, "a webapp watches the directory");
         let (out, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(feed(self.control.directory(), out, self.stop.clone()));
+        tokio::spawn(feed(self.control.directory(), self.beat.clone(), out, self.stop.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
     }
 }
 
 async fn feed(
     mut directory: watch::Receiver<Directory>,
+    beat: Arc<Beat>,
     out: mpsc::Sender<Result<Snapshot, Status>>,
     stop: CancellationToken,
 ) {
     let mut known: Option<Directory> = None;
     loop {
         let now = directory.borrow_and_update().clone();
-        let snapshot = now.since(known.as_ref());
+        let stale = beat.answers().is_err();
+        let snapshot = Snapshot { stale, ..now.since(known.as_ref()) };
         if out.send(Ok(snapshot)).await.is_err() {
             return;
         }
