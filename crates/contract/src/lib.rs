@@ -21,6 +21,7 @@ pub mod number;
 pub mod rng;
 pub mod route;
 pub mod settings;
+pub mod trace;
 pub mod varint;
 
 pub use clock::Clock;
@@ -31,3 +32,4 @@ pub use idempotency::IdempotencyKey;
 pub use number::Number;
 pub use rng::Rng;
 pub use route::{Route, ShardId};
+pub use trace::{TraceContext, Traceparent};

@@ -214,7 +214,8 @@ impl Memory {
             let seq = i64::try_from(log.len()).unwrap() + 1;
             let body = Bytes::from(BODY.replace("ZZZZZZZZZ", &format!("{n:09}")));
             let route = Route::from_i64(conversation);
-            let event = NewEvent { kind: 1, route, key: None, held: false, created_ms, body };
+            let event =
+                NewEvent { kind: 1, route, key: None, held: false, created_ms, body, trace: None };
             log.push(Event { shard, seq, event });
         }
         Self { events, saved: Mutex::default() }

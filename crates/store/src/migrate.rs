@@ -66,7 +66,8 @@ macro_rules! migrations {
             "022_generation",
             "023_blocked",
             "025_idempotency",
-            "026_refusal"
+            "026_refusal",
+            "027_trace"
         )
     };
     ($engine:literal, $($name:literal),+) => {

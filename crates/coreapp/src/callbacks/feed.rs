@@ -135,6 +135,7 @@ mod tests {
             held: false,
             created_ms: 0,
             body: Bytes::from(vec![b' '; body]),
+            trace: None,
         };
         Event { shard: ShardId::CONTROL, seq, event }
     }

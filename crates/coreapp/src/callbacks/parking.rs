@@ -146,6 +146,7 @@ impl Window {
             held: false,
             created_ms: entry.created_ms,
             body,
+            trace: None,
         };
         let (tries, tried) = (entry.tries, entry.tried);
         let row = DeadEvent { endpoint: ENDPOINT, seq, state, due_ms, tries, tried, event };

@@ -430,6 +430,7 @@ impl Driver {
                 held: false,
                 created_ms: self.clock.unix_ms(),
                 body: errors(&[ApiError::new(Code::INTERNAL, details)]).into(),
+                trace: None,
             }));
         }
         ops

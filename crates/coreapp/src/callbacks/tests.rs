@@ -177,6 +177,7 @@ impl Node {
             held: false,
             created_ms: self.clock.unix_ms(),
             body: Bytes::from(body.to_owned()),
+            trace: None,
         };
         let seq = i64::try_from(log.len()).unwrap() + 1;
         let event = Event { shard: shard(), seq, event };
