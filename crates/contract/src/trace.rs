@@ -58,6 +58,12 @@ impl TraceContext {
         format!("00-{:032x}-{:016x}-{SAMPLED:02x}", self.trace_id, self.span_id)
     }
 
+    /// The trace's id as logs and collectors show it.
+    #[must_use]
+    pub fn id(&self) -> String {
+        format!("{:032x}", self.trace_id)
+    }
+
     /// As a row has it: `1 ‖ trace id ‖ span id`, big-endian.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; LEN] {

@@ -175,6 +175,7 @@ async fn dispatcher(address: SocketAddr, concurrency: u32, batch: u32, log: Arc<
         egress: Arc::new(Egress::new(&Policy::new(allow), Vec::new()).unwrap()),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng::new()),
+        traces: telemetry::Traces::default(),
         metrics: Metrics::new(),
         generation: Box::new(|_, _| 1),
         may_post: Box::new(|| true),

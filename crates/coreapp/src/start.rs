@@ -18,6 +18,7 @@ use contract::{
 };
 use store::{Lanes, Store, StoreError, rows::Shard};
 use telemetry::{
+    Traces,
     config::ConfigError,
     metrics::{MetricError, Metrics},
 };
@@ -71,6 +72,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// The coreapp cannot start.
@@ -259,6 +261,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             generation: generations.current(),
             keys: ring.clone(),
             rng: env.rng.clone(),
+            traces: env.traces.clone(),
         },
         facts.lanes,
     );
@@ -277,6 +280,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
+        traces: env.traces.clone(),
         generation: generation_of(),
         may_post: may_post(),
     })?;
@@ -289,6 +293,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
+        traces: env.traces.clone(),
     });
     let apply = Apply {
         view,
@@ -339,6 +344,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             ring: ring.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
+            traces: env.traces.clone(),
             tasks: tokio::sync::Mutex::default(),
         },
         map,
@@ -431,6 +437,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         peers: peers.clone(),
         drivers: drivers.clone(),
         waiting: contacts_waiting.clone(),
+        traces: env.traces.clone(),
     };
     background.spawn(asker.run(asked));
     let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
@@ -446,7 +453,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
+        let (metrics, traces) = (metrics.clone(), env.traces.clone());
+        background.spawn(batcher::run(call, batch, wanted, metrics, Arc::default(), traces));
     }
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));

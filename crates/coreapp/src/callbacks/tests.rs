@@ -128,6 +128,7 @@ impl Node {
         let allow = Allow::parse(&["http", "loopback"]).unwrap();
         let asked = may_post.clone();
         let callbacks = start(Deps {
+            traces: telemetry::Traces::default(),
             log: log.clone(),
             feed: feed.clone(),
             egress: Arc::new(Egress::new(&Policy::new(allow), roots).unwrap()),

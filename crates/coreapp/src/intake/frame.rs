@@ -2,8 +2,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, message};
+use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, message};
 use rpc::coreapp::SendFrame;
+use telemetry::Traces;
 use tokio::time::Instant;
 
 use super::Quota;
@@ -29,6 +30,7 @@ pub(crate) struct Intake {
     pub clock: Arc<dyn Clock>,
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+    pub traces: Traces,
 }
 
 /// What a frame says, checked.
@@ -61,9 +63,19 @@ impl Intake {
                 attempt: frame.attempt,
                 deadline: Instant::now() + timeout(frame.timeout_ms),
                 idempotent,
+                trace: self.traced(&frame.traceparent),
                 reply,
             }),
         }
+    }
+
+    /// Whoever sent the frame has decided whether it is traced.
+    fn traced(&self, traceparent: &str) -> Option<(contract::TraceContext, Instant)> {
+        if traceparent.is_empty() || !self.traces.is_on() {
+            return None;
+        }
+        let parent = Traceparent::parse(traceparent).filter(|parent| parent.sampled)?;
+        Some((parent.context, Instant::now()))
     }
 
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {

@@ -207,7 +207,13 @@ mod tests {
         let messages = Arc::new(Quota::default());
         messages.set(80, 40);
         let quota = messages.clone();
-        let intake = Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone() };
+        let intake = Intake {
+            drivers,
+            clock: Arc::new(Still),
+            messages,
+            beat: beat.clone(),
+            traces: telemetry::Traces::default(),
+        };
         let intake = Arc::new(intake);
         let begin = Instant::now();
         // How often each code was answered, and how often without a time to wait.

@@ -84,6 +84,8 @@ impl World {
             window: &window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &keys,
             rng: &*rng,
@@ -120,6 +122,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -171,6 +175,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -252,6 +258,7 @@ impl World {
             idempotent: None,
             attempt: 1,
             deadline: self.now + Duration::from_secs(10),
+            trace: None,
             reply: ReplyTo::Once(reply),
         };
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));

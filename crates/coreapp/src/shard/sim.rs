@@ -256,6 +256,7 @@ impl Client {
             attempt,
             deadline: now + Duration::from_secs(10),
             idempotent: self.name,
+            trace: None,
             reply: ReplyTo::Once(reply),
         }
     }
@@ -351,6 +352,8 @@ impl World {
                 window: &window,
                 frozen: false,
                 sealing,
+
+                tracing: true,
                 generation: 1,
                 keys: &keys,
                 rng: &*rng,
@@ -400,6 +403,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
@@ -732,6 +737,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,

@@ -30,8 +30,12 @@ impl SharedCalls {
     pub(super) fn waits(&self, operation: &'static str, number: Number, context: TraceContext) {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if self.len.load(Relaxed) < WAITING {
-            waiting.entry((operation, number)).or_default().push(context);
-            self.len.fetch_add(1, Relaxed);
+            // Who asks again waits once.
+            let there = waiting.entry((operation, number)).or_default();
+            if !there.contains(&context) {
+                there.push(context);
+                self.len.fetch_add(1, Relaxed);
+            }
         }
     }
 

@@ -21,6 +21,13 @@ pub(crate) struct Context {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestId(u128);
 
+impl RequestId {
+    /// Also that of its trace, if it begins one.
+    pub(super) fn number(self) -> u128 {
+        self.0
+    }
+}
+
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)
