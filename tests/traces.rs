@@ -18,6 +18,8 @@ const CALLER: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CALLER_SPAN: &str = "00f067aa0ba902b7";
 const PHONE: &str = "4915112345678";
 const SECRET: &str = "nobody but the phone reads this";
+/// As the metrics name it.
+const REQUEST: &str = "POST_v1_messages";
 const CALLBACK: &str = "POST callback";
 const RECEIPTS: [&str; 3] = ["receipt sent", "receipt delivered", "receipt read"];
 
@@ -98,7 +100,7 @@ async fn one_trace_leads_from_a_callers_request_to_the_last_callback_over_kills_
     until("the message is sent and its first callback refused", async || {
         let spans = collector.trace(CALLER);
         let there = |name| !named(&spans, name).is_empty();
-        (["messages", "accept", "send", "receipt sent", CALLBACK].into_iter().all(there))
+        ([REQUEST, "accept", "send", "receipt sent", CALLBACK].into_iter().all(there))
             .then_some(())
     })
     .await;
@@ -111,7 +113,7 @@ async fn one_trace_leads_from_a_callers_request_to_the_last_callback_over_kills_
 
     let spans = whole(&collector, CALLER).await;
     println!("{}", collector.tree(CALLER));
-    let request = only(&spans, "messages");
+    let request = only(&spans, REQUEST);
     assert_eq!(request.parent, CALLER_SPAN);
     assert_eq!(request.service, "webapp");
     assert_eq!(request.attributes["http.response.status_code"], "201");
@@ -175,7 +177,7 @@ async fn messages_that_share_a_call_of_the_network_are_linked_and_a_request_id_i
     }
     for trace in &traces {
         let spans = whole(&collector, trace).await;
-        let request = only(&spans, "messages");
+        let request = only(&spans, REQUEST);
         assert_eq!((&*request.parent, &*request.service), ("", "heliograph"));
         assert_tree(&spans, request);
     }
