@@ -100,8 +100,7 @@ async fn one_trace_leads_from_a_callers_request_to_the_last_callback_over_kills_
     until("the message is sent and its first callback refused", async || {
         let spans = collector.trace(CALLER);
         let there = |name| !named(&spans, name).is_empty();
-        ([REQUEST, "accept", "send", "receipt sent", CALLBACK].into_iter().all(there))
-            .then_some(())
+        ([REQUEST, "accept", "send", "receipt sent", CALLBACK].into_iter().all(there)).then_some(())
     })
     .await;
     roles.kill("coreapp").await;

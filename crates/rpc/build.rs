@@ -10,6 +10,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "heliograph/coreapp/v1/contacts.proto",
         "heliograph/coreapp/v1/control.proto",
         "heliograph/coreapp/v1/events.proto",
+        "heliograph/coreapp/v1/media.proto",
         "heliograph/coreapp/v1/peer.proto",
         "heliograph/upstream/v1/upstream.proto",
     ];

@@ -109,7 +109,8 @@ class Gateway:
                                                stdout=log, stdin=subprocess.DEVNULL)
         return self.children[role]
 
-    def start(self):
+    def start(self, login=True):
+        """`login=False`: nobody has logged in, the administrator's password is the first one."""
         for role in ("sandbox", *self.core_roles, "webapp"):
             self.start_role(role)
         deadline = time.monotonic() + START_S
@@ -118,7 +119,8 @@ class Gateway:
             if time.monotonic() > deadline:
                 fail(f"the gateway is not ready after {START_S} s; logs are in {self.directory}")
             time.sleep(0.05)
-        self.login()
+        if login:
+            self.login()
 
     def shards(self):
         """How many shards each coreapp works with; 0 of one that does not answer."""

@@ -27,7 +27,7 @@ const CORNER: u16 = 40;
 const OWN_NUMBER: &str = "15550100100";
 
 pub struct Roles {
-    directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
     children: Mutex<HashMap<String, Child>>,
     /// The first one's messages port.
     pub coreapp: u16,
@@ -39,7 +39,7 @@ pub struct Roles {
     pub phones: u16,
     /// Their HTTP ports.
     pub webapps: Vec<u16>,
-    token: String,
+    pub token: String,
     environment: Vec<(String, String)>,
 }
 

@@ -23,11 +23,22 @@ pub enum EventKind {
     Errors = 3,
     /// Late results of a contact check.
     Contacts = 4,
+    /// What came of a collection.
+    Services = 5,
+    /// A received file, fetched on request.
+    MediaItems = 6,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Inbound, Self::Errors, Self::Contacts];
+    pub const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Inbound,
+        Self::Errors,
+        Self::Contacts,
+        Self::Services,
+        Self::MediaItems,
+    ];
 
     /// As stored.
     #[must_use]
@@ -49,6 +60,8 @@ impl EventKind {
             Self::Inbound => "messages",
             Self::Errors => "errors",
             Self::Contacts => "contacts",
+            Self::Services => "services",
+            Self::MediaItems => "media_items",
         }
     }
 }
@@ -248,6 +261,60 @@ pub fn errors(errors: &[ApiError]) -> Vec<u8> {
         errors: &'a [ApiError],
     }
     to_vec(&Body { errors })
+}
+
+/// `{"services":[{"message":{"gc":…}}]}`: what came of a collection of messages; `node` says whose in a
+/// cluster.
+#[must_use]
+pub fn messages_collected(outcome: Result<u64, &ApiError>, node: Option<&str>) -> Vec<u8> {
+    to_vec(&Services {
+        services: [Service::Message { gc: Gc::of("messages_deleted", outcome, node) }],
+    })
+}
+
+/// The same of media.
+#[must_use]
+pub fn media_collected(outcome: Result<u64, &ApiError>) -> Vec<u8> {
+    to_vec(&Services { services: [Service::Media { gc: Gc::of("items_deleted", outcome, None) }] })
+}
+
+#[derive(Serialize)]
+struct Services<'a> {
+    services: [Service<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Service<'a> {
+    Message { gc: Gc<'a> },
+    Media { gc: Gc<'a> },
+}
+
+struct Gc<'a> {
+    count: &'static str,
+    outcome: Result<u64, &'a ApiError>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Gc<'a> {
+    fn of(count: &'static str, outcome: Result<u64, &'a ApiError>, node: Option<&'a str>) -> Self {
+        Self { count, outcome, node }
+    }
+}
+
+impl Serialize for Gc<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", if self.outcome.is_ok() { "complete" } else { "failed" })?;
+        map.serialize_entry(self.count, &self.outcome.unwrap_or(0))?;
+        if let Some(node) = self.node {
+            map.serialize_entry("node", node)?;
+        }
+        if let Err(error) = self.outcome {
+            map.serialize_entry("errors", &[error])?;
+        }
+        map.end()
+    }
 }
 
 /// `{"contacts":[…]}`: results that a non-blocking contact check did not wait for.

@@ -43,6 +43,11 @@ impl Fields {
         }
     }
 
+    /// Fields that are no body of their own.
+    pub(crate) fn of_map(map: Map<String, Value>) -> Self {
+        Self::new(map, String::new())
+    }
+
     fn new(mut map: Map<String, Value>, path: String) -> Self {
         map.retain(|_, value| !value.is_null());
         Self { map, path }

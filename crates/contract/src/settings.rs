@@ -13,10 +13,12 @@ use crate::{
     number::Number,
 };
 
+mod logging;
 mod patch;
 mod signing;
 mod stored;
 
+pub use logging::LogLevel;
 pub use signing::{MAX_SECRETS, SecretError, SigningKey, SigningSecret};
 pub use stored::SettingsError;
 
@@ -73,13 +75,13 @@ pub struct Application {
     pub media: Media,
     /// Where callbacks go, and which.
     pub webhooks: Webhooks,
-    /// Messages are kept for a day only.
+    /// Messages are kept for a day only, not for a month.
     pub pass_through: bool,
     /// Report changed numbers of customers.
     pub notify_user_change_number: bool,
     /// Report changed identities of customers, refuse to send until acknowledged.
     pub show_security_notifications: bool,
-    /// What is collected unasked.
+    /// Which old messages and media go unasked.
     pub garbagecollector_enable: GarbageCollector,
     /// Predecessor of `garbagecollector_enable`; kept and shown once set.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,14 +90,15 @@ pub struct Application {
     pub axolotl_context_striping_disabled: bool,
     /// No media in `referral`.
     pub skip_referral_media_download: bool,
-    /// Tuning of older clients; kept.
+    /// No `conversation` and no `pricing` in callbacks.
     pub webhook_payload_conversation_pricingmodel_disabled: bool,
     /// Whom to alert; kept and shown once set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_call_pager: Option<String>,
-    /// More in the log.
+    /// More in the log of every process: as `log_level` debug.
     pub verbose_logging: bool,
-    /// How much in the log.
+    /// How much in the log of every process: error, warn, debug or trace; info and every other word
+    /// leave each as it is configured.
     pub log_level: String,
     /// Ours.
     pub heliograph: Heliograph,

@@ -21,6 +21,7 @@ const SECTIONS: &[&str] = &[
     "egress",
     "internal",
     "log",
+    "media",
     "node",
     "settings",
     "telemetry",
@@ -66,6 +67,7 @@ pub struct Config {
     pub egress: Egress,
     pub internal: Internal,
     pub log: Log,
+    pub media: Media,
     pub node: Node,
     /// First value of the settings document, in the shape of a PATCH.
     pub settings: serde_json::Map<String, serde_json::Value>,
@@ -126,6 +128,15 @@ pub struct Egress {
     /// PEM files: what webhooks that ask for a client certificate are shown.
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
+}
+
+/// `[media]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// Where files are kept; one that all coreapps share. Default: `media` beside the SQLite file, else
+    /// in the working directory.
+    pub directory: Option<PathBuf>,
 }
 
 /// `[node]`.

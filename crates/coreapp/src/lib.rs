@@ -6,6 +6,7 @@
 mod batcher;
 pub mod callbacks;
 mod cluster;
+mod collection;
 mod config;
 mod contacts;
 mod control;
@@ -17,11 +18,14 @@ mod gauges;
 mod generation;
 mod intake;
 mod log;
+mod media;
 mod metrics;
 mod migrate;
 mod prekeys;
 mod rpc;
 mod run;
+#[cfg(test)]
+mod seeds;
 mod settings;
 mod shard;
 mod start;
@@ -30,6 +34,7 @@ mod vault;
 
 pub use cluster::{BootError, HoldError, Lost};
 pub use config::{Args, Config, PORT};
+pub use media::FilesError;
 pub use migrate::{MigrateError, Migrated, migrate};
 pub use run::main;
 pub use start::{Env, Running, StartError, start};

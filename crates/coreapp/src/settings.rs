@@ -2,9 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::settings::{Application, WhenFull};
+use contract::settings::{Application, MediaType, WhenFull};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+/// Messages answer retries, quotes and receipts for so long.
+const MESSAGES_MS: i64 = 30 * DAY_MS;
+/// The same with `pass_through`.
+const PASSED_MESSAGES_MS: i64 = DAY_MS;
 
 /// A view of one version of the document; replaced as a whole.
 #[derive(Clone, Debug)]
@@ -17,6 +21,24 @@ pub(crate) struct View {
     pub always_valid: bool,
     /// Report changed identities, send nothing until they are acknowledged.
     pub security_notifications: bool,
+    /// Report that a customer has another number now.
+    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
+    pub number_changes: bool,
+    /// Inbound media of these types are fetched unasked.
+    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
+    pub auto_download: Vec<MediaType>,
+    /// No image and no video in `referral`.
+    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
+    pub skip_referral_media: bool,
+    /// `conversation` and `pricing` stand in callbacks.
+    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
+    pub pricing: bool,
+    /// Messages are kept for so long; `None`: until somebody asks for their removal.
+    pub message_ms: Option<i64>,
+    /// The same once it is asked for.
+    pub collected_message_ms: i64,
+    /// Media that nobody has used for long go unasked.
+    pub collect_media: bool,
     /// A message undelivered for so long is asked about; `None`: never.
     pub undelivered_after: Option<Duration>,
     /// How long the network's answer for a number is good.
@@ -42,6 +64,20 @@ impl View {
             read: filter.read,
             always_valid: contacts.always_valid,
             security_notifications: application.show_security_notifications,
+            number_changes: application.notify_user_change_number,
+            auto_download: application.media.auto_download.clone(),
+            skip_referral_media: application.skip_referral_media_download,
+            pricing: !application.webhook_payload_conversation_pricingmodel_disabled,
+            message_ms: application
+                .garbagecollector_enable
+                .messages
+                .then_some(if application.pass_through { PASSED_MESSAGES_MS } else { MESSAGES_MS }),
+            collected_message_ms: if application.pass_through {
+                PASSED_MESSAGES_MS
+            } else {
+                MESSAGES_MS
+            },
+            collect_media: application.garbagecollector_enable.media,
             dead_letter_ms: i64::from(callbacks.dead_letter_days) * DAY_MS,
             retention_ms: i64::from(application.heliograph.events.retention_s) * 1_000,
             min_free_bytes: (callbacks.when_full == WhenFull::KeepSending)
@@ -51,5 +87,22 @@ impl View {
                 .undelivered_notice
                 .then(|| Duration::from_secs(messages.undelivered_after_s.into())),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_stay_a_month_a_day_when_passed_through_or_until_somebody_asks() {
+        let kept = |patch: &str| {
+            let application = Application::default().patch(patch.as_bytes()).ok();
+            application.and_then(|application| View::of(&application).message_ms)
+        };
+        assert_eq!(kept(r#"{"pass_through":false}"#), Some(30 * DAY_MS));
+        assert_eq!(kept(r#"{"pass_through":true}"#), Some(DAY_MS));
+        let off = r#"{"pass_through":true,"garbagecollector_enable":{"messages":false}}"#;
+        assert_eq!(kept(off), None);
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicUsize},
@@ -14,9 +14,14 @@ use std::{
 use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng,
-    settings::{Application, WhenFull},
+    media::Providers,
+    settings::{Application, LogLevel, WhenFull},
 };
-use store::{Lanes, Store, StoreError, rows::Shard};
+use http::HeaderValue;
+use store::{
+    Lanes, Store, StoreError,
+    rows::{NodeState, Shard},
+};
 use telemetry::{
     Traces,
     config::ConfigError,
@@ -34,9 +39,10 @@ use crate::{
     BootError, Config, Lost, batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
+    collection::{self, Collector},
     config,
     contacts::{Asker, Central, Complaints, Desk},
-    control::{self, Control, ControlError, Fixed},
+    control::{self, Control, ControlError, Document, Fixed},
     database,
     delivery::{self, Claims, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
@@ -45,6 +51,7 @@ use crate::{
     generation::Generations,
     intake::{Gate, Intake, Quota},
     log::StoreLog,
+    media::{self, Files, FilesError, Links, Shelf},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -112,6 +119,9 @@ pub enum StartError {
     /// Who we are to webapps.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The media directory.
+    #[error(transparent)]
+    Media(#[from] FilesError),
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
@@ -208,12 +218,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let identity = identity(&config, &env)?;
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
+    let link_egress = Egress::new(&policy.clone().for_links(), Vec::new())?;
 
     // Who is there.
     let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
     let (cluster, reader) = (store.cluster(), store.reader());
     let me = me(&config, addresses[0]);
+    let files = Files::open(media_directory(&config)?, &me.name)?;
+    let nodes = cluster.nodes().await?;
+    let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
+    files.is_shared_with(others.map(|node| &*node.name)).await?;
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
@@ -240,6 +255,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (ask, asked) = mpsc::unbounded_channel();
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
+    let (files_wanted, wanted_files) = mpsc::unbounded_channel();
     let (view, view_rx) = watch::channel(View::of(&Application::default()));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
@@ -255,6 +271,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             link: link.clone(),
             contacts: ask,
             bundles: fetch,
+            files: files_wanted,
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
@@ -286,6 +303,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     })?;
     let callbacks = Arc::new(callbacks);
 
+    let shelf = Shelf::new(media::Deps {
+        files,
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+    });
+
     // The account.
     let contacts_quota = Arc::new(Quota::default());
     let intake = Arc::new(Intake {
@@ -294,6 +320,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         messages: Arc::default(),
         beat: beat.clone(),
         traces: env.traces.clone(),
+        has_files: {
+            let shelf = shelf.clone();
+            Box::new(move |message| {
+                let shelf = shelf.clone();
+                Box::pin(async move { shelf.has_all(&message).await })
+            })
+        },
     });
     let apply = Apply {
         view,
@@ -456,6 +489,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         let (metrics, traces) = (metrics.clone(), env.traces.clone());
         background.spawn(batcher::run(call, batch, wanted, metrics, Arc::default(), traces));
     }
+    let credentials = {
+        let control = control.clone();
+        move |name: &str| {
+            let providers =
+                Providers::from_json(&control.document(Document::MediaProviders)).ok()?;
+            HeaderValue::try_from(providers.authorization(name)?).ok()
+        }
+    };
+    let links = Links::new(link_egress, Box::new(credentials));
+    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    background.spawn(media_desk.run(wanted_files));
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
@@ -468,6 +512,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
+    let collector = Collector::new(collection::Deps {
+        node: me.name.clone(),
+        shelf: shelf.clone(),
+        control: control.clone(),
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        settings: view_rx.clone(),
+    });
+    background.spawn(collector.clone().run());
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
@@ -488,6 +543,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             stop: stop.clone(),
         },
         events: rpc::EventsService { log: event_log, replays },
+        collection: rpc::CollectionService { collector, node: me.name.clone() },
+        media: rpc::MediaService { shelf },
         peer: rpc::PeerService { central, desk, members: members.clone() },
         probes: rpc::Probes { beat, connected, gauges },
     };
@@ -545,7 +602,19 @@ impl Apply {
         self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
         self.view.send_replace(View::of(application));
         self.callbacks.settings(application);
+        let level = application.logging().map(LogLevel::name);
+        if let Err(error) = telemetry::logs::set_level(level) {
+            tracing::warn!(%error, "the log level stays as it was");
+        }
     }
+}
+
+/// Where files are kept.
+fn media_directory(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(directory) = &config.media.directory {
+        return Ok(directory.clone());
+    }
+    Ok(database::disk(config)?.unwrap_or_else(|| PathBuf::from(".")).join("media"))
 }
 
 /// How webhooks are called, as the configuration says.

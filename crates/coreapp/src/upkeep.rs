@@ -27,8 +27,6 @@ const LOOK: u32 = 10;
 /// Rows of one table that a round deletes in one shard: in all 13,000 rows a second and table.
 const ROWS: u32 = 2_000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
-/// Messages answer retries, quotes and receipts for so long.
-const MESSAGES_MS: i64 = 30 * DAY_MS;
 /// Received messages are recognised again for so long.
 const INBOUND_MS: i64 = 30 * DAY_MS;
 
@@ -104,12 +102,9 @@ fn trims(shard: ShardId, floor: i64, now_ms: i64, settings: &View) -> Vec<Op> {
     if shard == ShardId::CONTROL {
         return ops;
     }
-    // Keys begin with the seconds of their minting.
-    let mut oldest = [0; 9];
-    let seconds = u32::try_from((now_ms - MESSAGES_MS) / 1_000).unwrap_or(0);
-    oldest[..4].copy_from_slice(&seconds.to_be_bytes());
-    if let Ok(key) = Key::from_bytes(&oldest) {
-        ops.push(Op::TrimMessages { key, limit: ROWS });
+    if let Some(kept_ms) = settings.message_ms {
+        let before = Key::before_ms(now_ms - kept_ms);
+        ops.extend(before.map(|key| Op::TrimMessages { key, limit: ROWS }));
     }
     // By whole days: what counts no longer stays for less than another one.
     let before_ms = now_ms - idempotency::KEPT_MS;

@@ -7,9 +7,10 @@ use futures_util::{Stream, StreamExt, stream};
 use rpc::{
     io::Peer,
     upstream::{
-        Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
-        ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
-        upstream_server::Upstream,
+        Down, FetchBundlesRequest, FetchBundlesResponse, GetMediaRequest, GetMediaResponse,
+        MediaEnd, MediaHead, PublishKeysRequest, PublishKeysResponse, PutMediaRequest,
+        PutMediaResponse, ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse,
+        Up, get_media_response, put_media_request, upstream_server::Upstream,
     },
 };
 use tokio::{sync::Notify, time::sleep};
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     driver::Shared,
+    media::{self, Refused},
     network::{
         AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, REPORT_MAX,
         StreamId, SyncRefused,
@@ -40,6 +42,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl Upstream for Service {
+    type GetMediaStream = Pin<Box<dyn Stream<Item = Result<GetMediaResponse, Status>> + Send>>;
     type AttachStream = Pin<Box<dyn Stream<Item = Result<Down, Status>> + Send>>;
 
     async fn attach(
@@ -140,6 +143,58 @@ impl Upstream for Service {
         Ok(Response::new(PublishKeysResponse { one_time_left }))
     }
 
+    async fn put_media(
+        &self,
+        request: Request<Streaming<PutMediaRequest>>,
+    ) -> Result<Response<PutMediaResponse>, Status> {
+        use put_media_request::Part;
+
+        let mut parts = request.into_inner();
+        let broken = || Status::invalid_argument(Refused::Broken.to_string());
+        let Some(Part::Head(head)) = parts.message().await?.and_then(|part| part.part) else {
+            return Err(broken());
+        };
+        let mut file = self.shared.media().begin(head.content_type).await.map_err(refused)?;
+        loop {
+            match parts.message().await?.and_then(|part| part.part) {
+                Some(Part::Piece(piece)) => file.write(&piece).await.map_err(refused)?,
+                Some(Part::End(MediaEnd { size })) => {
+                    let handle = file.finish(size).await.map_err(refused)?;
+                    return Ok(Response::new(PutMediaResponse { handle }));
+                }
+                Some(Part::Head(_)) | None => return Err(broken()),
+            }
+        }
+    }
+
+    async fn get_media(
+        &self,
+        request: Request<GetMediaRequest>,
+    ) -> Result<Response<Self::GetMediaStream>, Status> {
+        use get_media_response::Part;
+
+        let GetMediaRequest { number, handle } = request.into_inner();
+        let opened = self.shared.media().open(&handle).await;
+        let opened = opened.map_err(|error| Status::internal(error.to_string()))?;
+        let (file, content_type) =
+            opened.ok_or_else(|| Status::not_found("there is no file with this handle"))?;
+        let head = Part::Head(MediaHead { number, content_type });
+        let head = GetMediaResponse { part: Some(head) };
+        let pieces = stream::unfold(Some((file, 0)), |at| async {
+            let (mut file, size) = at?;
+            let (part, at) = match media::piece(&mut file).await {
+                Ok(piece) if piece.is_empty() => (Part::End(MediaEnd { size }), None),
+                Ok(piece) => {
+                    let size = size + piece.len() as u64;
+                    (Part::Piece(piece.into()), Some((file, size)))
+                }
+                Err(error) => return Some((Err(Status::internal(error.to_string())), None)),
+            };
+            Some((Ok(GetMediaResponse { part: Some(part) }), at))
+        });
+        Ok(Response::new(Box::pin(stream::iter([Ok(head)]).chain(pieces))))
+    }
+
     async fn report(
         &self,
         request: Request<ReportRequest>,
@@ -158,6 +213,15 @@ impl Upstream for Service {
 impl Service {
     async fn durable(&self) -> Result<(), Status> {
         self.shared.durable().await.map_err(|error| Status::unavailable(error.to_string()))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(refused: Refused) -> Status {
+    match refused {
+        Refused::TooLarge | Refused::Broken => Status::invalid_argument(refused.to_string()),
+        Refused::Full => Status::resource_exhausted(refused.to_string()),
+        Refused::Io(_) => Status::unavailable(refused.to_string()),
     }
 }
 

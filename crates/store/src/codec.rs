@@ -2,16 +2,16 @@
 //! not fit.
 
 use bytes::Bytes;
-use contract::{Key, Number, Route, ShardId, TraceContext};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 use crate::{
     error::StoreError,
     history::{Mark, Reach},
-    reader::DAYS_MAX,
+    reader::{DAYS_MAX, File},
     rows::{
-        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
-        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node, NodeState,
-        Outbox, OwnKey, Revoked, Session, Shard, Tried, User,
+        BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
+        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Media, MediaState, Message, NewEvent,
+        Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, Tried, User,
     },
 };
 
@@ -55,6 +55,9 @@ pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
 pub(crate) type OwnKeyColumns = (i16, i64, i16, i64, Vec<u8>);
 pub(crate) type ConfigColumns = (Vec<u8>, i64, Vec<u8>);
+/// The last two are of its handle.
+pub(crate) type FileColumns =
+    (Vec<u8>, i64, i16, i64, Vec<u8>, Vec<u8>, Vec<u8>, Option<i64>, Option<Vec<u8>>);
 pub(crate) type UserColumns = (Vec<u8>, Vec<u8>, i16, i16, i64);
 pub(crate) type RevokedColumns = (Vec<u8>, i64);
 pub(crate) type ShardColumns = (i16, i64, i64, i64);
@@ -261,6 +264,30 @@ pub(crate) fn own_key((kind, id, state, created_ms, body): OwnKeyColumns) -> Own
 
 pub(crate) fn config((name, version, document): ConfigColumns) -> Read<Config> {
     Ok(Config { name: text(name, "config", "name")?, version, document: Bytes::from(document) })
+}
+
+pub(crate) fn file(
+    (id, created_ms, state, size, sha256, mime, source, uploaded_ms, handle): FileColumns,
+) -> Read<File> {
+    let id = <[u8; 16]>::try_from(id).map_err(|_| corrupt("media", "id", "one file"))?;
+    let id = MediaId::from_bytes(id);
+    let state = [MediaState::Stored, MediaState::Absent].into_iter().find(|s| *s as i16 == state);
+    let handle = uploaded_ms.zip(handle).map(|(uploaded_ms, handle)| {
+        let handle = text(handle, "blob_handle", "handle")?;
+        Read::Ok(BlobHandle { id, uploaded_ms, handle })
+    });
+    Ok(File {
+        media: Media {
+            id,
+            created_ms,
+            state: state.ok_or_else(|| corrupt("media", "state", id))?,
+            size,
+            sha256: sha256.try_into().map_err(|_| corrupt("media", "sha256", id))?,
+            mime: text(mime, "media", "mime")?,
+            source: source.into(),
+        },
+        handle: handle.transpose()?,
+    })
 }
 
 pub(crate) fn user((name, hash, admin, must_change, not_before): UserColumns) -> Read<User> {

@@ -67,7 +67,9 @@ macro_rules! migrations {
             "023_blocked",
             "025_idempotency",
             "026_refusal",
-            "027_trace"
+            "027_trace",
+            "035_media",
+            "036_blob_handle"
         )
     };
     ($engine:literal, $($name:literal),+) => {

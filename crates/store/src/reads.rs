@@ -3,8 +3,8 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, refusal,
-    revoked, shard, trace, user,
+    blob_handle, blocked, config, cursor, dead_event, event, generation, inbound, job, media,
+    message, outbox, own_key, refusal, revoked, shard, trace, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -134,6 +134,11 @@ pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
 }
 
 #[auto_type(no_type_alias)]
+pub(crate) fn messages_before<'a>(of: i16, key: &'a [u8]) -> _ {
+    message::table.filter(message::shard.eq(of)).filter(message::key.lt(key)).count()
+}
+
+#[auto_type(no_type_alias)]
 pub(crate) fn dead_count(endpoint: i16, dead: i16) -> _ {
     dead_event::table
         .filter(dead_event::endpoint.eq(endpoint))
@@ -213,6 +218,46 @@ pub(crate) fn own_keys() -> _ {
         own_key::created_ms,
         own_key::body,
     ))
+}
+
+/// A file with its handle; in the order of the primary key when there are many.
+#[auto_type(no_type_alias)]
+pub(crate) fn file<'a>(id: &'a [u8]) -> _ {
+    media::table
+        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
+        .filter(media::id.eq(id))
+        .select((
+            media::id,
+            media::created_ms,
+            media::state,
+            media::size,
+            media::sha256,
+            media::mime,
+            media::source,
+            blob_handle::uploaded_ms.nullable(),
+            blob_handle::handle.nullable(),
+        ))
+}
+
+/// The same of those behind an id.
+#[auto_type(no_type_alias)]
+pub(crate) fn files_after<'a>(id: &'a [u8], most: i64) -> _ {
+    media::table
+        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
+        .filter(media::id.gt(id))
+        .order(media::id.asc())
+        .limit(most)
+        .select((
+            media::id,
+            media::created_ms,
+            media::state,
+            media::size,
+            media::sha256,
+            media::mime,
+            media::source,
+            blob_handle::uploaded_ms.nullable(),
+            blob_handle::handle.nullable(),
+        ))
 }
 
 #[auto_type(no_type_alias)]

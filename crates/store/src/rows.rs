@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use contract::{Key, Number, Route, ShardId, TraceContext};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 /// `message`: insert-only, outlives its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,6 +194,38 @@ pub struct Idempotency {
 
 /// Bytes of [`Idempotency::hash`].
 pub const IDEMPOTENCY_HASH_LEN: usize = 16;
+
+/// `media`: a file of the media directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    pub id: MediaId,
+    pub created_ms: i64,
+    pub state: MediaState,
+    /// Bytes; 0 while they are not known.
+    pub size: i64,
+    pub sha256: [u8; 32],
+    /// Content type.
+    pub mime: String,
+    /// Where a received file is to be had; empty for one that was uploaded.
+    pub source: Bytes,
+}
+
+/// `media.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaState {
+    /// The file is there.
+    Stored = 1,
+    /// Received, and not fetched.
+    Absent = 2,
+}
+
+/// `blob_handle`: under which name the network has a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobHandle {
+    pub id: MediaId,
+    pub uploaded_ms: i64,
+    pub handle: String,
+}
 
 /// `user`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,18 @@
 //! Log lines on stderr: for people on a terminal, one JSON object a line otherwise.
 
-use std::io::IsTerminal;
+use std::{io::IsTerminal, sync::OnceLock};
 
 use serde::Deserialize;
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    EnvFilter, Registry, fmt, layer::SubscriberExt, reload, util::SubscriberInitExt,
+};
+
+/// Crates of ours, which say more when more is asked for: what others then say is too much.
+const OURS: [&str; 8] =
+    ["contract", "coreapp", "heliograph", "rpc", "sandbox", "store", "upstream", "webapp"];
+
+/// The filter in force, and the level it was configured with.
+static FILTER: OnceLock<(reload::Handle<EnvFilter, Registry>, String)> = OnceLock::new();
 
 /// The `[log]` section.
 #[derive(Clone, Debug, Deserialize)]
@@ -61,6 +70,7 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         Format::Human => false,
         Format::Json => true,
     };
+    let (filter, handle) = reload::Layer::new(filter);
     let registry = tracing_subscriber::registry().with(filter);
     if json {
         let layer = fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
@@ -69,7 +79,40 @@ pub fn init(log: &Log) -> Result<(), LogError> {
         let layer = fmt::layer().with_ansi(terminal).with_writer(std::io::stderr);
         registry.with(layer).try_init()
     }
-    .map_err(|_| LogError::Twice)
+    .map_err(|_| LogError::Twice)?;
+    // Only the first subscriber of a process comes so far.
+    let _first = FILTER.set((handle, log.level.clone()));
+    Ok(())
+}
+
+/// Says more or less from now on: `error`, `warn`, `info`, `debug` or `trace`, the last two for the
+/// crates of this project alone; `None`: what the process is configured with. Without a log it does
+/// nothing.
+///
+/// # Errors
+/// [`LogError::Level`]; the log stays as it was.
+pub fn set_level(level: Option<&str>) -> Result<(), LogError> {
+    let Some((handle, configured)) = FILTER.get() else { return Ok(()) };
+    let wanted = match level {
+        Some(level) => adjusted(level),
+        None => configured.clone(),
+    };
+    let wanted = filter(&wanted)?;
+    let now = handle.with_current(ToString::to_string).unwrap_or_default();
+    if now != wanted.to_string() {
+        handle.reload(wanted).map_err(|error| LogError::Level(error.to_string()))?;
+        tracing::info!(level = level.unwrap_or(configured), "the log level has changed");
+    }
+    Ok(())
+}
+
+fn adjusted(level: &str) -> String {
+    let level = level.to_ascii_lowercase();
+    if !matches!(&*level, "debug" | "trace") {
+        return level;
+    }
+    let ours = OURS.map(|name| format!(",{name}={level}"));
+    format!("info{}", ours.concat())
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
@@ -86,6 +129,17 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_is_said_by_our_own_crates_and_less_by_all() {
+        assert_eq!(adjusted("WARN"), "warn");
+        let more = adjusted("debug");
+        assert!(more.starts_with("info,") && more.contains(",coreapp=debug,"), "{more}");
+        for level in ["error", "warn", "info", "debug", "trace"] {
+            assert!(filter(&adjusted(level)).is_ok(), "{level}");
+        }
+        assert!(filter(&adjusted("loud")).is_err());
+    }
 
     #[test]
     fn a_misspelt_level_is_refused_and_directives_are_taken() {

@@ -277,6 +277,18 @@ pub struct Report {
     pub reason: String,
 }
 
+/// A part of a file on its way to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// At most [`PIECE_MAX`].
+    Bytes(Bytes),
+    /// The file is whole. Without it nothing is kept.
+    End,
+}
+
+/// Most bytes of a [`Piece`].
+pub const PIECE_MAX: usize = 256 << 10;
+
 /// A control-rate call failed; it may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream call failed: {0}")]
@@ -303,6 +315,13 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Complains about messages of a customer.
     fn report(&self, report: Report) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// Hands a file over; gives what the network calls it, for seven days at least.
+    fn put_media(
+        &self,
+        content_type: String,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> impl Future<Output = Result<String, CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

@@ -246,6 +246,9 @@ async fn react(app: Arc<App>, mut changes: watch::Receiver<Arc<State>>) {
         let state = Arc::clone(&changes.borrow_and_update());
         app.limits.set(&state.limits);
         app.hop.follow(&state.owners);
+        if let Err(error) = telemetry::logs::set_level(state.log_level.as_deref()) {
+            tracing::warn!(%error, "the log level stays as it was");
+        }
     }
 }
 

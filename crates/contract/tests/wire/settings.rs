@@ -262,6 +262,63 @@ fn a_document_of_another_schema_or_shape_is_refused_without_showing_it() {
 }
 
 #[test]
+fn the_log_follows_the_document_and_words_of_the_original_are_kept_without_effect() {
+    use contract::settings::LogLevel::{Debug, Error, Trace, Warn};
+    for (patch, expected) in [
+        (json!({"log_level": "info"}), None),
+        (json!({"log_level": "WARN"}), Some(Warn)),
+        (json!({"log_level": "error"}), Some(Error)),
+        (json!({"log_level": "verbose"}), None),
+        (json!({"verbose_logging": true}), Some(Debug)),
+        (json!({"verbose_logging": true, "log_level": "error"}), Some(Debug)),
+        (json!({"verbose_logging": true, "log_level": "trace"}), Some(Trace)),
+    ] {
+        let application = patched(&patch);
+        assert_eq!(application.logging(), expected, "{patch}");
+        let shown = value(&application.public_json(None));
+        assert_eq!(shown["log_level"], *patch.get("log_level").unwrap_or(&json!("info")));
+    }
+}
+
+#[test]
+fn every_setting_of_the_original_is_taken_and_shown_as_it_showed_it() {
+    let all = json!({
+        "axolotl_context_striping_disabled": true,
+        "callback_backoff_delay_ms": "3000",
+        "max_callback_backoff_delay_ms": "900000",
+        "callback_persist": true,
+        "db_garbagecollector_enable": true,
+        "garbagecollector_enable": { "messages": false, "media": true },
+        "heartbeat_interval": 5,
+        "log_level": "debug",
+        "media": { "auto_download": ["image", "document", "audio", "video", "voice", "sticker"] },
+        "notify_user_change_number": true,
+        "on_call_pager": "16315551000",
+        "pass_through": true,
+        "sent_status": true,
+        "show_security_notifications": true,
+        "skip_referral_media_download": true,
+        "unhealthy_interval": 30,
+        "verbose_logging": true,
+        "wa_id": "16315550000",
+        "webhook_payload_conversation_pricingmodel_disabled": true,
+        "webhooks": {
+            "url": "https://h.example/",
+            "max_concurrent_requests": 24,
+            "message": { "sent": true, "delivered": false, "read": false },
+        },
+    });
+    let own = contract::Number::parse("16315550000").unwrap();
+    let mut shown = value(&patched(&all).public_json(Some(&own)));
+    assert!(shown.as_object_mut().unwrap().remove("heliograph").is_some());
+    let mut expected = all;
+    // Given as texts, shown as numbers.
+    expected["callback_backoff_delay_ms"] = json!(3000);
+    expected["max_callback_backoff_delay_ms"] = json!(900_000);
+    assert_eq!(shown, expected);
+}
+
+#[test]
 fn failures_are_reported_whatever_the_filter_says() {
     let none =
         json!({ "webhooks": { "message": { "sent": false, "delivered": false, "read": false } } });

@@ -112,7 +112,7 @@ impl Again {
             traces: Vec::new(),
             endpoint,
         };
-        if self.crew.give(job).is_err() {
+        if !self.crew.give(job) {
             return Outcome::Closed;
         }
         match self.results.recv().await {

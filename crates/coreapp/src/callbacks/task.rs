@@ -393,7 +393,7 @@ impl Driver {
             traces,
             endpoint,
         });
-        if job.is_some_and(|job| self.crew.give(job).is_ok()) {
+        if job.is_some_and(|job| self.crew.give(job)) {
             return false;
         }
         self.last_failure = Some(outcome);
@@ -481,7 +481,9 @@ fn label(kind: i16) -> &'static str {
         Some(EventKind::Status) => "status_change",
         Some(EventKind::Inbound) => "inbound_message",
         Some(EventKind::Errors) => "errors",
-        Some(EventKind::Contacts) => "contacts",
+        Some(kind @ (EventKind::Contacts | EventKind::Services | EventKind::MediaItems)) => {
+            kind.as_str()
+        }
         None => "other",
     }
 }

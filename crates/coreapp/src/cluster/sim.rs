@@ -1,7 +1,5 @@
-//! Clusters of machines over a database that loses, delays and withholds answers, in virtual time.
-//!
-//! `SEEDS=10000 cargo nextest run -p coreapp cluster::sim` looks further; a failure names its seed,
-//! and `SEED=n` replays it.
+//! Clusters of machines over a database that loses, delays and withholds answers, in virtual time, over
+//! many seeds ([`crate::seeds`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,6 +13,7 @@ use super::{
     machine::{Input, Machine, Output, RELEASES_MAX, Reason},
     placement::{Candidate, place},
 };
+use crate::seeds;
 
 const SEEDS: u64 = 100;
 /// Between two looks at the world, milliseconds.
@@ -484,25 +483,8 @@ impl World {
     }
 }
 
-/// Names the seed of a test that fails.
-struct Named(u64);
-
-impl Drop for Named {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failing seed: {}", self.0);
-        }
-    }
-}
-
 fn over_seeds(test: impl Fn(u64)) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let one = number("SEED");
-    for seed in one.map_or(0..number("SEEDS").unwrap_or(SEEDS), |seed| seed..seed + 1) {
-        let named = Named(seed);
-        test(seed);
-        drop(named);
-    }
+    seeds::over_seeds(seeds::seeds(SEEDS), test);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rpc::coreapp::{
-    AccountState, Limits, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
+    AccountState, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
 };
 use store::rows;
 
@@ -17,6 +17,7 @@ pub(crate) struct Directory {
     pub token_key: Arc<TokenKey>,
     pub account: Arc<AccountState>,
     pub limits: Arc<Limits>,
+    pub logging: Arc<Logging>,
 }
 
 impl Directory {
@@ -36,6 +37,7 @@ impl Directory {
             token_key: changed!(token_key),
             account: changed!(account),
             limits: changed!(limits),
+            logging: changed!(logging),
         }
     }
 }

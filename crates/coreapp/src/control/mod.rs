@@ -6,11 +6,13 @@
 //! the call that made it returns.
 
 mod directory;
+mod documents;
 mod rows;
 mod state;
 mod trust;
 
 pub(crate) use directory::{Directory, role};
+pub(crate) use documents::Document;
 pub(crate) use rows::exists;
 pub use state::ControlError;
 pub(crate) use state::{Control, Deps, Fixed, Tell};

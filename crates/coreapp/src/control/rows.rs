@@ -9,7 +9,11 @@ use store::{
     rows::{Revoked, User},
 };
 
-use super::{state::ControlError, trust::Bundle};
+use super::{
+    documents::{self, Documents},
+    state::ControlError,
+    trust::Bundle,
+};
 
 /// `config` rows.
 pub(super) const SETTINGS: &str = "settings";
@@ -30,6 +34,7 @@ pub(super) struct Rows {
     pub users: BTreeMap<String, User>,
     pub revoked: Vec<Revoked>,
     pub bundle: Bundle,
+    pub documents: Documents,
     /// Of the `config` rows above; 0: there is none.
     pub versions: Versions,
 }
@@ -41,6 +46,7 @@ pub(super) struct Versions {
     pub token_key: i64,
     pub directory: i64,
     pub bundle: i64,
+    pub documents: [i64; documents::COUNT],
 }
 
 impl Versions {
@@ -54,6 +60,7 @@ impl Versions {
             token_key: version(TOKEN_KEY),
             directory: version(DIRECTORY),
             bundle: version(BUNDLE),
+            documents: documents::versions(configs),
         }
     }
 
@@ -63,6 +70,7 @@ impl Versions {
             || self.token_key < other.token_key
             || self.directory < other.directory
             || self.bundle < other.bundle
+            || self.documents.iter().zip(other.documents).any(|(mine, other)| *mine < other)
     }
 }
 
@@ -73,6 +81,7 @@ impl Rows {
         let settings = reader.config(SETTINGS).await?;
         let token_key = reader.config(TOKEN_KEY).await?;
         let bundle = Bundle::read(reader).await?;
+        let documents = documents::read(reader).await?;
         let users = reader.users().await?;
         let revoked = reader.revoked().await?.into_iter().filter(|row| row.expires > now_s);
         let versions = Versions {
@@ -80,6 +89,7 @@ impl Rows {
             token_key: token_key.as_ref().map_or(0, |row| row.version),
             directory,
             bundle: bundle.version,
+            documents: std::array::from_fn(|n| documents[n].0),
         };
         let application = |document: &[u8]| {
             Application::from_json(document)
@@ -91,6 +101,7 @@ impl Rows {
             users: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             revoked: revoked.collect(),
             bundle,
+            documents,
             versions,
         })
     }

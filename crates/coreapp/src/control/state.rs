@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
 use futures_util::future::BoxFuture;
-use rpc::coreapp::{AccountState, Limits, Revocations, ShardMap, TokenKey};
+use rpc::coreapp::{AccountState, Limits, Logging, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
@@ -21,6 +21,7 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     directory::{self, Directory},
+    documents::Documents,
     rows::{DIRECTORY, Rows, SETTINGS, TOKEN_KEY, Versions},
     trust::{Bundle, Trust},
 };
@@ -90,6 +91,7 @@ pub(crate) struct Control {
     fixed: Fixed,
     pub(super) state: Mutex<State>,
     directory: watch::Sender<Directory>,
+    pub(super) documents: watch::Sender<Documents>,
     apply: Apply,
     pub(super) policy: Policy,
     pub(super) trust: Trust,
@@ -123,6 +125,7 @@ impl Control {
             version: 1,
             account: Arc::new(account),
             limits: limits(&initial, &fixed),
+            logging: logging(&initial),
             ..Directory::default()
         };
         let state = State {
@@ -143,6 +146,7 @@ impl Control {
             fixed,
             state: Mutex::new(state),
             directory: watch::Sender::new(directory),
+            documents: watch::Sender::new(Documents::default()),
             apply,
             policy,
             trust,
@@ -213,7 +217,8 @@ impl Control {
     }
 
     fn put_in_force(&self, state: &mut State, rows: Rows) -> Result<(), ControlError> {
-        let Rows { settings, token_key, users, revoked, bundle, versions } = rows;
+        let Rows { settings, token_key, users, revoked, bundle, documents, versions } = rows;
+        self.documents.send_replace(documents);
         if versions.bundle > state.versions.bundle {
             let egress = bundle.egress(&self.policy).map_err(|error| ControlError::Row {
                 row: "webhook_authorities",
@@ -226,8 +231,7 @@ impl Control {
             && versions.settings > state.versions.settings
         {
             (self.apply)(&settings);
-            let limits = limits(&settings, &self.fixed);
-            self.publish(|directory| directory.limits = limits);
+            self.publish_settings(&settings);
             state.settings = settings;
         }
         if let Some(token_key) = token_key
@@ -308,10 +312,9 @@ impl Control {
         let row = Config { name: SETTINGS.to_owned(), version, document };
         self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
         state.versions.settings = version;
-        let limits = limits(&next, &self.fixed);
         (self.apply)(&next);
+        self.publish_settings(&next);
         state.settings = next;
-        self.publish(|directory| directory.limits = limits);
         Ok(())
     }
 
@@ -357,6 +360,15 @@ impl Control {
         self.told().await
     }
 
+    /// What webapps go by.
+    fn publish_settings(&self, settings: &Application) {
+        let (limits, logging) = (limits(settings, &self.fixed), logging(settings));
+        self.publish(|directory| {
+            directory.limits = limits;
+            directory.logging = logging;
+        });
+    }
+
     fn publish(&self, change: impl FnOnce(&mut Directory)) {
         self.directory.send_modify(|directory| {
             change(directory);
@@ -383,6 +395,11 @@ fn directory_row(version: i64) -> Op {
 
 fn revocations(revoked: &[Revoked]) -> Arc<Revocations> {
     Arc::new(Revocations { rands: revoked.iter().map(|r| r.rand.clone()).collect() })
+}
+
+fn logging(application: &Application) -> Arc<Logging> {
+    let level = application.logging().map(|level| level.name().to_owned());
+    Arc::new(Logging { level: level.unwrap_or_default() })
 }
 
 fn limits(application: &Application, fixed: &Fixed) -> Arc<Limits> {

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, message};
+use bytes::Bytes;
+use contract::{
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, media, message,
+};
+use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
 use telemetry::Traces;
 use tokio::time::Instant;
@@ -13,7 +17,7 @@ use crate::{
     shard::{
         effects::{Frame, ReplyTo},
         idempotent::KeyHash,
-        task::Drivers,
+        task::{Drivers, send_replies},
     },
 };
 
@@ -24,6 +28,10 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest `input` and `to`, bytes.
 const INPUT_MAX: usize = 64;
 
+/// Refuses a message that names an upload which is not there.
+pub(crate) type HasFiles =
+    Box<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), ApiError>> + Send + Sync>;
+
 /// What every way in shares.
 pub(crate) struct Intake {
     pub drivers: Drivers,
@@ -31,6 +39,7 @@ pub(crate) struct Intake {
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
     pub traces: Traces,
+    pub has_files: HasFiles,
 }
 
 /// What a frame says, checked.
@@ -108,15 +117,34 @@ impl Intake {
         Ok(Parts { key, to, category: message::validate(&frame.message)?, idempotent })
     }
 
-    /// Hands frames to the drivers of their shards, in order.
+    /// Hands frames to the drivers of their shards, in order; those that name a file which is not there
+    /// are refused.
     pub(crate) async fn submit(&self, frames: Vec<Frame>) {
+        let looked = frames.iter().map(|frame| async {
+            if media::may_refer(&frame.message) {
+                (self.has_files)(frame.message.clone()).await
+            } else {
+                Ok(())
+            }
+        });
+        let looked = join_all(looked).await;
         let mut by_driver: BTreeMap<usize, Vec<Frame>> = BTreeMap::new();
-        for frame in frames {
-            by_driver.entry(self.drivers.index(frame.route.shard())).or_default().push(frame);
+        let mut refused = Vec::new();
+        for (frame, looked) in frames.into_iter().zip(looked) {
+            match looked {
+                Ok(()) => {
+                    by_driver
+                        .entry(self.drivers.index(frame.route.shard()))
+                        .or_default()
+                        .push(frame);
+                }
+                Err(error) => refused.push((frame.reply, Err(error))),
+            }
         }
         for (driver, frames) in by_driver {
             self.drivers.submit(driver, frames).await;
         }
+        send_replies(refused);
     }
 }
 

@@ -213,6 +213,7 @@ mod tests {
             messages,
             beat: beat.clone(),
             traces: telemetry::Traces::default(),
+            has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
         };
         let intake = Arc::new(intake);
         let begin = Instant::now();

@@ -8,9 +8,11 @@ use std::{
 
 use ::rpc::{
     coreapp::{
-        admin_server::AdminServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, events_server::EventsServer,
-        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        admin_server::AdminServer, collection_server::CollectionServer,
+        contacts_server::ContactsServer, directory_server::DirectoryServer,
+        events_server::EventsServer, media_providers_server::MediaProvidersServer,
+        media_server::MediaServer, messages_server::MessagesServer, ops_server::OpsServer,
+        peer_server::PeerServer,
     },
     http2,
     identity::Identity,
@@ -21,12 +23,15 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 
 use super::{
+    collection::CollectionService,
     contacts::ContactsService,
     control::ControlService,
     events::EventsService,
     health::{self, Probes},
+    media::MediaService,
     messages::MessagesService,
     peer::PeerService,
+    providers::ProvidersService,
 };
 use crate::intake::Intake;
 
@@ -48,6 +53,8 @@ pub(crate) struct Services {
     pub contacts: ContactsService,
     pub control: ControlService,
     pub events: EventsService,
+    pub collection: CollectionService,
+    pub media: MediaService,
     pub peer: PeerService,
     pub probes: Probes,
 }
@@ -116,7 +123,12 @@ pub(crate) async fn serve(
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let media = MediaServer::new(services.media).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
+    let providers = ProvidersService { control: services.control.control.clone() };
+    let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
+    let routes = routes.add_service(media).add_service(providers);
+    let routes = routes.add_service(CollectionServer::new(services.collection));
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();

@@ -18,7 +18,7 @@ use super::{
     idempotent::KeyHash,
     machine::{BODIES_MAX, Machine, Wanted, Written},
     peers::Peer,
-    queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage, Waiter},
+    queue::{Files, Job, Meta, RECIPIENT_WAITING_MAX, Stage, Waiter},
     steps::{Writing, accepts},
 };
 
@@ -128,6 +128,7 @@ impl Machine {
                 body_hash: Some(body_hash),
                 body: keep.then_some(frame.message),
                 wa_id: None,
+                files: Files::Unseen,
                 envelopes: Vec::new(),
                 durable: 0,
                 stale: 0,

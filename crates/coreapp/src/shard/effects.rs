@@ -20,6 +20,7 @@ use upstream::{Outgoing, Sealing, UserBundles};
 use super::idempotent::KeyHash;
 use crate::{
     intake::{Gate, pipe::StreamOut},
+    media::Wanted,
     prekeys::Ring,
     settings::View,
 };
@@ -124,6 +125,8 @@ pub(crate) struct Effects {
     pub spans: Vec<Span>,
     /// wa_ids whose pre-keys are to be fetched.
     pub bundles: Vec<Number>,
+    /// Messages whose files the network is to get.
+    pub files: Vec<Wanted>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
     /// Why stored sessions were not used.

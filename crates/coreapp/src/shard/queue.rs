@@ -39,6 +39,7 @@ pub(crate) struct Job {
     /// The canonical message; `None`: must be read before it can be sealed.
     pub body: Option<Bytes>,
     pub wa_id: Option<Number>,
+    pub files: Files,
     /// What leaves, once sealed: one a device.
     pub envelopes: Vec<Envelope>,
     /// How many of them have rows.
@@ -54,6 +55,17 @@ pub(crate) struct Job {
     pub not_before: Option<Instant>,
     /// What it is doing, if it is traced.
     pub doing: Option<Box<Doing>>,
+}
+
+/// Whether the body names its files as phones get to know them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Not looked at, or as it is stored.
+    #[default]
+    Unseen,
+    /// They are being handed to the network.
+    Asked,
+    There,
 }
 
 /// Who waits for the accept write.

@@ -18,7 +18,7 @@ use super::{
     incoming::Place,
     machine::{Machine, Timer, Wanted, Written},
     peers::PeerItem,
-    queue::{Job, Meta, Stage},
+    queue::{Files, Job, Meta, Stage},
 };
 
 /// Times a message is sealed again for one device.
@@ -164,6 +164,7 @@ impl Machine {
                 body_hash: None,
                 body: Some(message),
                 wa_id: Some(wa_id),
+                files: Files::Unseen,
                 envelopes: Vec::new(),
                 durable: 0,
                 stale: 0,

@@ -24,7 +24,7 @@ use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Timer, Wanted, Written},
     open::unsealable,
-    queue::{Meta, Stage},
+    queue::{Files, Meta, Stage},
     steps::{Writing, tells},
 };
 
@@ -134,10 +134,15 @@ impl Machine {
         if job.body.is_none() {
             self.read_body(key, fx);
         }
+        // Files and keys are waited for together.
+        let has_files = self.has_files(key, fx);
         let sealed = ctx.sealing == Sealing::EndToEnd;
         if sealed
             && (!self.keyed(wa_id, route, ctx, fx) || self.held_back(key, route, wa_id, ctx, fx))
         {
+            return None;
+        }
+        if !has_files {
             return None;
         }
         Some((key, wa_id, self.jobs.get(&key)?.body.clone()?))
@@ -228,7 +233,10 @@ impl Machine {
             recipient.waiting.pop_front();
             recipient.unanswered += 1;
         }
-        if let Some(body) = self.jobs.get_mut(&key).and_then(|job| job.body.take()) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        // Read again, it is as it was stored.
+        job.files = Files::Unseen;
+        if let Some(body) = job.body.take() {
             self.body_bytes = self.body_bytes.saturating_sub(body.len());
         }
     }

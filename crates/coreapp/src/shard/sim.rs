@@ -37,6 +37,7 @@ use super::{
 use crate::{
     intake::Gate,
     prekeys::{Keys, Ring, SetUp, SetUpError},
+    seeds,
     settings::View,
 };
 
@@ -859,9 +860,8 @@ macro_rules! histories {
     ($($name:ident = $quarter:literal;)*) => {
         $(#[test]
         fn $name() {
-            for seed in (0..SEEDS).filter(|seed| seed % 4 == $quarter) {
-                run(seed, Sealing::Plain);
-            }
+            let quarter = seeds::seeds(SEEDS).filter(|seed| seed % 4 == $quarter);
+            seeds::over_seeds(quarter, |seed| run(seed, Sealing::Plain));
         })*
     };
 }
@@ -875,7 +875,5 @@ histories! {
 
 #[test]
 fn whatever_fails_every_sealed_message_is_decrypted_once_and_no_key_is_used_twice() {
-    for seed in 0..SEALED_SEEDS {
-        run(seed, Sealing::EndToEnd);
-    }
+    seeds::over_seeds(seeds::seeds(SEALED_SEEDS), |seed| run(seed, Sealing::EndToEnd));
 }

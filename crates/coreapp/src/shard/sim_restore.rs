@@ -8,6 +8,7 @@ use super::sim::{TEXT, World};
 use crate::{
     delivery::greeting::{Behind, Greeting, Verdict},
     generation::following,
+    seeds,
 };
 
 const SEEDS: u64 = 200;
@@ -157,12 +158,13 @@ fn run(seed: u64) -> (usize, usize, usize) {
 
 #[test]
 fn a_database_put_back_uses_no_message_key_twice_and_everything_after_it_is_understood() {
-    let runs: Vec<_> = (0..SEEDS).map(run).collect();
+    let mut runs = Vec::new();
+    seeds::over_seeds(seeds::seeds(SEEDS), |seed| runs.push(run(seed)));
     let restored: usize = runs.iter().map(|run| run.0).sum();
     let in_memory: usize = runs.iter().map(|run| run.1).sum();
     let fresh: usize = runs.iter().map(|run| run.2).sum();
     assert!(
-        restored > 300 && in_memory > 50 && fresh > 2_000,
+        runs.len() < 200 || (restored > 300 && in_memory > 50 && fresh > 2_000),
         "{restored} restores, {in_memory} with sessions in memory, {fresh} messages: too few"
     );
 }

@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Key, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
 use telemetry::Traces;
@@ -29,6 +30,7 @@ use crate::{
     cluster::beat::Beat,
     delivery::Flights,
     intake::{Gate, pipe},
+    media::{Unready, Wanted},
     metrics::Metrics,
     prekeys::{Ring, SetUp},
     settings::View,
@@ -65,6 +67,7 @@ pub(crate) struct Shared {
     pub link: mpsc::Sender<Outgoing>,
     pub contacts: mpsc::UnboundedSender<Vec<Number>>,
     pub bundles: mpsc::UnboundedSender<Vec<Number>>,
+    pub files: mpsc::UnboundedSender<Vec<Wanted>>,
     pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
     pub sealing: Sealing,
@@ -125,6 +128,11 @@ enum Control {
         standing: Standing,
     },
     SetUp(SetUp),
+    Files {
+        shard: ShardId,
+        key: Key,
+        ready: Result<Bytes, Unready>,
+    },
     Cancel {
         shard: ShardId,
         key: Key,
@@ -321,6 +329,11 @@ impl Drivers {
     pub(crate) fn set_up(&self, set_up: SetUp) {
         let shard = contract::Route::of(&set_up.wa_id).shard();
         self.control(self.index(shard), Control::SetUp(set_up));
+    }
+
+    /// The files of a message are at the network, or are not.
+    pub(crate) fn files(&self, shard: ShardId, key: Key, ready: Result<Bytes, Unready>) {
+        self.control(self.index(shard), Control::Files { shard, key, ready });
     }
 
     /// Passes on what the link said; waits while the drivers are behind.
@@ -548,6 +561,11 @@ impl Driver {
                     machine.set_up(set_up, ctx, fx);
                 }
             }
+            Control::Files { shard, key, ready } => {
+                if let Some(machine) = self.machine(shard) {
+                    machine.files(key, ready, ctx, fx);
+                }
+            }
             Control::Renew { generation, shards, done } => {
                 self.generation = generation;
                 for Renewed { shard, epoch, next_seq } in shards {
@@ -670,6 +688,9 @@ impl Driver {
         if !fx.bundles.is_empty() {
             let _ended = self.shared.bundles.send(fx.bundles);
         }
+        if !fx.files.is_empty() {
+            let _ended = self.shared.files.send(fx.files);
+        }
         for setup in fx.setups {
             let _ended = self.shared.setups.send(setup);
         }
@@ -706,7 +727,7 @@ impl Inputs {
 }
 
 /// One message a stream, whatever the number of answers.
-fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
+pub(crate) fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
     let mut streams: HashMap<*const pipe::StreamOut, (Arc<pipe::StreamOut>, Vec<_>)> =
         HashMap::new();
     for (to, accepted) in replies {

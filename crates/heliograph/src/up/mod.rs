@@ -37,7 +37,8 @@ pub(crate) struct UpArgs {
     /// Configuration file [default: heliograph.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the database file, the certificate and what the sandbox remembers are kept
+    /// Where the database file, the certificate, files of messages and what the sandbox remembers are
+    /// kept
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
@@ -222,6 +223,7 @@ fn coreapp_config(
         ..coreapp::Args::default()
     };
     let mut config = coreapp::Config::load(&options, env)?;
+    config.media.directory.get_or_insert_with(|| args.data_dir.join("media"));
     // One process, one machine.
     config.internal = Internal::default();
     config.account.number.get_or_insert(

@@ -5,6 +5,7 @@
 
 mod devices;
 mod faults;
+mod media;
 mod messages;
 mod phones;
 
@@ -44,6 +45,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/messages", get(messages::delivered))
         .route("/phones/{wa_id}", get(phones::show).put(phones::change))
         .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
+        .route("/phones/{wa_id}/media/{handle}", get(media::file))
         .route("/phones/{wa_id}/read", post(phones::read))
         .route("/devices", post(devices::register))
         .route("/devices/{wa_id}/envelopes", get(devices::envelopes).post(devices::write))
@@ -67,7 +69,7 @@ async fn nothing_here() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
-         /phones/{wa_id}/messages, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
+         /phones/{wa_id}/messages, /phones/{wa_id}/media/{handle}, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
          /devices/{wa_id}/receipts or /business/bundle",
     )
 }

@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Key, Number, Route, ShardId, trace};
+use contract::{Key, MediaId, Number, Route, ShardId, trace};
 
 use crate::{
     batch::Batch,
     codec::{self, Dated},
     rows::{
-        Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
-        NewEvent, Outbox, OwnKey, Revoked, Session, User,
+        BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound,
+        Job, Media, Message, NewEvent, Outbox, OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -40,6 +40,9 @@ pub(crate) struct Changes<'a> {
     pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
     /// `None`: deleted.
     pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
+    /// `None`: deleted, and the handle with it.
+    pub(crate) media: BTreeMap<MediaId, Option<&'a Media>>,
+    pub(crate) handles: BTreeMap<MediaId, &'a BlobHandle>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
     /// `None`: deleted.
     pub(crate) users: BTreeMap<&'a str, Option<&'a User>>,
@@ -150,6 +153,16 @@ impl<'a> Changes<'a> {
             Op::DeleteOwnKey { kind, id } => {
                 self.own_keys.insert((*kind, *id), None);
             }
+            Op::PutMedia(row) => {
+                self.media.insert(row.id, Some(row));
+            }
+            Op::DeleteMedia(id) => {
+                self.media.insert(*id, None);
+                self.handles.remove(id);
+            }
+            Op::PutBlobHandle(row) => {
+                self.handles.insert(row.id, row);
+            }
             Op::PutConfig(row) => {
                 self.configs.insert(&row.name, row);
             }
@@ -193,6 +206,8 @@ impl<'a> Changes<'a> {
             || self.identities.values().any(Option::is_none)
             || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
+            || !self.media.is_empty()
+            || !self.handles.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()
             || !self.revoked.is_empty()

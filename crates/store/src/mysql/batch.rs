@@ -350,6 +350,34 @@ impl Script {
             self.text.sql(" AND id = ").int(*id);
         }
         self.insert(
+            "media",
+            ";INSERT INTO media (id, created_ms, state, size, sha256, mime, source) VALUES ",
+            " ON DUPLICATE KEY UPDATE created_ms = VALUES(created_ms), state = VALUES(state), \
+             size = VALUES(size), sha256 = VALUES(sha256), mime = VALUES(mime), \
+             source = VALUES(source)",
+            changes.media.values().filter_map(|row| *row),
+            |text, row| {
+                text.bytes(row.id.as_bytes()).sql(", ").int(row.created_ms).sql(", ");
+                text.int(row.state as i16).sql(", ").int(row.size).sql(", ").bytes(&row.sha256);
+                text.sql(", ").bytes(row.mime.as_bytes()).sql(", ").bytes(&row.source);
+            },
+        );
+        for (id, _) in changes.media.iter().filter(|(_, row)| row.is_none()) {
+            self.statement("blob_handle", ";DELETE FROM blob_handle WHERE id = ")
+                .bytes(id.as_bytes());
+            self.statement("media", ";DELETE FROM media WHERE id = ").bytes(id.as_bytes());
+        }
+        self.insert(
+            "blob_handle",
+            ";INSERT INTO blob_handle (id, uploaded_ms, handle) VALUES ",
+            " ON DUPLICATE KEY UPDATE uploaded_ms = VALUES(uploaded_ms), handle = VALUES(handle)",
+            changes.handles.values(),
+            |text, row| {
+                text.bytes(row.id.as_bytes()).sql(", ").int(row.uploaded_ms).sql(", ");
+                text.bytes(row.handle.as_bytes());
+            },
+        );
+        self.insert(
             "config",
             ";INSERT INTO config (name, version, document) VALUES ",
             " ON DUPLICATE KEY UPDATE version = VALUES(version), document = VALUES(document)",

@@ -1,6 +1,6 @@
 //! Reads, on pooled connections. What is read together is one text, so one round trip.
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 use mysql_async::{Conn, prelude::Queryable};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         connect::{next_rows, rows},
         text::{Row, Text},
     },
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     reads::REACHES,
     rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
@@ -205,6 +205,17 @@ pub(crate) async fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) async fn messages_before(
+    conn: &mut Conn,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    let mut text = Text::of("SELECT count(*) FROM message WHERE shard = ");
+    text.int(shard.get()).sql(" AND `key` < ").bytes(key.as_bytes());
+    let rows: Vec<i64> = rows(conn, &text).await?;
+    Ok(rows.first().copied().unwrap_or(0))
+}
+
 pub(crate) async fn dead_count(conn: &mut Conn, endpoint: i16) -> Result<i64, StoreError> {
     let mut text = Text::of("SELECT count(*) FROM dead_event WHERE endpoint = ");
     text.int(endpoint).sql(" AND state = ").int(DeadState::Dead as i16);
@@ -284,6 +295,27 @@ pub(crate) async fn own_keys(conn: &mut Conn) -> Result<Vec<OwnKey>, StoreError>
     let text = Text::of("SELECT kind, id, state, created_ms, body FROM own_key ORDER BY kind, id");
     let rows: Vec<codec::OwnKeyColumns> = rows(conn, &text).await?;
     Ok(rows.into_iter().map(codec::own_key).collect())
+}
+
+const FILES: &str = "SELECT m.id, m.created_ms, m.state, m.size, m.sha256, m.mime, m.source, \
+    h.uploaded_ms, h.handle FROM media m LEFT JOIN blob_handle h ON h.id = m.id WHERE m.id ";
+
+pub(crate) async fn file(conn: &mut Conn, id: MediaId) -> Result<Option<File>, StoreError> {
+    let mut text = Text::of(FILES);
+    text.sql("= ").bytes(id.as_bytes());
+    let rows: Vec<codec::FileColumns> = rows(conn, &text).await?;
+    rows.into_iter().next().map(codec::file).transpose()
+}
+
+pub(crate) async fn files_after(
+    conn: &mut Conn,
+    id: MediaId,
+    limit: i64,
+) -> Result<Vec<File>, StoreError> {
+    let mut text = Text::of(FILES);
+    text.sql("> ").bytes(id.as_bytes()).sql(" ORDER BY m.id LIMIT ").int(limit);
+    let rows: Vec<codec::FileColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(codec::file).collect()
 }
 
 const USERS: &str = "SELECT name, password_hash, admin, must_change, not_before FROM `user`";

@@ -135,6 +135,18 @@ const RARE: &[Part] = &[
      created_ms = excluded.created_ms, body = excluded.body",
     "DELETE FROM own_key t USING unnest(?, ?) AS d(kind, id) \
      WHERE t.kind = d.kind AND t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO media (id, created_ms, state, size, sha256, mime, source) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (id) DO UPDATE SET created_ms = excluded.created_ms, state = excluded.state, \
+     size = excluded.size, sha256 = excluded.sha256, mime = excluded.mime, \
+     source = excluded.source",
+    "DELETE FROM media t USING unnest(?) AS d(id) \
+     WHERE t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM blob_handle t USING unnest(?) AS d(id) \
+     WHERE t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO blob_handle (id, uploaded_ms, handle) \
+     SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (id) DO UPDATE SET uploaded_ms = excluded.uploaded_ms, handle = excluded.handle",
     "INSERT INTO config (name, version, document) \
      SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document",
@@ -415,6 +427,24 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     let gone = || changes.own_keys.iter().filter(|(_, row)| row.is_none()).map(|(key, _)| key);
     binds.push(Smalls(gone().map(|(kind, _)| *kind).collect()));
     binds.push(Bigs(gone().map(|(_, id)| *id).collect()));
+
+    let rows: Vec<_> = changes.media.values().filter_map(|row| *row).collect();
+    binds.push(ManyBytes(rows.iter().map(|row| row.id.as_bytes().as_slice()).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.created_ms).collect()));
+    binds.push(Smalls(rows.iter().map(|row| row.state as i16).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.size).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| row.sha256.as_slice()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| row.mime.as_bytes()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| &*row.source).collect()));
+    let gone = || changes.media.iter().filter(|(_, row)| row.is_none()).map(|(id, _)| id);
+    // Twice: of the file and of its handle.
+    for _ in 0..2 {
+        binds.push(ManyBytes(gone().map(|id| id.as_bytes().as_slice()).collect()));
+    }
+    let rows = &changes.handles;
+    binds.push(ManyBytes(rows.keys().map(|id| id.as_bytes().as_slice()).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.uploaded_ms).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| row.handle.as_bytes()).collect()));
 
     let rows = &changes.configs;
     binds.push(ManyBytes(rows.keys().map(|name| name.as_bytes()).collect()));

@@ -358,6 +358,36 @@ fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<us
             )?,
         };
     }
+    for (id, row) in &changes.media {
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO media (id, created_ms, state, size, sha256, mime, source) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    Bytes(id.as_bytes()),
+                    Big(row.created_ms),
+                    Small(row.state as i16),
+                    Big(row.size),
+                    Bytes(&row.sha256),
+                    Bytes(row.mime.as_bytes()),
+                    Bytes(&row.source),
+                ],
+            )?,
+            None => {
+                let id = [Bytes(id.as_bytes())];
+                execute(conn, "DELETE FROM blob_handle WHERE id = ?", &id)?
+                    + execute(conn, "DELETE FROM media WHERE id = ?", &id)?
+            }
+        };
+    }
+    for (id, row) in &changes.handles {
+        rows += execute(
+            conn,
+            "INSERT OR REPLACE INTO blob_handle (id, uploaded_ms, handle) VALUES (?, ?, ?)",
+            &[Bytes(id.as_bytes()), Big(row.uploaded_ms), Bytes(row.handle.as_bytes())],
+        )?;
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,

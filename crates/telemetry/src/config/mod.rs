@@ -40,6 +40,7 @@ pub const SECTIONS: &[&str] = &[
     "egress",
     "internal",
     "log",
+    "media",
     "node",
     "sandbox",
     "settings",

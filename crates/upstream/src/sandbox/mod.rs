@@ -7,6 +7,7 @@ mod backoff;
 mod convert;
 mod keys;
 mod link;
+mod media;
 
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use tokio::{sync::mpsc, time::timeout};
 use tonic::{Response, Status, transport::Channel};
 
 use crate::{
-    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Report, Resend,
-    Sealing, Upstream, UserBundles,
+    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Piece, Report,
+    Resend, Sealing, Upstream, UserBundles,
 };
 
 /// Numbers one contact sync may ask for; the network refuses more.
@@ -47,6 +48,8 @@ pub const WINDOW: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     channel: Channel,
+    /// Files on their way hold up nothing else.
+    media: Channel,
     number: Number,
 }
 
@@ -65,10 +68,15 @@ impl Sandbox {
     /// When `url` is not a URL. That nobody listens there shows later, as
     /// [`Incoming::Disconnected`].
     pub fn new(url: &str, number: Number) -> Result<Self, UrlError> {
-        match http2::channel(url, None) {
-            Ok(channel) => Ok(Self { channel, number }),
-            Err(source) => Err(UrlError { url: url.to_owned(), source }),
-        }
+        let channel = || {
+            let wrong = |source| UrlError { url: url.to_owned(), source };
+            http2::channel(url, None).map_err(wrong)
+        };
+        Ok(Self { channel: channel()?, media: channel()?, number })
+    }
+
+    fn media_client(&self) -> UpstreamClient<Channel> {
+        UpstreamClient::new(self.media.clone()).max_decoding_message_size(http2::MAX_MESSAGE)
     }
 
     fn client(&self) -> UpstreamClient<Channel> {
@@ -126,6 +134,14 @@ impl Upstream for Sandbox {
             reason: report.reason,
         };
         answered(REPORT_TIMEOUT, self.client().report(request)).await.map(|_| ())
+    }
+
+    async fn put_media(
+        &self,
+        content_type: String,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> Result<String, CallError> {
+        media::put(self.media_client(), self.number, content_type, pieces).await
     }
 
     async fn link(

@@ -22,6 +22,8 @@ pub(crate) struct State {
     pub(crate) token_key: Option<Arc<hmac::Key>>,
     pub(crate) own_number: Option<Number>,
     pub(crate) limits: proto::Limits,
+    /// What the settings ask of the log; `None`: what is configured.
+    pub(crate) log_level: Option<String>,
     /// Grows when something that decides over tokens changed: what was verified under a smaller
     /// one is verified again.
     pub(crate) auth_version: u64,
@@ -83,6 +85,9 @@ impl State {
         }
         if let Some(limits) = frame.limits {
             next.limits = limits;
+        }
+        if let Some(logging) = frame.logging {
+            next.log_level = Some(logging.level).filter(|level| !level.is_empty());
         }
         next
     }

@@ -32,7 +32,7 @@ impl FailureLog {
         status: u16,
         code: Option<Code>,
         duration_ms: f64,
-        trace_id: Option<String>,
+        trace_id: Option<&str>,
     ) {
         let Some(left_out) = self.may_write(Instant::now()) else { return };
         tracing::warn!(

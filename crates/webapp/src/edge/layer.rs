@@ -45,17 +45,24 @@ pub(crate) struct EdgeLayer {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
     logs_failures: bool,
+    limit: Duration,
 }
 
 impl EdgeLayer {
     pub(crate) fn new(app: Arc<App>, label: &'static str) -> Self {
         let route = Arc::new(RouteMetrics::new(Arc::clone(&app.metrics), label));
-        Self { app, route, logs_failures: true }
+        let limit = app.request_timeout;
+        Self { app, route, logs_failures: true, limit }
     }
 
     /// For a route whose 503 is an ordinary answer.
     pub(crate) fn quiet(self) -> Self {
         Self { logs_failures: false, ..self }
+    }
+
+    /// For a route whose request may take long to arrive; it has its own watch on that.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 }
 
@@ -68,6 +75,7 @@ impl<S> Layer<S> for EdgeLayer {
             app: Arc::clone(&self.app),
             route: Arc::clone(&self.route),
             logs_failures: self.logs_failures,
+            limit: self.limit,
             governed,
         }
     }
@@ -78,6 +86,7 @@ pub(crate) struct Edge<S> {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
     logs_failures: bool,
+    limit: Duration,
     governed: Governor<SourceAddress, NoOpMiddleware, S, Body>,
 }
 
@@ -87,6 +96,7 @@ impl<S: Clone> Clone for Edge<S> {
             app: Arc::clone(&self.app),
             route: Arc::clone(&self.route),
             logs_failures: self.logs_failures,
+            limit: self.limit,
             governed: self.governed.clone(),
         }
     }
@@ -118,12 +128,12 @@ where
             None => Either::Right(self.governed.inner.call(request)),
         };
         let (app, route) = (Arc::clone(&self.app), Arc::clone(&self.route));
-        let logs_failures = self.logs_failures;
+        let (logs_failures, limit) = (self.logs_failures, self.limit);
         let work = async move {
             let _handling = Web::held(&app.metrics.handling);
-            let mut response = match timeout(app.request_timeout, answer).await {
+            let mut response = match timeout(limit, answer).await {
                 Ok(Ok(response)) => response,
-                Err(_) => too_slow(app.request_timeout).into_response(),
+                Err(_) => too_slow(limit).into_response(),
             };
             if let Some(context) = context {
                 let ms = began.elapsed().as_secs_f64() * 1_000.0;
@@ -168,7 +178,8 @@ fn log(
 ) {
     let code = out.extensions().get::<Refused>().map(|refused| refused.0);
     let trace_id = traced.map(|(sampled, _)| sampled.context.id());
-    app.failures.failed(context.id, route.label, out.status().as_u16(), code, ms, trace_id);
+    let (id, status) = (context.id, out.status().as_u16());
+    app.failures.failed(id, route.label, status, code, ms, trace_id.as_deref());
 }
 
 /// Whether the request is traced. What it asks of the coreapp is then below it, and is not traced

@@ -1,21 +1,17 @@
 //! `/v1/events`, for admins: the event log read on from a cursor, and what the webhook would not
 //! take. Any coreapp answers.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
-use axum::{Extension, extract::State, response::Response};
+use axum::response::Response;
 use contract::events::{self, DeadItem, DeadQuery, Item, ListQuery, Why};
-use http::{HeaderMap, Uri};
+use http::Uri;
 use rpc::coreapp::{
     self as proto, DeadEventsRequest, ListEventsRequest, events_client::EventsClient,
 };
 
-use super::done;
-use crate::{
-    app::App,
-    auth::Admin,
-    edge::{Context, Refusal},
-};
+use super::{asking::AskingAdmin, done};
+use crate::edge::Refusal;
 
 /// Beside the time that is waited for an event.
 const CALL: Duration = Duration::from_secs(15);
@@ -23,16 +19,9 @@ const CALL: Duration = Duration::from_secs(15);
 const MARGIN: Duration = Duration::from_secs(5);
 
 /// What follows a cursor.
-pub(super) async fn list(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    Admin(caller): Admin,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
+pub(super) async fn list(AskingAdmin(asking): AskingAdmin, uri: Uri) -> Result<Response, Refusal> {
     let query = ListQuery::parse(uri.query().unwrap_or_default())?;
-    let asker = caller.asker(&context, &headers);
-    let longest = app.request_timeout.saturating_sub(MARGIN).as_millis();
+    let longest = asking.app.request_timeout.saturating_sub(MARGIN).as_millis();
     let wait_ms = query.wait_ms.min(u32::try_from(longest).unwrap_or(u32::MAX));
     let message = ListEventsRequest {
         after: query.after.map(|after| after.to_string()).unwrap_or_default(),
@@ -41,32 +30,21 @@ pub(super) async fn list(
         wait_ms,
     };
     let limit = CALL + Duration::from_millis(wait_ms.into());
-    let page = app
-        .cores
-        .control(limit, |channel| {
-            let request = asker.request(message.clone(), limit);
-            async move { EventsClient::new(channel).list(request).await }
+    let page = asking
+        .any(limit, message, |channel, request| async move {
+            EventsClient::new(channel).list(request).await
         })
         .await?;
     Ok(done(events::page(page.events.iter().map(item), &page.cursor)))
 }
 
 /// What the webhook would not take.
-pub(super) async fn dead(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    Admin(caller): Admin,
-    headers: HeaderMap,
-    uri: Uri,
-) -> Result<Response, Refusal> {
+pub(super) async fn dead(AskingAdmin(asking): AskingAdmin, uri: Uri) -> Result<Response, Refusal> {
     let query = DeadQuery::parse(uri.query().unwrap_or_default())?;
-    let asker = caller.asker(&context, &headers);
     let message = DeadEventsRequest { after: query.after.to_string(), limit: query.limit };
-    let page = app
-        .cores
-        .control(CALL, |channel| {
-            let request = asker.request(message.clone(), CALL);
-            async move { EventsClient::new(channel).dead(request).await }
+    let page = asking
+        .any(CALL, message, |channel, request| async move {
+            EventsClient::new(channel).dead(request).await
         })
         .await?;
     let items = page.events.iter().filter_map(|dead| {

@@ -11,23 +11,27 @@ use axum::{
 };
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
-use http::{Method, StatusCode, Uri};
+use http::{HeaderValue, Method, StatusCode, Uri, header};
 
 use crate::{
     app::App,
     edge::{Consulted, EdgeLayer, Refusal, json},
 };
 
+mod asking;
 mod batch;
 mod cancel;
 mod contacts;
 mod events;
 mod health;
 mod identity;
+mod media;
+mod media_providers;
 mod messages;
 mod metrics;
 mod probes;
 mod replays;
+mod services;
 mod settings;
 mod standing;
 mod stats;
@@ -40,6 +44,8 @@ pub(crate) fn router(app: Arc<App>) -> Router {
     let settings = "/v1/settings/application";
     let authorities = "/v1/certificates/webhooks/ca";
     let replay = "/v1/events/replay/{id}";
+    let providers = "/v1/settings/application/media/providers";
+    let file = "/v1/media/{id}";
     let contact_identity = "/v1/contacts/{number}/identity";
     Router::new()
         .route("/v1/users/login", post(users::login).layer(edge("POST_v1_users_login")))
@@ -82,6 +88,30 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/events/replay", post(replays::start).layer(edge("POST_v1_events_replay")))
         .route(replay, get(replays::get).layer(edge("GET_v1_events_replay")))
         .route(replay, delete(replays::cancel).layer(edge("DELETE_v1_events_replay")))
+        .route("/v1/media", post(media::upload).layer(edge("POST_v1_media").within(media::ARRIVAL)))
+        .route(file, get(media::download).layer(edge("GET_v1_media")))
+        .route(
+            providers,
+            get(media_providers::list).layer(edge("GET_v1_settings_application_media_providers")),
+        )
+        .route(
+            providers,
+            post(media_providers::put).layer(edge("POST_v1_settings_application_media_providers")),
+        )
+        .route(
+            "/v1/settings/application/media/providers/{name}",
+            delete(media_providers::remove)
+                .layer(edge("DELETE_v1_settings_application_media_providers")),
+        )
+        .route(
+            "/v1/services/message/gc",
+            put(services::messages).layer(edge("PUT_v1_services_message_gc")),
+        )
+        .route(
+            "/v1/services/media/gc",
+            put(services::media).layer(edge("PUT_v1_services_media_gc")),
+        )
+        .route(file, delete(media::remove).layer(edge("DELETE_v1_media")))
         .route("/v1/health", get(health::health).layer(edge("GET_v1_health")))
         .route("/v1/stats/app", get(stats::app).layer(edge("GET_v1_stats_app")))
         .route("/metrics", get(metrics::metrics).layer(edge("GET_metrics")))
@@ -123,6 +153,18 @@ fn done(body: Bytes) -> Response {
 fn answered(status: StatusCode, body: Bytes) -> Response {
     let mut response = json(status, body);
     response.extensions_mut().insert(Consulted(None));
+    response
+}
+
+/// PEM certificates, as the original served its downloads.
+fn pem(certificates: Bytes) -> Response {
+    let mut response = answered(StatusCode::OK, certificates);
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/plain;charset=UTF-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"ca.pem\""),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
     response
 }
 

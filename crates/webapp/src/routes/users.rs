@@ -21,6 +21,8 @@ use crate::{
     hop::Asker,
 };
 
+use super::{asking::Asking, done};
+
 /// Of a call to the coreapp.
 const CALL: Duration = Duration::from_secs(5);
 /// For a change to come back with the directory before its author is answered.
@@ -74,24 +76,16 @@ pub(super) async fn login(
 }
 
 /// Revokes the token it is called with.
-pub(super) async fn logout(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-) -> Result<Response, Refusal> {
-    let asker = caller.asker(&context, &headers);
-    let message = RevokeTokenRequest { rand: caller.rand.to_string(), expires: caller.expires };
-    app.cores
-        .writer(CALL, |channel| {
-            let request = asker.request(message.clone(), CALL);
-            async move { AdminClient::new(channel).revoke_token(request).await }
+pub(super) async fn logout(asking: Asking) -> Result<Response, Refusal> {
+    let Caller { rand, expires, .. } = &asking.caller;
+    let message = RevokeTokenRequest { rand: rand.to_string(), expires: *expires };
+    asking
+        .writer(CALL, message, |channel, request| async move {
+            AdminClient::new(channel).revoke_token(request).await
         })
         .await?;
-    app.directory.shows(SHOWN, |state| state.revoked.contains(&*caller.rand)).await;
-    let mut response = json(StatusCode::OK, answer::empty());
-    response.extensions_mut().insert(Consulted(None));
-    Ok(response)
+    asking.app.directory.shows(SHOWN, |state| state.revoked.contains(&**rand)).await;
+    Ok(done(answer::empty()))
 }
 
 fn denied(error: ApiError) -> Refusal {

@@ -150,6 +150,7 @@ impl Core {
             token_key: Some(proto::TokenKey { key: TOKEN_KEY.into() }),
             account: Some(proto::AccountState { number: "15550100100".to_owned() }),
             limits: Some(proto::Limits::default()),
+            logging: None,
         }
     }
 

@@ -1,7 +1,4 @@
-//! The machine's promises, held over many seeds.
-//!
-//! `SEEDS=10000 cargo test -p coreapp simulation` looks further; a failure names its seed, and
-//! `SEED=n` runs that one alone.
+//! The machine's promises, held over many seeds ([`crate::seeds`]).
 
 mod world;
 
@@ -12,27 +9,11 @@ use contract::Route;
 use store::rows::{DeadState, NewEvent};
 
 use super::{breaker::Change, schedule::Outcome};
+use crate::seeds;
 use world::{Dice, EPOCH_MS, GONE, Plan, WEEK_MS, World};
 
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("failing seed: {}", self.0);
-        }
-    }
-}
-
 fn over_seeds(default: u64, test: impl Fn(u64, &Dice)) {
-    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let one = number("SEED");
-    let seeds = one.map_or(0..number("SEEDS").unwrap_or(default), |seed| seed..seed + 1);
-    for seed in seeds {
-        let named = Seed(seed);
-        test(seed, &Dice(AtomicU64::new(seed)));
-        drop(named);
-    }
+    seeds::over_seeds(seeds::seeds(default), |seed| test(seed, &Dice(AtomicU64::new(seed))));
 }
 
 fn calm(dice: &Dice) -> Plan {
