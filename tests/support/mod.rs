@@ -30,6 +30,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod collector;
 pub mod device;
 pub mod network;
 pub mod roles;

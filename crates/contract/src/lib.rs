@@ -26,6 +26,7 @@ pub mod profile;
 pub mod rng;
 pub mod route;
 pub mod settings;
+pub mod trace;
 pub mod users;
 pub mod varint;
 
@@ -38,3 +39,4 @@ pub use media::MediaId;
 pub use number::Number;
 pub use rng::Rng;
 pub use route::{Route, ShardId};
+pub use trace::{TraceContext, Traceparent};

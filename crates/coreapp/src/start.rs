@@ -24,6 +24,7 @@ use store::{
     rows::{NodeState, Shard},
 };
 use telemetry::{
+    Traces,
     config::ConfigError,
     metrics::{MetricError, Metrics},
 };
@@ -82,6 +83,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// The coreapp cannot start.
@@ -280,6 +282,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             generation: generations.current(),
             keys: ring.clone(),
             rng: env.rng.clone(),
+            traces: env.traces.clone(),
         },
         facts.lanes,
     );
@@ -298,6 +301,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
+        traces: env.traces.clone(),
         generation: generation_of(),
         may_post: may_post(),
     })?;
@@ -320,6 +324,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         messages: Arc::default(),
         beat: beat.clone(),
         handing: Handing { map: map_rx.clone(), peers: peers.clone() },
+        traces: env.traces.clone(),
         has_files: {
             let shelf = shelf.clone();
             Box::new(move |message| {
@@ -383,6 +388,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             ring: ring.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
+            traces: env.traces.clone(),
             tasks: tokio::sync::Mutex::default(),
         },
         map,
@@ -486,6 +492,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         peers: peers.clone(),
         drivers: drivers.clone(),
         waiting: contacts_waiting.clone(),
+        traces: env.traces.clone(),
     };
     background.spawn(asker.run(asked));
     let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
@@ -502,7 +509,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
+        let (metrics, traces) = (metrics.clone(), env.traces.clone());
+        background.spawn(batcher::run(call, batch, wanted, metrics, Arc::default(), traces));
     }
     let credentials = {
         let control = control.clone();

@@ -4,11 +4,12 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{
-    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, account::unregistered, media,
-    message,
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, account::unregistered,
+    media, message,
 };
 use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
+use telemetry::Traces;
 use tokio::{sync::watch, time::Instant};
 
 use super::{Handing, Quota};
@@ -39,6 +40,7 @@ pub(crate) struct Intake {
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
     pub handing: Handing,
+    pub traces: Traces,
     pub has_files: HasFiles,
     /// Our own number.
     pub number: watch::Receiver<Option<Number>>,
@@ -86,9 +88,19 @@ impl Intake {
                 attempt: frame.attempt,
                 deadline: Instant::now() + timeout(frame.timeout_ms),
                 idempotent,
+                trace: self.traced(&frame.traceparent),
                 reply,
             }),
         }
+    }
+
+    /// Whoever sent the frame has decided whether it is traced.
+    fn traced(&self, traceparent: &str) -> Option<(contract::TraceContext, Instant)> {
+        if traceparent.is_empty() || !self.traces.is_on() {
+            return None;
+        }
+        let parent = Traceparent::parse(traceparent).filter(|parent| parent.sampled)?;
+        Some((parent.context, Instant::now()))
     }
 
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {

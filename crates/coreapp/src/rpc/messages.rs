@@ -249,6 +249,7 @@ mod tests {
             messages,
             beat: beat.clone(),
             handing,
+            traces: telemetry::Traces::default(),
             has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
             number,
         };

@@ -211,6 +211,7 @@ impl Machine {
             held: false,
             created_ms: ctx.now_ms,
             body: body.into(),
+            trace: None,
         }
     }
 }

@@ -213,10 +213,12 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        match found.map(|row| row.and_then(|row| contract::message::Stored::decode(&row.body).ok()))
-        {
-            Ok(Some(stored)) => {
-                let meta = Meta::from(stored);
+        let decoded = |row: Message| {
+            let stored = contract::message::Stored::decode(&row.body).ok()?;
+            Some(Meta { trace: row.trace, ..Meta::from(stored) })
+        };
+        match found.map(|row| row.and_then(decoded)) {
+            Ok(Some(meta)) => {
                 self.recent.put(receipt.key, meta.clone().into());
                 self.store_receipt(place, receipt, &meta, ctx, fx);
             }

@@ -179,6 +179,7 @@ impl Machine {
             held: false,
             created_ms: ctx.now_ms,
             body: body.into(),
+            trace: None,
         }));
         let id = (message.from, message.key);
         self.write(Class::Hot, ops, Some(Written::Inbound { id, pinned }), fx);

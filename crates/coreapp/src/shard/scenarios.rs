@@ -98,6 +98,8 @@ impl World {
             window: &window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &keys,
             rng: &*rng,
@@ -136,6 +138,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -187,6 +191,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -277,6 +283,7 @@ impl World {
             idempotent: None,
             attempt: 1,
             deadline: self.now + Duration::from_secs(10),
+            trace: None,
             reply: ReplyTo::Once(reply),
         };
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));

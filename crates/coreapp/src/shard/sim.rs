@@ -258,6 +258,7 @@ impl Client {
             attempt,
             deadline: now + Duration::from_secs(10),
             idempotent: self.name,
+            trace: None,
             reply: ReplyTo::Once(reply),
         }
     }
@@ -353,6 +354,8 @@ impl World {
                 window: &window,
                 frozen: false,
                 sealing,
+
+                tracing: true,
                 generation: 1,
                 keys: &keys,
                 rng: &*rng,
@@ -402,6 +405,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
@@ -734,6 +739,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,

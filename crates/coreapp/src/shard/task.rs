@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Key, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
+use telemetry::Traces;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub generation: i64,
     pub keys: Arc<Ring>,
     pub rng: Arc<dyn Rng>,
+    pub traces: Traces,
 }
 
 /// Hands for all drivers.
@@ -435,6 +437,7 @@ impl Driver {
             window: &shared.window,
             frozen: shared.beat.frozen(),
             sealing: shared.sealing,
+            tracing: shared.traces.is_on(),
             generation: self.generation,
             keys: &shared.keys,
             rng: &*shared.rng,
@@ -663,6 +666,13 @@ impl Driver {
         }
         for read in fx.reads {
             self.shared.reader.submit(read, self.reads.clone());
+        }
+        for span in fx.spans {
+            self.shared.traces.record(span);
+        }
+        // Before the questions they wait for.
+        for (operation, number, context) in fx.waiting {
+            self.shared.traces.waits_for(operation, number, context);
         }
         if !fx.contacts.is_empty() {
             // The sync ends with the process.
