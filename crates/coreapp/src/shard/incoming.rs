@@ -297,6 +297,7 @@ impl Machine {
             route: Route::of(&wa_id),
             key: Some(key),
             held: false,
+            trace: None,
             created_ms: ctx.now_ms,
             body: body.into(),
         };
@@ -315,6 +316,7 @@ impl Machine {
             route: Route::from_i64(0),
             key: None,
             held: false,
+            trace: None,
             created_ms: ctx.now_ms,
             body: callback::errors(&[error]).into(),
         };
