@@ -6,6 +6,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
     let files = [
+        "heliograph/coreapp/v1/account.proto",
         "heliograph/coreapp/v1/messages.proto",
         "heliograph/coreapp/v1/contacts.proto",
         "heliograph/coreapp/v1/control.proto",

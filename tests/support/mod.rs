@@ -30,6 +30,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod collector;
 pub mod device;
 pub mod network;
 pub mod roles;
@@ -167,6 +168,12 @@ impl Gateway {
         call(self.http, method, path, &self.token, body).await
     }
 
+    /// POSTs bytes as they are.
+    pub async fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        let headers = [("authorization", &*self.token)];
+        call_bytes(self.http, "POST", path, &headers, body).await
+    }
+
     /// Sends a text; gives its id.
     pub async fn send(&self, to: &str, text: &str) -> String {
         let body = json!({"to": to, "type": "text", "text": {"body": text}}).to_string();
@@ -284,6 +291,17 @@ pub async fn call_with(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
+    call_bytes(port, method, path, headers, body.as_bytes()).await
+}
+
+/// The same with any body.
+pub async fn call_bytes(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -292,7 +310,7 @@ pub async fn call_with(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
     let (status, headers, body) = exchange(port, request).await;
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     Answer { status, headers, body }

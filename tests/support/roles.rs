@@ -174,6 +174,26 @@ impl Roles {
         call(self.phones, "GET", path, "", "").await.body
     }
 
+    pub async fn set_offline(&self, phone: &str, offline: bool) {
+        let body = json!({ "offline": offline }).to_string();
+        let answer = call(self.phones, "PUT", &format!("/phones/{phone}"), "", &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
+    /// A webapp that was killed, where it was.
+    pub async fn start_webapp_again(&mut self, n: usize) {
+        let http = self.webapps.remove(n);
+        self.start_webapp(n, http, http + 1);
+        let last = self.webapps.pop().unwrap();
+        self.webapps.insert(n, last);
+        until("the webapp is ready again", async || {
+            let connected = TcpStream::connect(("127.0.0.1", http)).await.is_ok();
+            (connected && call(http, "GET", "/readyz", "", "").await.status == StatusCode::OK)
+                .then_some(())
+        })
+        .await;
+    }
+
     fn start_webapp(&mut self, n: usize, http: u16, https: u16) {
         let data = self.directory.path().join(format!("webapp-{n}")).display().to_string();
         let (http_at, https_at) = (at(http), at(https));

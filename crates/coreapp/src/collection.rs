@@ -142,6 +142,7 @@ impl Collector {
             key: None,
             held: false,
             created_ms: self.deps.clock.unix_ms(),
+            trace: None,
             body: body.into(),
         };
         if let Err(error) = self.deps.shelf.commit(vec![Op::InsertEvent(event)]).await {

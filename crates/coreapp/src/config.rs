@@ -8,13 +8,23 @@ use serde::Deserialize;
 use telemetry::{
     config::{self, ConfigError, Database, Internal, Secret, Sources},
     logs::Log,
+    traces::Telemetry,
 };
 
 /// First of the four ports.
 pub const PORT: u16 = 6_250;
 /// Sections this role reads.
 const SECTIONS: &[&str] = &[
-    "account", "coreapp", "database", "egress", "internal", "log", "media", "node", "settings",
+    "account",
+    "coreapp",
+    "database",
+    "egress",
+    "internal",
+    "log",
+    "media",
+    "node",
+    "settings",
+    "telemetry",
     "upstream",
 ];
 
@@ -61,6 +71,7 @@ pub struct Config {
     pub node: Node,
     /// First value of the settings document, in the shape of a PATCH.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    pub telemetry: Telemetry,
     pub upstream: Upstream,
 }
 

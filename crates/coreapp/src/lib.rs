@@ -3,6 +3,7 @@
 //! [`start`] puts the parts together and gives them to each other; nothing else here knows more
 //! than its neighbours.
 
+mod account;
 mod batcher;
 pub mod callbacks;
 mod cluster;
@@ -16,6 +17,7 @@ pub mod egress;
 mod events;
 mod gauges;
 mod generation;
+mod inbound;
 mod intake;
 mod log;
 mod media;

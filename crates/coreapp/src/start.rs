@@ -17,12 +17,14 @@ use contract::{
     media::Providers,
     settings::{Application, LogLevel, WhenFull},
 };
+use futures_util::FutureExt as _;
 use http::HeaderValue;
 use store::{
     Lanes, Store, StoreError,
     rows::{NodeState, Shard},
 };
 use telemetry::{
+    Traces,
     config::ConfigError,
     metrics::{MetricError, Metrics},
 };
@@ -35,7 +37,9 @@ use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
-    BootError, Config, Lost, batcher,
+    BootError, Config, Lost,
+    account::Account,
+    batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     collection::{self, Collector},
@@ -48,6 +52,7 @@ use crate::{
     events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
+    inbound::Reading,
     intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
     media::{self, Files, FilesError, Links, Shelf},
@@ -78,6 +83,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// The coreapp cannot start.
@@ -209,8 +215,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         addr: SocketAddr::new(config.coreapp.listen, config.coreapp.port),
         error,
     })?;
-    let number = config.account.number.ok_or_else(|| ConfigError::missing("account.number"))?;
-    let upstream = Sandbox::new(&config.upstream.url, number)
+    let (number, number_rx) = watch::channel(None);
+    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone())
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
     let identity = identity(&config, &env)?;
@@ -254,7 +260,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
     let (files_wanted, wanted_files) = mpsc::unbounded_channel();
-    let (view, view_rx) = watch::channel(View::of(&Application::default()));
+    let (view, view_rx) = watch::channel(View::of(&Application::default(), None));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
     let drivers = Drivers::start(
@@ -276,6 +282,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             generation: generations.current(),
             keys: ring.clone(),
             rng: env.rng.clone(),
+            traces: env.traces.clone(),
         },
         facts.lanes,
     );
@@ -294,6 +301,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
+        traces: env.traces.clone(),
         generation: generation_of(),
         may_post: may_post(),
     })?;
@@ -316,6 +324,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         messages: Arc::default(),
         beat: beat.clone(),
         handing: Handing { map: map_rx.clone(), peers: peers.clone() },
+        traces: env.traces.clone(),
         has_files: {
             let shelf = shelf.clone();
             Box::new(move |message| {
@@ -323,7 +332,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
                 Box::pin(async move { shelf.has_all(&message).await })
             })
         },
+        number: number_rx.clone(),
     });
+    let numbered_view = view.clone();
     let apply = Apply {
         view,
         gate: gate.clone(),
@@ -337,8 +348,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reader: reader.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
-        fixed: Fixed { number, no_limits: config.coreapp.no_limits },
+        fixed: Fixed { number: config.account.number, no_limits: config.coreapp.no_limits },
         apply: Box::new(move |application| apply.apply(application)),
+        numbered: Box::new(move |now| {
+            // First what answers go by, then what connects.
+            numbered_view.send_modify(|view| Arc::make_mut(view).own_number = now);
+            number.send_if_modified(|number| std::mem::replace(number, now) != now);
+        }),
         policy,
         trust: {
             let callbacks = callbacks.clone();
@@ -355,7 +371,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (claims, changes) = Claims::new();
     let central = Arc::<Central>::default();
     let holdings = Arc::new(Holdings {
-        number,
         reader: reader.clone(),
         lanes: lanes.clone(),
         drivers: drivers.clone(),
@@ -373,6 +388,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             ring: ring.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
+            traces: env.traces.clone(),
             tasks: tokio::sync::Mutex::default(),
         },
         map,
@@ -449,6 +465,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
     )?;
+    let account = Arc::new(Account {
+        control: control.clone(),
+        upstream: upstream.clone(),
+        cluster: cluster.clone(),
+        inc,
+        generations: generations.clone(),
+        members: members.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        one: tokio::sync::Mutex::default(),
+    });
     let renewal = Renewal {
         cluster,
         inc,
@@ -465,12 +492,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         peers: peers.clone(),
         drivers: drivers.clone(),
         waiting: contacts_waiting.clone(),
+        traces: env.traces.clone(),
     };
     background.spawn(asker.run(asked));
     let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
     let desk = Arc::new(desk);
     let complaints =
         Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
+    let reading = Reading::new(reader.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: ring.me().clone(),
@@ -480,14 +509,19 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
+        let (metrics, traces) = (metrics.clone(), env.traces.clone());
+        background.spawn(batcher::run(call, batch, wanted, metrics, Arc::default(), traces));
     }
     let credentials = {
         let control = control.clone();
-        move |name: &str| {
-            let providers =
-                Providers::from_json(&control.document(Document::MediaProviders)).ok()?;
-            HeaderValue::try_from(providers.authorization(name)?).ok()
+        move |name: String| {
+            let control = control.clone();
+            async move {
+                let document = control.document(Document::MediaProviders).await;
+                let providers = Providers::from_json(&document).ok()?;
+                HeaderValue::try_from(providers.authorization(&name)?).ok()
+            }
+            .boxed()
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
@@ -520,6 +554,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
         intake: intake.clone(),
+        reading,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
             desk: desk.clone(),
@@ -529,13 +564,15 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             settings: view_rx,
         },
         control: rpc::ControlService {
-            control,
+            control: control.clone(),
             node: me.name.clone(),
             connected: connected.clone(),
+            number: number_rx,
             gauges: gauges.clone(),
             beat: beat.clone(),
             stop: stop.clone(),
         },
+        account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
@@ -594,7 +631,7 @@ impl Apply {
         let quota = |per_second| if self.no_limits { 0 } else { per_second };
         self.intake.messages.set(quota(own.quotas.messages_per_second), own.quotas.burst);
         self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
-        self.view.send_replace(View::of(application));
+        self.view.send_modify(|view| *view = View::of(application, view.own_number));
         self.callbacks.settings(application);
         let level = application.logging().map(LogLevel::name);
         if let Err(error) = telemetry::logs::set_level(level) {

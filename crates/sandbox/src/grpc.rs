@@ -7,10 +7,11 @@ use futures_util::{Stream, StreamExt, stream};
 use rpc::{
     io::Peer,
     upstream::{
-        Down, FetchBundlesRequest, FetchBundlesResponse, GetMediaRequest, GetMediaResponse,
-        MediaEnd, MediaHead, PublishKeysRequest, PublishKeysResponse, PutMediaRequest,
-        PutMediaResponse, ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse,
-        Up, get_media_response, put_media_request, upstream_server::Upstream,
+        AccountRequest, AccountResponse, Down, FetchBundlesRequest, FetchBundlesResponse,
+        GetMediaRequest, GetMediaResponse, MarkReadRequest, MarkReadResponse, MediaEnd, MediaHead,
+        PublishKeysRequest, PublishKeysResponse, PutMediaRequest, PutMediaResponse, ReportRequest,
+        ReportResponse, SyncContactsRequest, SyncContactsResponse, Up, get_media_response,
+        put_media_request, upstream_server::Upstream,
     },
 };
 use tokio::{sync::Notify, time::sleep};
@@ -207,6 +208,32 @@ impl Upstream for Service {
         let latency_ms = self.shared.with(|network, _| network.reported(&report));
         sleep(Duration::from_millis(latency_ms)).await;
         Ok(Response::new(ReportResponse {}))
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        let request = request.into_inner();
+        let latency_ms = self.shared.with(|network, _| network.marked_read(&request));
+        let latency_ms =
+            latency_ms.ok_or_else(|| Status::invalid_argument("what was read is not named"))?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        Ok(Response::new(MarkReadResponse {}))
+    }
+
+    async fn account(
+        &self,
+        request: Request<AccountRequest>,
+    ) -> Result<Response<AccountResponse>, Status> {
+        let request = request.into_inner();
+        let (response, latency_ms) = self
+            .shared
+            .with(|network, now| network.account(request, now))
+            .map_err(Status::invalid_argument)?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        self.durable().await?;
+        Ok(Response::new(response))
     }
 }
 

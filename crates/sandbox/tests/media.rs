@@ -1,5 +1,5 @@
 //! Files that messages name: handed over, downloaded, kept over a restart.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 

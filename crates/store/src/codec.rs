@@ -2,7 +2,7 @@
 //! not fit.
 
 use bytes::Bytes;
-use contract::{Key, MediaId, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 use crate::{
     error::StoreError,
@@ -30,20 +30,22 @@ const TRIED_VERSION: u8 = 1;
 /// Bytes of a [`mark`].
 pub(crate) const MARK_LEN: usize = 16;
 
-pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
+pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
-pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
+/// The last is `trace.context`, here and below.
+pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
-/// The last is `refusal.tried`.
+/// The last but one is `refusal.tried`.
 pub(crate) type DeadEventColumns =
-    (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
-/// `shard` and the columns of a dead event.
+    (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// `shard` and the columns of a dead event up to `refusal.tried`.
 pub(crate) type DeadAfterColumns =
     (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type ReachColumns = (i16, i64, i64);
 pub(crate) type MarkColumns = (i16, i64, i16, i64, i16, i64, i64);
-/// `shard` and the columns of an event.
+/// `shard` and the columns of an event up to `body`.
 pub(crate) type EventAtColumns = (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
+/// The second is `body_hash` with `trace.context` behind it.
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
@@ -62,13 +64,14 @@ pub(crate) type ShardColumns = (i16, i64, i64, i64);
 pub(crate) type GenerationColumns = (i64, i16, i64);
 pub(crate) type NodeColumns = (i64, Vec<u8>, Vec<u8>, i16, Vec<u8>, i64);
 
-pub(crate) fn job((id, key, route, created_ms, header): JobColumns) -> Read<Job> {
+pub(crate) fn job((id, key, route, created_ms, header, trace): JobColumns) -> Read<Job> {
     Ok(Job {
         id,
         key: key_of(&key, "job", id)?,
         route: Route::from_i64(route),
         created_ms,
         header: header.into(),
+        trace: context(trace.as_deref()),
     })
 }
 
@@ -83,7 +86,7 @@ pub(crate) fn outbox(shard: ShardId, (key, device, kind, payload): OutboxColumns
 
 pub(crate) fn event(
     shard: ShardId,
-    (seq, kind, route, key, held, created_ms, body): EventColumns,
+    (seq, kind, route, key, held, created_ms, body, trace): EventColumns,
 ) -> Read<Event> {
     Ok(Event {
         shard,
@@ -95,6 +98,7 @@ pub(crate) fn event(
             held: held != 0,
             created_ms,
             body: body.into(),
+            trace: context(trace.as_deref()),
         },
     })
 }
@@ -105,7 +109,7 @@ pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
 
 pub(crate) fn dead_event(
     endpoint: i16,
-    (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadEventColumns,
+    (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried, trace): DeadEventColumns,
 ) -> Read<DeadEvent> {
     let state = [DeadState::Parked, DeadState::Dead].into_iter().find(|s| *s as i16 == state);
     let event = NewEvent {
@@ -115,6 +119,7 @@ pub(crate) fn dead_event(
         held: false,
         created_ms,
         body: body.into(),
+        trace: context(trace.as_deref()),
     };
     Ok(DeadEvent {
         endpoint,
@@ -131,7 +136,7 @@ pub(crate) fn dead_after(
     endpoint: i16,
     (shard, seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadAfterColumns,
 ) -> Read<(ShardId, DeadEvent)> {
-    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried);
+    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried, None);
     Ok((shard_of(shard, "dead_event")?, dead_event(endpoint, columns)?))
 }
 
@@ -158,7 +163,7 @@ fn tried_of(bytes: &[u8]) -> Tried {
 pub(crate) fn event_at(
     (shard, seq, kind, route, key, held, created_ms, body): EventAtColumns,
 ) -> Read<Event> {
-    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body))
+    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body, None))
 }
 
 pub(crate) fn reach((shard, floor, last): ReachColumns) -> Read<Reach> {
@@ -173,8 +178,15 @@ pub(crate) fn mark_of(
 }
 
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
-    let body_hash = hash.try_into().map_err(|_| corrupt("message", "body_hash", "one key"))?;
-    Ok(Message { key, created_ms, body_hash, body: body.into() })
+    let (body_hash, trace) =
+        hash.split_first_chunk().ok_or_else(|| corrupt("message", "body_hash", "one key"))?;
+    let (body_hash, trace) = (*body_hash, context(Some(trace)));
+    Ok(Message { key, created_ms, body_hash, body: body.into(), trace })
+}
+
+/// A trace that cannot be read ends; nothing else depends on it.
+fn context(stored: Option<&[u8]>) -> Option<TraceContext> {
+    stored.and_then(TraceContext::from_bytes)
 }
 
 pub(crate) fn day(ms: i64) -> u32 {

@@ -67,6 +67,7 @@ macro_rules! migrations {
             "023_blocked",
             "025_idempotency",
             "026_refusal",
+            "027_trace",
             "035_media",
             "036_blob_handle"
         )

@@ -4,18 +4,23 @@ use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
     blob_handle, blocked, config, cursor, dead_event, event, generation, inbound, job, media,
-    message, outbox, own_key, refusal, revoked, shard, user,
+    message, outbox, own_key, refusal, revoked, shard, trace, user,
 };
 
 #[auto_type(no_type_alias)]
 pub(crate) fn jobs(of: i16) -> _ {
-    job::table.filter(job::shard.eq(of)).order(job::id.asc()).select((
-        job::id,
-        job::key,
-        job::route_hash,
-        job::created_ms,
-        job::header,
-    ))
+    job::table
+        .left_join(trace::table.on(trace::shard.eq(job::shard).and(trace::key.eq(job::key))))
+        .filter(job::shard.eq(of))
+        .order(job::id.asc())
+        .select((
+            job::id,
+            job::key,
+            job::route_hash,
+            job::created_ms,
+            job::header,
+            trace::context.nullable(),
+        ))
 }
 
 #[auto_type(no_type_alias)]
@@ -35,6 +40,10 @@ pub(crate) fn last_event(of: i16) -> _ {
 #[auto_type(no_type_alias)]
 pub(crate) fn events(of: i16, after: i64, most: i64) -> _ {
     event::table
+        .left_join(
+            trace::table
+                .on(trace::shard.eq(event::shard).and(trace::key.nullable().eq(event::msg_key))),
+        )
         .filter(event::shard.eq(of))
         .filter(event::seq.gt(after))
         .order(event::seq.asc())
@@ -47,6 +56,7 @@ pub(crate) fn events(of: i16, after: i64, most: i64) -> _ {
             event::held,
             event::created_ms,
             event::body,
+            trace::context.nullable(),
         ))
 }
 
@@ -68,6 +78,9 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
                 .and(refusal::shard.eq(dead_event::shard))
                 .and(refusal::seq.eq(dead_event::seq))),
         )
+        .left_join(trace::table.on(
+            trace::shard.eq(dead_event::shard).and(trace::key.nullable().eq(dead_event::msg_key)),
+        ))
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(dead_event::shard.eq(of))
         .filter(dead_event::seq.gt(after))
@@ -85,6 +98,7 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
             dead_event::created_ms,
             dead_event::body,
             refusal::tried.nullable(),
+            trace::context.nullable(),
         ))
 }
 

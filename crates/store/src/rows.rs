@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use contract::{Key, MediaId, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 /// `message`: insert-only, outlives its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Message {
     /// SHA-256 of the stored message; tells a retry from a clash of keys.
     pub body_hash: [u8; 32],
     pub body: Bytes,
+    /// Where it stands in its trace, if it is traced. A row of its own, `trace`.
+    pub trace: Option<TraceContext>,
 }
 
 /// `job`: a message that is not settled yet. Headers of all jobs are in memory.
@@ -26,6 +28,8 @@ pub struct Job {
     pub created_ms: i64,
     /// What is needed to go on without the body.
     pub header: Bytes,
+    /// Its message's. Only read; the message's row is what is written.
+    pub trace: Option<TraceContext>,
 }
 
 /// `outbox`: exactly the bytes that leave for one device of the recipient.
@@ -93,6 +97,8 @@ pub struct NewEvent {
     pub created_ms: i64,
     /// The exact JSON that will be POSTed.
     pub body: Bytes,
+    /// Its message's. Passed on from the commit and read with the log; not written.
+    pub trace: Option<TraceContext>,
 }
 
 /// `event`: one entry of a shard's log. Sequence numbers have no gaps.

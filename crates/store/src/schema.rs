@@ -108,7 +108,17 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal);
+diesel::table! {
+    trace (shard, key) {
+        shard -> SmallInt,
+        key -> Binary,
+        context -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal, trace);
+diesel::allow_tables_to_appear_in_same_query!(job, trace);
+diesel::allow_tables_to_appear_in_same_query!(event, trace);
 
 diesel::table! {
     media (id) {

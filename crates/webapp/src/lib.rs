@@ -15,6 +15,7 @@ mod hop;
 mod listen;
 mod metrics;
 mod network;
+mod picture;
 mod routes;
 mod run;
 mod start;

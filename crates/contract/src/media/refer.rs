@@ -11,6 +11,8 @@ use serde_json::{Map, Value};
 
 use crate::settings::MediaType;
 
+/// What flows, catalogues and payments hold is theirs, whatever it is called; it names no file.
+const OPAQUE: &str = "action";
 /// Texts refer to nothing; most messages are texts, so that is told without reading them.
 const TEXT: &[u8] = br#"{"type":"text""#;
 
@@ -110,6 +112,7 @@ fn visit(value: &mut Value, each: &mut impl FnMut(MediaType, &mut Map<String, Va
         Value::Object(object) => {
             for (name, value) in object {
                 match (MediaType::named(name), value) {
+                    (None, _) if name == OPAQUE => {}
                     (Some(kind), Value::Object(file)) if named(file).is_some() => each(kind, file),
                     (_, value) => visit(value, each),
                 }
@@ -149,6 +152,14 @@ mod tests {
             sha256: [n; 32],
             size: n.into(),
         }
+    }
+
+    #[test]
+    fn what_a_flow_or_an_order_holds_names_no_file() {
+        let message = br#"{"type":"interactive","interactive":{"type":"flow","header":{"type":"image","image":{"id":"1"}},
+            "action":{"parameters":{"flow_action_payload":{"data":{"image":{"id":"2"}}}}}}}"#;
+        let found = references(message);
+        assert!(matches!(&found[..], [Reference { source: Source::Upload(id), .. }] if id == "1"));
     }
 
     #[test]

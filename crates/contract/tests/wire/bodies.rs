@@ -104,6 +104,7 @@ fn a_status_names_the_recipient_as_known_and_as_written() {
             input: "+1 631 \"555\" 0111",
             kind,
             timestamp_s: 1_704_070_810,
+            conversation: None,
             errors,
         }))
     };
@@ -141,6 +142,7 @@ fn inbound(plaintext: &str) -> String {
         profile_name: "Ada L.",
         timestamp_s: 1_704_070_800,
         content: &InboundContent::parse(plaintext.as_bytes()),
+        identity: None,
     }));
     let contact =
         r#"{"contacts":[{"profile":{"name":"Ada L."},"wa_id":"16315550111"}],"messages":[{"#;

@@ -3,10 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, media, message};
+use contract::{
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, account::unregistered,
+    media, message,
+};
 use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
-use tokio::time::Instant;
+use telemetry::Traces;
+use tokio::{sync::watch, time::Instant};
 
 use super::{Handing, Quota};
 use crate::{
@@ -36,7 +40,10 @@ pub(crate) struct Intake {
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
     pub handing: Handing,
+    pub traces: Traces,
     pub has_files: HasFiles,
+    /// Our own number.
+    pub number: watch::Receiver<Option<Number>>,
 }
 
 /// What a frame says, checked.
@@ -81,13 +88,26 @@ impl Intake {
                 attempt: frame.attempt,
                 deadline: Instant::now() + timeout(frame.timeout_ms),
                 idempotent,
+                trace: self.traced(&frame.traceparent),
                 reply,
             }),
         }
     }
 
+    /// Whoever sent the frame has decided whether it is traced.
+    fn traced(&self, traceparent: &str) -> Option<(contract::TraceContext, Instant)> {
+        if traceparent.is_empty() || !self.traces.is_on() {
+            return None;
+        }
+        let parent = Traceparent::parse(traceparent).filter(|parent| parent.sampled)?;
+        Some((parent.context, Instant::now()))
+    }
+
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
         self.beat.answers()?;
+        if self.number.borrow().is_none() {
+            return Err(unregistered());
+        }
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
             .ok()

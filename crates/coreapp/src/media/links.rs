@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use contract::{ApiError, Code, media, settings::MediaType};
+use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, Uri, header};
 use http_body_util::{BodyExt, Empty};
 use hyper::{
@@ -43,7 +44,8 @@ const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("heliograph/", env!("CARGO_PKG_VERSION")));
 
 /// Credentials by the name of a provider; the outer `None`: there is no such provider.
-pub(crate) type Credentials = Box<dyn Fn(&str) -> Option<HeaderValue> + Send + Sync>;
+pub(crate) type Credentials =
+    Box<dyn Fn(String) -> BoxFuture<'static, Option<HeaderValue>> + Send + Sync>;
 
 /// See the module.
 pub(crate) struct Links {
@@ -84,7 +86,7 @@ impl Links {
         let until = Instant::now() + WHOLE;
         let authorization = match provider {
             None => None,
-            Some(name) => Some((self.credentials)(name).ok_or_else(|| {
+            Some(name) => Some((self.credentials)(name.to_owned()).await.ok_or_else(|| {
                 let details = format!(
                     "There is no media provider '{name}': POST it to \
                      /v1/settings/application/media/providers"
@@ -237,6 +239,8 @@ fn resolved(from: &str, to: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     use axum::{Router, http::HeaderMap, response::Redirect, routing::get};
@@ -271,8 +275,10 @@ mod tests {
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let policy = Policy::new(Allow::parse(allow).unwrap()).for_links();
-        let credentials =
-            |name: &str| (name == "cdn").then_some(HeaderValue::from_static("Bearer t"));
+        let credentials = |name: String| {
+            let found = (name == "cdn").then_some(HeaderValue::from_static("Bearer t"));
+            std::future::ready(found).boxed()
+        };
         let links = Links::new(Egress::new(&policy, Vec::new()).unwrap(), Box::new(credentials));
         (format!("http://{address}"), links)
     }

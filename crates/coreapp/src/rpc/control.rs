@@ -11,7 +11,7 @@ use ::rpc::coreapp::{
     directory_server::Directory as DirectoryApi, ops_server::Ops,
 };
 use ::rpc::error::to_status;
-use contract::{ApiError, Code};
+use contract::{ApiError, Code, Number};
 use futures_util::Stream;
 use store::rows::Revoked;
 use tokio::sync::{mpsc, watch};
@@ -29,7 +29,7 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Messages a slow webapp may be behind; then its stream waits.
 const QUEUE: usize = 8;
-/// Longest user name and hash taken, bytes.
+/// Longest text taken, bytes.
 const TEXT_MAX: usize = 512;
 
 /// See the proto.
@@ -38,6 +38,7 @@ pub(crate) struct ControlService {
     pub control: Arc<Control>,
     pub node: String,
     pub connected: watch::Receiver<bool>,
+    pub number: watch::Receiver<Option<Number>>,
     pub gauges: Arc<Gauges>,
     pub beat: Arc<Beat>,
     /// The process stops: whoever watches turns to another coreapp.
@@ -151,10 +152,7 @@ impl Admin for ControlService {
         request: Request<SetPasswordRequest>,
     ) -> Result<Response<SetPasswordResponse>, Status> {
         let SetPasswordRequest { user, password_hash } = request.into_inner();
-        if !password_hash.starts_with("$argon2id$") || password_hash.len() > TEXT_MAX {
-            let details = "'password_hash' must be an argon2id hash as a PHC string";
-            return Err(to_status(ApiError::new(Code::INVALID, details)));
-        }
+        super::account::check_hash(&password_hash).map_err(to_status)?;
         self.control.set_password(&user, password_hash).await.map_err(to_status)?;
         Ok(Response::new(SetPasswordResponse {}))
     }
@@ -186,7 +184,11 @@ impl Ops for ControlService {
         &self,
         _request: Request<HealthRequest>,
     ) -> Result<Response<HealthResponse>, Status> {
-        let status = if *self.connected.borrow() { "connected" } else { "disconnected" };
+        let status = match (self.number.borrow().is_some(), *self.connected.borrow()) {
+            (false, _) => "unregistered",
+            (true, true) => "connected",
+            (true, false) => "disconnected",
+        };
         let node = NodeHealth {
             node: self.node.clone(),
             gateway_status: status.to_owned(),

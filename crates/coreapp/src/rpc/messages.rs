@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use ::rpc::{
     coreapp::{
-        CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
-        messages_server::Messages,
+        CancelRequest, CancelResponse, MarkReadRequest, MarkReadResponse, SendFrame, SendFrames,
+        SendReplies, SendReply, messages_server::Messages,
     },
     error::to_status,
 };
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    inbound::{Reading, unknown},
     intake::{
         Intake,
         pipe::{self, MANY_MAX, PIPE_MAX, StreamOut},
@@ -32,6 +33,7 @@ const CANCEL: Duration = Duration::from_secs(10);
 /// See the proto.
 pub(crate) struct MessagesService {
     pub intake: Arc<Intake>,
+    pub reading: Reading,
     /// The process stops: what was not read is sent to the next owner.
     pub stop: CancellationToken,
 }
@@ -94,6 +96,16 @@ impl Messages for MessagesService {
         }
         .map_err(to_status)?;
         Ok(Response::new(CancelResponse {}))
+    }
+
+    async fn mark_read(
+        &self,
+        request: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        self.intake.messages.take().and_then(|()| self.intake.beat.answers()).map_err(to_status)?;
+        let id = request.into_inner().id.parse().map_err(|_| to_status(unknown()))?;
+        self.reading.mark(id).await.map_err(to_status)?;
+        Ok(Response::new(MarkReadResponse {}))
     }
 }
 
@@ -228,6 +240,7 @@ mod tests {
         let messages = Arc::new(Quota::default());
         messages.set(80, 40);
         let quota = messages.clone();
+        let number = tokio::sync::watch::channel("15550100100".parse().ok()).1;
         let map = watch::Sender::new(Arc::default()).subscribe();
         let handing = Handing { map: map.clone(), peers: Arc::new(Peers::new(map, None)) };
         let intake = Intake {
@@ -236,7 +249,9 @@ mod tests {
             messages,
             beat: beat.clone(),
             handing,
+            traces: telemetry::Traces::default(),
             has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
+            number,
         };
         let intake = Arc::new(intake);
         let begin = Instant::now();

@@ -1,6 +1,7 @@
 //! The four listeners: messages, contacts, control, health. A flood of one starves no other: each
 //! has its own port, quota and limits.
 
+mod account;
 mod collection;
 mod contacts;
 mod control;
@@ -12,6 +13,7 @@ mod peer;
 mod providers;
 mod serve;
 
+pub(crate) use account::AccountService;
 pub(crate) use collection::CollectionService;
 pub(crate) use contacts::ContactsService;
 pub(crate) use control::ControlService;

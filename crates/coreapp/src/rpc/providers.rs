@@ -22,7 +22,7 @@ pub(crate) struct ProvidersService {
 #[tonic::async_trait]
 impl MediaProviders for ProvidersService {
     async fn list(&self, _: Request<ListProvidersRequest>) -> Result<Response<Shown>, Status> {
-        let document = self.control.document(Document::MediaProviders);
+        let document = self.control.document(Document::MediaProviders).await;
         let providers = read(&document).map_err(to_status)?.to_json().into();
         Ok(Response::new(Shown { providers }))
     }

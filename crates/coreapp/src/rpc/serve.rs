@@ -8,11 +8,12 @@ use std::{
 
 use ::rpc::{
     coreapp::{
-        admin_server::AdminServer, collection_server::CollectionServer,
-        contacts_server::ContactsServer, directory_server::DirectoryServer,
-        events_server::EventsServer, media_providers_server::MediaProvidersServer,
-        media_server::MediaServer, messages_server::MessagesServer, ops_server::OpsServer,
-        peer_server::PeerServer,
+        account_server::AccountServer, admin_server::AdminServer,
+        collection_server::CollectionServer, contacts_server::ContactsServer,
+        directory_server::DirectoryServer, events_server::EventsServer,
+        media_providers_server::MediaProvidersServer, media_server::MediaServer,
+        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        user_admin_server::UserAdminServer,
     },
     http2,
     identity::Identity,
@@ -21,8 +22,10 @@ use ::rpc::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use upstream::sandbox::Sandbox;
 
 use super::{
+    account::AccountService,
     collection::CollectionService,
     contacts::ContactsService,
     control::ControlService,
@@ -33,7 +36,7 @@ use super::{
     peer::PeerService,
     providers::ProvidersService,
 };
-use crate::intake::Intake;
+use crate::{inbound::Reading, intake::Intake};
 
 /// Streams of one connection at once, by port.
 const MESSAGES_STREAMS: u32 = 64;
@@ -50,8 +53,10 @@ pub(crate) struct Ports([TcpListener; 4]);
 /// What is served on them.
 pub(crate) struct Services {
     pub intake: Arc<Intake>,
+    pub reading: Reading,
     pub contacts: ContactsService,
     pub control: ControlService,
+    pub account: AccountService<Sandbox>,
     pub events: EventsService,
     pub collection: CollectionService,
     pub media: MediaService,
@@ -114,7 +119,8 @@ pub(crate) async fn serve(
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesService { intake: services.intake, stop: stop.clone() };
+    let service =
+        MessagesService { intake: services.intake, reading: services.reading, stop: stop.clone() };
     let service = MessagesServer::new(service).max_decoding_message_size(limit);
     start(messages, MESSAGES_STREAMS, Routes::new(service), identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
@@ -128,7 +134,10 @@ pub(crate) async fn serve(
     let providers = ProvidersService { control: services.control.control.clone() };
     let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
     let routes = routes.add_service(media).add_service(providers);
+    let account = AccountServer::new(services.account.clone()).max_decoding_message_size(limit);
+    let users = UserAdminServer::new(services.account);
     let routes = routes.add_service(CollectionServer::new(services.collection));
+    let routes = routes.add_service(account).add_service(users);
     start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();

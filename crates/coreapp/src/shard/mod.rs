@@ -28,5 +28,6 @@ mod sim;
 mod sim_phones;
 #[cfg(test)]
 mod sim_restore;
+mod steps;
 pub(crate) mod task;
 mod undelivered;

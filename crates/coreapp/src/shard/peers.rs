@@ -258,6 +258,9 @@ impl Machine {
             self.unreachable(wa_id, &[route], SetUpError::NoKeys.to_string(), ctx, fx);
             return;
         }
+        if ctx.tracing && !self.fetching.contains_key(&wa_id) {
+            self.fetches_for(wa_id, route, fx);
+        }
         let routes = self.fetching.entry(wa_id).or_insert_with(|| {
             fx.bundles.push(wa_id);
             Vec::new()
@@ -267,8 +270,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn fetch_again(&mut self, wa_id: Number, fx: &mut Effects) {
-        if self.fetching.contains_key(&wa_id) {
+    pub(super) fn fetch_again(&mut self, wa_id: Number, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let Some(routes) = self.fetching.get(&wa_id) {
+            for route in routes.iter().filter(|_| ctx.tracing) {
+                self.fetches_for(wa_id, *route, fx);
+            }
             fx.bundles.push(wa_id);
         }
     }

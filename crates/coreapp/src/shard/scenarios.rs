@@ -85,7 +85,11 @@ impl World {
         let signed = [(signed.id(), signed)].into();
         let keys = Ring::new(me, Keys { signed, newest, ..Keys::default() });
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
-        let (gate, window, view) = (Gate::new(100, 0), Window::new(100), View::of(application));
+        let (gate, window, view) = (
+            Gate::new(100, 0),
+            Window::new(100),
+            View::of(application, Some(number("15550100100"))),
+        );
         let ctx = Ctx {
             now,
             now_ms,
@@ -94,11 +98,13 @@ impl World {
             window: &window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &keys,
             rng: &*rng,
         };
-        let machine = Machine::new(shard(), 1, number("15550100100"), ShardLoad::default(), &ctx);
+        let machine = Machine::new(shard(), 1, ShardLoad::default(), &ctx);
         Self {
             now,
             now_ms,
@@ -132,6 +138,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -141,7 +149,7 @@ impl World {
     /// The process starts anew on its rows.
     fn restart(&mut self) {
         let load = ShardLoad { blocked: self.blocked.clone(), ..ShardLoad::default() };
-        self.machine = Machine::new(shard(), 2, number("15550100100"), load, &self.ctx());
+        self.machine = Machine::new(shard(), 2, load, &self.ctx());
     }
 
     /// One turn, and every row it touches.
@@ -183,6 +191,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -273,6 +283,7 @@ impl World {
             idempotent: None,
             attempt: 1,
             deadline: self.now + Duration::from_secs(10),
+            trace: None,
             reply: ReplyTo::Once(reply),
         };
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
@@ -289,7 +300,10 @@ impl World {
             self.network_says(to, registered(to));
         }
         assert_eq!(self.sent.last(), Some(&key));
-        let answer = Item::Answer { key, result: Ok(Sent { timestamp_ms: self.now_ms }) };
+        let answer = Item::Answer {
+            key,
+            result: Ok(Sent { timestamp_ms: self.now_ms, conversation: None }),
+        };
         self.turn(|machine, ctx, fx| machine.item(0, answer, ctx, fx));
         key
     }
@@ -498,7 +512,14 @@ async fn a_delivered_message_is_not_asked_about() {
     let mut world = World::with(&noticing());
     let key = world.send_and_lose(DIALLED);
     let (from, kind, timestamp_ms) = (number(DIALLED), ReceiptKind::Delivered, world.now_ms);
-    world.down(Item::Receipt(Receipt { key, from, device: 0, kind, timestamp_ms }));
+    world.down(Item::Receipt(Receipt {
+        key,
+        from,
+        device: 0,
+        kind,
+        timestamp_ms,
+        conversation: None,
+    }));
     world.days(3);
     assert_eq!(world.asked, []);
 }

@@ -12,6 +12,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Key, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
+use telemetry::Traces;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub generation: i64,
     pub keys: Arc<Ring>,
     pub rng: Arc<dyn Rng>,
+    pub traces: Traces,
 }
 
 /// Hands for all drivers.
@@ -113,7 +115,6 @@ enum Control {
     Own {
         shard: ShardId,
         epoch: i64,
-        own_number: Number,
         load: ShardLoad,
         done: oneshot::Sender<()>,
     },
@@ -223,15 +224,9 @@ impl Drivers {
     }
 
     /// Gives a shard to its driver; done when its writes may pass.
-    pub(crate) async fn own(
-        &self,
-        shard: ShardId,
-        epoch: i64,
-        own_number: Number,
-        load: ShardLoad,
-    ) {
+    pub(crate) async fn own(&self, shard: ShardId, epoch: i64, load: ShardLoad) {
         let (done, owned) = oneshot::channel();
-        self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
+        self.control(self.index(shard), Control::Own { shard, epoch, load, done });
         let _ended = owned.await;
     }
 
@@ -442,6 +437,7 @@ impl Driver {
             window: &shared.window,
             frozen: shared.beat.frozen(),
             sealing: shared.sealing,
+            tracing: shared.traces.is_on(),
             generation: self.generation,
             keys: &shared.keys,
             rng: &*shared.rng,
@@ -530,10 +526,10 @@ impl Driver {
 
     fn control(&mut self, control: Control, ctx: &Ctx<'_>, fx: &mut Effects) {
         match control {
-            Control::Own { shard, epoch, own_number, load, done } => {
+            Control::Own { shard, epoch, load, done } => {
                 let next_seq = load.next_seq();
                 self.shared.lanes.own(shard, epoch, next_seq, self.answers.clone());
-                let mut machine = Machine::new(shard, epoch, own_number, load, ctx);
+                let mut machine = Machine::new(shard, epoch, load, ctx);
                 machine.resume(ctx, fx);
                 self.machines.insert(shard, machine);
                 let _gone = done.send(());
@@ -670,6 +666,13 @@ impl Driver {
         }
         for read in fx.reads {
             self.shared.reader.submit(read, self.reads.clone());
+        }
+        for span in fx.spans {
+            self.shared.traces.record(span);
+        }
+        // Before the questions they wait for.
+        for (operation, number, context) in fx.waiting {
+            self.shared.traces.waits_for(operation, number, context);
         }
         if !fx.contacts.is_empty() {
             // The sync ends with the process.

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Key, MediaId, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, trace};
 
 use crate::{
     batch::Batch,
@@ -24,6 +24,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) inbound: Vec<(ShardId, &'a Inbound)>,
     pub(crate) events: Vec<(ShardId, i64, &'a NewEvent)>,
     pub(crate) idempotency: Vec<(ShardId, Dated, &'a Idempotency)>,
+    /// Of the messages that have one.
+    pub(crate) traces: Vec<(ShardId, Key, [u8; trace::LEN])>,
     pub(crate) jobs: Keyed<(ShardId, i64), &'a Job>,
     pub(crate) outbox: Keyed<(ShardId, Key, i32), &'a Outbox>,
     /// `None`: deleted.
@@ -86,6 +88,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     }
     changes.messages.sort_unstable_by_key(|(shard, row)| (*shard, row.key));
     changes.inbound.sort_unstable_by_key(|(shard, row)| (*shard, row.peer, row.key));
+    changes.traces.sort_unstable_by_key(|(shard, key, _)| (*shard, *key));
     changes.idempotency.sort_unstable_by_key(|(shard, dated, _)| (*shard, *dated));
     changes.events.sort_unstable_by_key(|(shard, seq, _)| (*shard, *seq));
     changes
@@ -94,7 +97,10 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
 impl<'a> Changes<'a> {
     fn add(&mut self, shard: ShardId, op: &'a Op, seq: &mut i64) {
         match op {
-            Op::InsertMessage(row) => self.messages.push((shard, row)),
+            Op::InsertMessage(row) => {
+                self.messages.push((shard, row));
+                self.traces.extend(row.trace.map(|trace| (shard, row.key, trace.to_bytes())));
+            }
             Op::InsertInbound(row) => self.inbound.push((shard, row)),
             Op::InsertIdempotency(row) => {
                 let dated = codec::dated(codec::day(row.created_ms), &row.hash);

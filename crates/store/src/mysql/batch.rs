@@ -105,6 +105,7 @@ pub(crate) fn script(fence: Fence, changes: &Changes<'_>) -> Script {
     text.sql(" AND live = 1 AND batch = ").int(batch - 1).sql(STOP_UNLESS_MOVED);
     let mut script = Script { text, tables: FENCE.to_vec() };
     script.usual(changes);
+    script.traced(changes);
     if changes.has_rare() {
         script.rare(changes);
     }
@@ -223,6 +224,19 @@ impl Script {
             |text, (shard, dated, row)| {
                 text.int(shard.get()).sql(", ").bytes(dated).sql(", ").int(row.created_ms);
                 text.sql(", ").bytes(row.key.as_bytes());
+            },
+        );
+    }
+
+    /// A key that is taken is told by `message`.
+    fn traced(&mut self, changes: &Changes<'_>) {
+        self.insert(
+            "trace",
+            ";INSERT INTO trace (shard, `key`, context) VALUES ",
+            " ON DUPLICATE KEY UPDATE context = context",
+            &changes.traces,
+            |text, (shard, key, context)| {
+                text.int(shard.get()).sql(", ").bytes(key.as_bytes()).sql(", ").bytes(context);
             },
         );
     }
@@ -405,9 +419,14 @@ impl Script {
             self.statement("revoked", ";DELETE FROM revoked WHERE expires < ").int(before_s);
         }
         for (shard, (key, most)) in &changes.trim.messages {
-            self.statement("message", ";DELETE FROM message WHERE shard = ").int(shard.get());
-            self.text.sql(" AND `key` < ").bytes(key.as_bytes());
-            self.text.sql(" ORDER BY `key` LIMIT ").int(*most);
+            for (table, begin) in [
+                ("message", ";DELETE FROM message WHERE shard = "),
+                ("trace", ";DELETE FROM trace WHERE shard = "),
+            ] {
+                self.statement(table, begin).int(shard.get());
+                self.text.sql(" AND `key` < ").bytes(key.as_bytes());
+                self.text.sql(" ORDER BY `key` LIMIT ").int(*most);
+            }
         }
         for (shard, (first, most)) in &changes.trim.idempotency {
             self.statement("idempotency", ";DELETE FROM idempotency WHERE shard = ");

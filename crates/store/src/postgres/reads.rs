@@ -27,9 +27,10 @@ const LOOK_UP: &str = "\
     unnest($1, $2, $3) AS k(n, shard, number) \
     JOIN contact c ON c.shard = k.shard AND c.number = k.number \
     UNION ALL \
-    SELECT k.n, 1::smallint, m.created_ms, 0, m.body_hash, m.body, 0::smallint FROM \
-    unnest($4, $5, $6) AS k(n, shard, key) \
+    SELECT k.n, 1::smallint, m.created_ms, 0, m.body_hash || coalesce(t.context, ''::bytea), \
+    m.body, 0::smallint FROM unnest($4, $5, $6) AS k(n, shard, key) \
     JOIN message m ON m.shard = k.shard AND m.key = k.key \
+    LEFT JOIN trace t ON t.shard = m.shard AND t.key = m.key \
     UNION ALL \
     SELECT k.n, 2::smallint, s.device, s.generation, s.record, m.mark, 0::smallint FROM \
     unnest($7, $8, $9) AS k(n, shard, wa_id) \

@@ -43,12 +43,18 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
             Ok(Found::Contact(row.map(|row| codec::contact(number, row)).transpose()?))
         }
         Read::Message(key) => {
-            let rows: Vec<codec::MessageColumns> = Stmt::<(BigInt, Binary, Binary)>::new(
-                "SELECT created_ms, body_hash, body FROM message WHERE shard = ? AND key = ?",
+            type Row = (BigInt, Binary, Nullable<Binary>, Binary);
+            type Columns = (i64, Vec<u8>, Option<Vec<u8>>, Vec<u8>);
+            let rows: Vec<Columns> = Stmt::<Row>::new(
+                "SELECT m.created_ms, m.body_hash, t.context, m.body FROM message m \
+                 LEFT JOIN trace t USING (shard, key) WHERE m.shard = ? AND m.key = ?",
                 &[Small(shard.get()), Bytes(key.as_bytes())],
             )
             .load(conn)?;
-            let row = rows.into_iter().next();
+            let row = rows.into_iter().next().map(|(created_ms, mut hash, trace, body)| {
+                hash.extend(trace.unwrap_or_default());
+                (created_ms, hash, body)
+            });
             Ok(Found::Message(row.map(|row| codec::message(key, row)).transpose()?))
         }
         Read::Peer(wa_id) => {

@@ -106,6 +106,12 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             ],
         )?;
     }
+    for (shard, key, context) in &changes.traces {
+        run(
+            "INSERT OR IGNORE INTO trace (shard, key, context) VALUES (?, ?, ?)",
+            &[Small(shard.get()), Bytes(key.as_bytes()), Bytes(context)],
+        )?;
+    }
     for ((shard, id), row) in changes.jobs.inserts() {
         run(
             "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
@@ -440,12 +446,16 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
         )?;
     }
     for (shard, (key, limit)) in &changes.trim.messages {
-        rows += execute(
-            conn,
+        let of = Small(shard.get());
+        for text in [
             "DELETE FROM message WHERE shard = ? AND key IN \
              (SELECT key FROM message WHERE shard = ? AND key < ? ORDER BY key LIMIT ?)",
-            &[Small(shard.get()), Small(shard.get()), Bytes(key.as_bytes()), Big((*limit).into())],
-        )?;
+            "DELETE FROM trace WHERE shard = ? AND key IN \
+             (SELECT key FROM trace WHERE shard = ? AND key < ? ORDER BY key LIMIT ?)",
+        ] {
+            let which = [of, of, Bytes(key.as_bytes()), Big((*limit).into())];
+            rows += execute(conn, text, &which)?;
+        }
     }
     for ((shard, from), (before_ms, limit)) in &changes.trim.inbound {
         rows += execute(

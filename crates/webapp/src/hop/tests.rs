@@ -5,7 +5,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use contract::{Code, Key};
 use futures_util::{Stream, StreamExt as _, future::join_all};
 use rpc::coreapp::{
-    Accepted, CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
+    Accepted, CancelRequest, CancelResponse, MarkReadRequest, MarkReadResponse, SendFrame,
+    SendFrames, SendReplies, SendReply,
     messages_server::{Messages, MessagesServer},
     send_reply,
 };
@@ -79,6 +80,13 @@ impl Messages for Slow {
     }
 
     async fn cancel(&self, _: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn mark_read(
+        &self,
+        _: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
         Err(Status::unimplemented("not asked for"))
     }
 }

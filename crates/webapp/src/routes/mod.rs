@@ -7,7 +7,7 @@ use axum::{
     extract::{Path, rejection::PathRejection},
     handler::Handler as _,
     response::Response,
-    routing::{delete, get, patch, post, put},
+    routing::{any, delete, get, patch, post, put},
 };
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
@@ -18,18 +18,25 @@ use crate::{
     edge::{Consulted, EdgeLayer, Refusal, json},
 };
 
+mod accounts;
 mod asking;
+mod backups;
 mod batch;
 mod cancel;
 mod contacts;
 mod events;
+mod groups;
 mod health;
 mod identity;
 mod media;
 mod media_providers;
 mod messages;
 mod metrics;
+mod people;
+mod photo;
 mod probes;
+mod profile;
+mod read_marks;
 mod replays;
 mod services;
 mod settings;
@@ -53,6 +60,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/messages", post(messages::send).layer(edge("POST_v1_messages")))
         .route("/v1/messages/batch", post(batch::send).layer(edge("POST_v1_messages_batch")))
         .route("/v1/messages/{id}", delete(cancel::cancel).layer(edge("DELETE_v1_messages")))
+        .route("/v1/messages/{id}", put(read_marks::put).layer(edge("PUT_v1_messages")))
         .route("/v1/contacts", post(contacts::check).layer(edge("POST_v1_contacts")))
         .route(contact_identity, get(identity::get).layer(edge("GET_v1_contacts_identity")))
         .route(
@@ -118,9 +126,51 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/metrics", get(metrics::metrics).layer(edge("GET_v1_metrics")))
         .route("/livez", get(probes::live).layer(edge("GET_livez")))
         .route("/readyz", get(probes::ready).layer(edge("GET_readyz").quiet()))
+        .merge(account_routes(&edge))
         .fallback(unknown_path.layer(edge("unknown_path")))
         .method_not_allowed_fallback(wrong_method.layer(edge("wrong_method")))
         .with_state(app)
+}
+
+/// Users, and what concerns the account itself.
+fn account_routes(edge: &impl Fn(&'static str) -> EdgeLayer) -> Router<Arc<App>> {
+    let user = "/v1/users/{username}";
+    let shards = "/v1/account/shards";
+    let two_step = "/v1/settings/account/two-step";
+    let business = "/v1/settings/business/profile";
+    let about = "/v1/settings/profile/about";
+    let photo = "/v1/settings/profile/photo";
+    Router::new()
+        .route("/v1/users", post(people::create).layer(edge("POST_v1_users")))
+        .route(user, get(people::get).layer(edge("GET_v1_users")))
+        .route(user, put(people::put).layer(edge("PUT_v1_users")))
+        .route(user, delete(people::delete).layer(edge("DELETE_v1_users")))
+        .route("/v1/account", post(accounts::request).layer(edge("POST_v1_account")))
+        .route("/v1/account/verify", post(accounts::verify).layer(edge("POST_v1_account_verify")))
+        .route(shards, get(accounts::shards).layer(edge("GET_v1_account_shards")))
+        .route(shards, post(accounts::set_shards).layer(edge("POST_v1_account_shards")))
+        .route(two_step, post(accounts::two_step).layer(edge("POST_v1_settings_account_two-step")))
+        .route(
+            two_step,
+            delete(accounts::no_two_step).layer(edge("DELETE_v1_settings_account_two-step")),
+        )
+        .route(business, get(profile::business).layer(edge("GET_v1_settings_business_profile")))
+        .route(
+            business,
+            post(profile::change_business).layer(edge("POST_v1_settings_business_profile")),
+        )
+        .route(about, get(profile::about).layer(edge("GET_v1_settings_profile_about")))
+        .route(about, patch(profile::change_about).layer(edge("PATCH_v1_settings_profile_about")))
+        .route(photo, get(photo::get).layer(edge("GET_v1_settings_profile_photo")))
+        .route(photo, post(photo::post).layer(edge("POST_v1_settings_profile_photo")))
+        .route(photo, delete(photo::delete).layer(edge("DELETE_v1_settings_profile_photo")))
+        .route("/v1/settings/backup", post(backups::backup).layer(edge("POST_v1_settings_backup")))
+        .route(
+            "/v1/settings/restore",
+            post(backups::restore).layer(edge("POST_v1_settings_restore")),
+        )
+        .route("/v1/groups", any(groups::gone).layer(edge("v1_groups")))
+        .route("/v1/groups/{*rest}", any(groups::gone).layer(edge("v1_groups")))
 }
 
 async fn unknown_path() -> Refusal {

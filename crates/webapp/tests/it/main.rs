@@ -12,3 +12,4 @@ mod intake;
 mod listen;
 mod monitoring;
 mod resources;
+mod walk;

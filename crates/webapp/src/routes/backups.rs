@@ -1,0 +1,48 @@
+//! `/v1/settings/backup`, `/v1/settings/restore`, for admins: the account carried to another
+//! installation. The coreapp seals and opens.
+
+use std::time::Duration;
+
+use axum::{body::Body, response::Response};
+use contract::{
+    answer,
+    backup::{self, RestoreRequest},
+};
+use rpc::coreapp::{self as proto, account_client::AccountClient};
+
+use super::{asking::AskingAdmin, done};
+use crate::edge::{Refusal, read};
+
+/// The network is asked twice at a restore, and the key takes its time.
+const CALL: Duration = Duration::from_secs(25);
+
+/// The account, sealed under a password.
+pub(super) async fn backup(
+    AskingAdmin(asking): AskingAdmin,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let password = backup::password(&read(&asking.app.metrics, body).await?)?;
+    let message = proto::BackupRequest { password: password.expose().to_owned() };
+    let sealed = asking
+        .writer(CALL, message, |channel, request| async move {
+            AccountClient::new(channel).backup(request).await
+        })
+        .await?;
+    Ok(done(backup::sealed(&sealed.data)))
+}
+
+/// Takes it up where no number is registered.
+pub(super) async fn restore(
+    AskingAdmin(asking): AskingAdmin,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let RestoreRequest { password, data } =
+        RestoreRequest::parse(&read(&asking.app.metrics, body).await?)?;
+    let message = proto::RestoreRequest { password: password.expose().to_owned(), data };
+    asking
+        .writer(CALL, message, |channel, request| async move {
+            AccountClient::new(channel).restore(request).await
+        })
+        .await?;
+    Ok(done(answer::empty()))
+}

@@ -1,0 +1,93 @@
+//! `/v1/settings/profile/photo`, for admins: the picture customers see. It is cropped here, where a
+//! picture that is none does no harm to the engine, and kept by the coreapp.
+
+use std::time::Duration;
+
+use axum::{body::Body, response::Response};
+use bytes::Bytes;
+use contract::{ApiError, Code, answer, profile};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
+use rpc::coreapp::{GetPhotoRequest, SetPhotoRequest, account_client::AccountClient};
+use tokio::task::spawn_blocking;
+
+use super::{
+    answered,
+    asking::{Asking, AskingAdmin},
+    done,
+};
+use crate::{
+    edge::{Consulted, Refusal, read_within},
+    picture::{self, PictureError},
+};
+
+/// The network has 8 s, the rest is for the commit and a fail-over.
+const CALL: Duration = Duration::from_secs(12);
+
+/// Shows it, or where it is with `?format=link`.
+pub(super) async fn get(
+    AskingAdmin(asking): AskingAdmin,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let photo = asking
+        .any(CALL, GetPhotoRequest {}, |channel, request| async move {
+            AccountClient::new(channel).get_photo(request).await
+        })
+        .await?;
+    if photo.image.is_empty() {
+        let error = ApiError::new(Code::NOT_FOUND, "No picture set.");
+        return Err(Refusal::from(error).consulted(Consulted(None)));
+    }
+    let query = uri.query().unwrap_or_default();
+    if query.split('&').any(|pair| pair == "format=link") {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let link = format!("https://{}{}", host.unwrap_or("localhost"), uri.path());
+        return Ok(done(profile::photo_link(&link)));
+    }
+    let mut response = answered(StatusCode::OK, photo.image);
+    let jpeg = HeaderValue::from_static("image/jpeg");
+    response.headers_mut().insert(header::CONTENT_TYPE, jpeg);
+    Ok(response)
+}
+
+/// Replaces it: the bytes of a JPEG or PNG, of which the middle square is taken.
+pub(super) async fn post(
+    AskingAdmin(asking): AskingAdmin,
+    body: Body,
+) -> Result<Response, Refusal> {
+    let given = read_within(&asking.app.metrics, body, profile::PHOTO_MAX).await?;
+    if given.is_empty() {
+        let details = "Give the picture as the body; DELETE takes it away";
+        return Err(ApiError::new(Code::MISSING, details).into());
+    }
+    // Of the few threads for what costs much, so that many pictures take no more than many logins.
+    let thread = asking.app.passwords.thread().await?;
+    let work = spawn_blocking(move || {
+        let cropped = picture::cropped(&given);
+        drop(thread);
+        cropped
+    });
+    let image = match work.await {
+        Ok(Ok(image)) => image,
+        Ok(Err(error @ PictureError::Unwritable)) => {
+            return Err(ApiError::new(Code::INTERNAL, error.to_string()).into());
+        }
+        Ok(Err(error)) => return Err(ApiError::new(Code::INVALID, error.to_string()).into()),
+        Err(_) => return Err(ApiError::new(Code::INTERNAL, "The picture was not read").into()),
+    };
+    set(&asking, image.into()).await
+}
+
+/// Takes it away.
+pub(super) async fn delete(AskingAdmin(asking): AskingAdmin) -> Result<Response, Refusal> {
+    set(&asking, Bytes::new()).await
+}
+
+async fn set(asking: &Asking, image: Bytes) -> Result<Response, Refusal> {
+    asking
+        .writer(CALL, SetPhotoRequest { image }, |channel, request| async move {
+            AccountClient::new(channel).set_photo(request).await
+        })
+        .await?;
+    Ok(done(answer::empty()))
+}
