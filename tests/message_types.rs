@@ -1,7 +1,7 @@
 //! Every type of message, both ways: what the business sends the phone decrypts as it was sent, what
 //! the customer writes the webhook gets in the documented shape.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 mod support;
 

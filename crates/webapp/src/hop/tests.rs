@@ -190,6 +190,13 @@ impl Messages for Other {
         Ok(Response::new(Box::pin(replies)))
     }
 
+    async fn mark_read(
+        &self,
+        _: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
     async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         Err(Status::unimplemented("not asked for"))
     }
