@@ -172,8 +172,8 @@ def settings(rendered, binary):
 
 def hosts(env):
     """(service, port) of the settings that name one."""
-    if "WACORE_HOSTNAME" in env:
-        yield env["WACORE_HOSTNAME"], 6250
+    for host in filter(None, env.get("WACORE_HOSTNAME", "").split(",")):
+        yield host, 6250
     if "HELIOGRAPH_UPSTREAM__URL" in env:
         host, port = env["HELIOGRAPH_UPSTREAM__URL"].removeprefix("http://").split(":")
         yield host, int(port)

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -53,10 +54,10 @@ def free_ports(count):
 
 
 class Gateway:
-    """Sandbox, coreapps and webapp. `wrap` may put a command before each role's own."""
+    """Sandbox, coreapps and webapps. `wrap` may put a command before each role's own."""
 
     def __init__(self, directory, database, wrap=lambda role, command: command, env=None,
-                 batch_max=None, sandbox_options=(), coreapps=1):
+                 batch_max=None, sandbox_options=(), coreapps=1, webapps=1):
         self.binary = binary()
         self.directory = pathlib.Path(directory)
         self.database = database
@@ -65,13 +66,21 @@ class Gateway:
         self.children = {}
         self.batch_max = batch_max
         self.sandbox_options = sandbox_options
-        ports = free_ports(4 * coreapps + 4)
+        ports = free_ports(4 * coreapps + 2 * webapps + 2)
         # Of each: messages, contacts, control, health.
         self.cores = ports[0:4 * coreapps:4]
         self.core = self.cores[0]
         self.core_roles = ["coreapp"] if coreapps == 1 else [
             f"coreapp-{n}" for n in range(coreapps)]
-        self.upstream, self.phones, self.http, self.https = ports[-4:]
+        # Where others reach each, and how each reaches the database.
+        self.core_hosts = {role: "127.0.0.1" for role in self.core_roles}
+        self.databases = {role: database for role in self.core_roles}
+        self.web_roles = ["webapp"] if webapps == 1 else [f"webapp-{n}" for n in range(webapps)]
+        self.upstream, self.phones = ports[4 * coreapps:4 * coreapps + 2]
+        # Of each: HTTP, HTTPS.
+        webs = ports[4 * coreapps + 2:]
+        self.webs = dict(zip(self.web_roles, zip(webs[::2], webs[1::2])))
+        self.http, self.https = webs[:2]
         self.token = None
 
     # === processes ===
@@ -85,14 +94,15 @@ class Gateway:
         elif role in self.core_roles:
             n = self.core_roles.index(role)
             node = "core" if len(self.cores) == 1 else f"core-{n}"
-            command = [self.binary, "coreapp", "--database", self.database, "--listen", loopback,
+            command = [self.binary, "coreapp", "--database", self.databases[role], "--listen", loopback,
                        "--port", str(self.cores[n]), "--node", node,
                        "--upstream", f"http://{loopback}:{self.upstream}"]
         else:
-            command = [self.binary, role, "--http", f"{loopback}:{self.http}", "--https",
-                       f"{loopback}:{self.https}", "--coreapps",
-                       ",".join(f"{loopback}:{core}" for core in self.cores),
-                       "--data-dir", data]
+            http_port, https_port = self.webs[role]
+            hosts = zip(self.core_hosts.values(), self.cores)
+            command = [self.binary, "webapp", "--http", f"{loopback}:{http_port}", "--https",
+                       f"{loopback}:{https_port}", "--coreapps",
+                       ",".join(f"{host}:{core}" for host, core in hosts), "--data-dir", data]
         return command
 
     def start_role(self, role):
@@ -100,6 +110,8 @@ class Gateway:
         env.setdefault("HELIOGRAPH_LOG__LEVEL", "info")
         env["HELIOGRAPH_ACCOUNT__NUMBER"] = "15550100100"
         env["HELIOGRAPH_EGRESS__ALLOW"] = "loopback,http"
+        if role in self.core_hosts:
+            env["COREAPP_HOSTNAME"] = self.core_hosts[role]
         if self.batch_max:
             env["HELIOGRAPH_DATABASE__BATCH_MAX"] = str(self.batch_max)
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -109,16 +121,19 @@ class Gateway:
                                                stdout=log, stdin=subprocess.DEVNULL)
         return self.children[role]
 
-    def start(self):
-        for role in ("sandbox", *self.core_roles, "webapp"):
+    def start(self, coreapps=None, login=True):
+        """All, or so many of the coreapps. `login=False`: nobody has logged in, the administrator's
+        password is the first one."""
+        for role in ("sandbox", *self.core_roles[:coreapps], *self.web_roles):
             self.start_role(role)
         deadline = time.monotonic() + START_S
-        while not self.ready():
+        while not all(self.ready(role) for role in self.web_roles):
             self.check_alive()
             if time.monotonic() > deadline:
                 fail(f"the gateway is not ready after {START_S} s; logs are in {self.directory}")
             time.sleep(0.05)
-        self.login()
+        if login:
+            self.login()
 
     def shards(self):
         """How many shards each coreapp works with; 0 of one that does not answer."""
@@ -136,9 +151,10 @@ class Gateway:
         return owned
 
     def is_shared(self):
-        """Every coreapp has its share, and every shard an owner."""
-        owned = self.shards()
-        return all(owned) and sum(owned) == SHARDS
+        """Every coreapp that runs has its share, and every shard an owner."""
+        owned = dict(zip(self.core_roles, self.shards()))
+        running = [owned[role] for role in self.core_roles if role in self.children]
+        return all(running) and sum(running) == SHARDS
 
     def check_alive(self):
         for role, child in self.children.items():
@@ -151,6 +167,17 @@ class Gateway:
         child = self.children.pop(role)
         child.send_signal(signal.SIGKILL)
         child.wait()
+
+    def terminate(self, role, limit_s):
+        """SIGTERM; gives the exit status, which must come within the limit."""
+        child = self.children.pop(role)
+        child.terminate()
+        try:
+            return child.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            fail(f"the {role} did not end within {limit_s} s of SIGTERM; logs in {self.directory}")
 
     def stop(self):
         children, self.children = list(self.children.values()), {}
@@ -166,9 +193,11 @@ class Gateway:
 
     # === calls ===
 
-    def ready(self):
+    def ready(self, role=None):
+        """Whether a webapp serves; the first one, unless it is named."""
         try:
-            return self.call("GET", "/readyz", anonymous=True)[0] == 200
+            port = self.webs[role or self.web_roles[0]][0]
+            return self.call("GET", "/readyz", anonymous=True, port=port)[0] == 200
         except OSError:
             return False
 
@@ -286,9 +315,25 @@ class Database:
         return [first, *map(int, children.split())]
 
     def sql(self, text):
-        """Runs statements on PostgreSQL; gives what they print, a row a line."""
-        return subprocess.run(["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", self.url], input=text,
-                              check=True, stdout=subprocess.PIPE, text=True).stdout
+        """Runs statements on a server; gives what they print, a row a line."""
+        if self.engine == "postgres":
+            command, env = ["psql", "-XqAt", "-v", "ON_ERROR_STOP=1", self.url], {}
+        else:
+            url = urllib.parse.urlsplit(self.url)
+            command = ["mariadb", "--no-defaults", "--batch", "--skip-column-names",
+                       f"--host={url.hostname}", f"--port={url.port}", f"--user={url.username}",
+                       url.path.strip("/")]
+            env = {"MYSQL_PWD": url.password}
+        return subprocess.run(command, input=text, check=True, stdout=subprocess.PIPE, text=True,
+                              env={**os.environ, **env}).stdout
+
+    def crash(self):
+        """The server dies as with its machine; its data stay."""
+        subprocess.run([ROOT / "scripts" / "db", self.engine, "crash", self.server], check=True)
+
+    def resume(self):
+        """Back on its data, at its address."""
+        subprocess.run([ROOT / "scripts" / "db", self.engine, "resume", self.server], check=True)
 
     def stop(self):
         if self.server:

@@ -17,16 +17,20 @@ class Connection:
         self.port, self.token = port, token
         self.reader = self.writer = None
 
-    async def post(self, path, body):
+    async def post(self, path, body, idempotency_key=None):
         """(status, headers by lower-case name, parsed JSON or None). After an `OSError` or
         `IncompleteReadError` the next call connects anew."""
+        named = f"Idempotency-Key: {idempotency_key}\r\n" if idempotency_key else ""
         try:
+            if self.writer and self.reader.at_eof():
+                # The other side has left meanwhile.
+                self.close()
             if self.writer is None:
                 self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self.port)
             data = json.dumps(body).encode()
             self.writer.write((f"POST {path} HTTP/1.1\r\nHost: gateway\r\n"
                                f"Authorization: Bearer {self.token}\r\n"
-                               f"Content-Type: application/json\r\n"
+                               f"Content-Type: application/json\r\n{named}"
                                f"Content-Length: {len(data)}\r\n\r\n").encode() + data)
             lines = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             headers = {}

@@ -230,7 +230,6 @@ class Deployment:
 
     def add(self):
         self.made += 1
-        # What a headless service names stays where webapps were told: there is no DNS here.
         address = self.fixed or next(self.addresses)
         pod = Pod(self.rendered, self.name, self.made, address, self.places)
         self.pods.append(pod)

@@ -30,6 +30,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
+pub mod collector;
 pub mod device;
 pub mod network;
 pub mod roles;
@@ -158,8 +159,19 @@ impl Gateway {
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
     }
 
+    /// For an `authorization` header.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
     pub async fn call(&self, method: &str, path: &str, body: &str) -> Answer {
         call(self.http, method, path, &self.token, body).await
+    }
+
+    /// POSTs bytes as they are.
+    pub async fn post_bytes(&self, path: &str, body: &[u8]) -> Answer {
+        let headers = [("authorization", &*self.token)];
+        call_bytes(self.http, "POST", path, &headers, body).await
     }
 
     /// Sends a text; gives its id.
@@ -279,10 +291,17 @@ pub async fn call_with(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Answer {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    call_bytes(port, method, path, headers, body.as_bytes()).await
+}
+
+/// The same with any body.
+pub async fn call_bytes(
+    port: u16,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Answer {
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -291,13 +310,26 @@ pub async fn call_with(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::copy_from_slice(body.as_bytes()))).unwrap();
+    let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+    let (status, headers, body) = exchange(port, request).await;
+    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    Answer { status, headers, body }
+}
+
+/// One request on a connection of its own, and its answer as it came.
+pub async fn exchange<B>(port: u16, request: Request<B>) -> (StatusCode, HeaderMap, Bytes)
+where
+    B: hyper::body::Body<Data: Send, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
     let response =
         timeout(PATIENCE, sender.send_request(request)).await.expect("no answer").unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
-    let body = response.into_body().collect().await.unwrap().to_bytes();
-    let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    Answer { status, headers, body }
+    let body = timeout(PATIENCE, response.into_body().collect()).await.expect("no whole answer");
+    (status, headers, body.unwrap().to_bytes())
 }
 
 /// Waits until `condition` gives something.

@@ -27,7 +27,7 @@ const CORNER: u16 = 40;
 const OWN_NUMBER: &str = "15550100100";
 
 pub struct Roles {
-    directory: tempfile::TempDir,
+    pub directory: tempfile::TempDir,
     children: Mutex<HashMap<String, Child>>,
     /// The first one's messages port.
     pub coreapp: u16,
@@ -39,7 +39,7 @@ pub struct Roles {
     pub phones: u16,
     /// Their HTTP ports.
     pub webapps: Vec<u16>,
-    token: String,
+    pub token: String,
     environment: Vec<(String, String)>,
 }
 
@@ -172,6 +172,26 @@ impl Roles {
     /// What the sandbox's control API shows.
     pub async fn network(&self, path: &str) -> Value {
         call(self.phones, "GET", path, "", "").await.body
+    }
+
+    pub async fn set_offline(&self, phone: &str, offline: bool) {
+        let body = json!({ "offline": offline }).to_string();
+        let answer = call(self.phones, "PUT", &format!("/phones/{phone}"), "", &body).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    }
+
+    /// A webapp that was killed, where it was.
+    pub async fn start_webapp_again(&mut self, n: usize) {
+        let http = self.webapps.remove(n);
+        self.start_webapp(n, http, http + 1);
+        let last = self.webapps.pop().unwrap();
+        self.webapps.insert(n, last);
+        until("the webapp is ready again", async || {
+            let connected = TcpStream::connect(("127.0.0.1", http)).await.is_ok();
+            (connected && call(http, "GET", "/readyz", "", "").await.status == StatusCode::OK)
+                .then_some(())
+        })
+        .await;
     }
 
     fn start_webapp(&mut self, n: usize, http: u16, https: u16) {

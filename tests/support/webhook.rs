@@ -22,6 +22,8 @@ struct Inner {
     taken: Vec<Value>,
     /// Their ids and bodies.
     ids: Vec<(String, Bytes)>,
+    /// Their bodies and `traceparent`s, also of those that were refused.
+    traced: Vec<(StatusCode, Bytes, Option<String>)>,
     refused: usize,
 }
 
@@ -85,6 +87,11 @@ impl Webhook {
         self.inner.lock().unwrap().ids.clone()
     }
 
+    /// What each POST was answered, its body, and its `traceparent`.
+    pub fn traced(&self) -> Vec<(StatusCode, Bytes, Option<String>)> {
+        self.inner.lock().unwrap().traced.clone()
+    }
+
     /// Why a message failed, once that has been said.
     pub fn failure_of(&self, id: &str) -> Option<u64> {
         let inner = self.inner.lock().unwrap();
@@ -103,6 +110,11 @@ impl Webhook {
                 && message["system"]["user"] == wa_id
         });
         changes.map(|message| message["identity"]["hash"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// All callbacks that were answered 200, in the order they came.
+    pub fn taken(&self) -> Vec<Value> {
+        self.inner.lock().unwrap().taken.clone()
     }
 
     /// Texts that customers wrote, in the order they came.
@@ -125,9 +137,11 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Empty<Bytes>>, Infallible> {
     let id = request.headers().get("webhook-id").map(|id| id.to_str().unwrap().to_owned());
+    let trace = request.headers().get("traceparent").map(|it| it.to_str().unwrap().to_owned());
     let body = request.into_body().collect().await.unwrap().to_bytes();
     let mut inner = inner.lock().unwrap();
     let status = inner.answers.pop_front().unwrap_or(StatusCode::OK);
+    inner.traced.push((status, body.clone(), trace));
     if status == StatusCode::OK {
         inner.taken.push(serde_json::from_slice(&body).unwrap());
         inner.ids.extend(id.map(|id| (id, body)));

@@ -27,11 +27,22 @@ pub enum EventKind {
     Errors = 3,
     /// Late results of a contact check.
     Contacts = 4,
+    /// What came of a collection.
+    Services = 5,
+    /// A received file, fetched on request.
+    MediaItems = 6,
 }
 
 impl EventKind {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Status, Self::Inbound, Self::Errors, Self::Contacts];
+    pub const ALL: [Self; 6] = [
+        Self::Status,
+        Self::Inbound,
+        Self::Errors,
+        Self::Contacts,
+        Self::Services,
+        Self::MediaItems,
+    ];
 
     /// As stored.
     #[must_use]
@@ -53,6 +64,8 @@ impl EventKind {
             Self::Inbound => "messages",
             Self::Errors => "errors",
             Self::Contacts => "contacts",
+            Self::Services => "services",
+            Self::MediaItems => "media_items",
         }
     }
 }
@@ -101,8 +114,77 @@ pub struct StatusEvent<'a> {
     pub kind: StatusKind,
     /// When, Unix seconds.
     pub timestamp_s: i64,
-    /// Why it failed.
+    /// What the network counts it towards, where it has said so and that is to be told.
+    pub conversation: Option<Conversation>,
+    /// Why it failed, or what is to be known about it.
     pub errors: &'a [ApiError],
+}
+
+/// What the network counts a message towards, and charges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Conversation {
+    /// Names it.
+    pub id: [u8; 16],
+    /// What began it, and what is charged.
+    pub origin: Origin,
+    /// When it ends, Unix seconds.
+    pub expires_s: i64,
+    /// How is counted.
+    pub model: PricingModel,
+    /// Whether anything is charged.
+    pub billable: bool,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $name {
+            /// Its name in the contract.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+
+            /// From its name; `None` for one that this version does not know.
+            #[must_use]
+            pub fn from_word(word: &str) -> Option<Self> {
+                match word { $($word => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+words! {
+    /// What began a conversation: the kind of template, or the customer.
+    Origin {
+        /// A template that advertises.
+        Marketing = "marketing",
+        /// A template about something the customer has ordered.
+        Utility = "utility",
+        /// A template with a code.
+        Authentication = "authentication",
+        /// The customer wrote.
+        Service = "service",
+        /// The customer came from an advertisement.
+        ReferralConversion = "referral_conversion",
+    }
+}
+
+words! {
+    /// How the network counts.
+    PricingModel {
+        /// By message, since July 2025.
+        PerMessage = "PMP",
+        /// By conversation.
+        PerConversation = "CBP",
+        /// By notification, until February 2022.
+        PerNotification = "NBP",
+    }
 }
 
 /// A customer's message.
@@ -119,12 +201,34 @@ pub struct InboundEvent<'a> {
     pub timestamp_s: i64,
     /// What it says.
     pub content: &'a InboundContent,
+    /// The customer's identity, where that is to be told.
+    pub identity: Option<&'a InboundIdentity>,
+}
+
+/// What is known of a customer's identity key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InboundIdentity {
+    /// Its latest change was acknowledged.
+    pub acknowledged: bool,
+    /// When it was first seen, Unix milliseconds.
+    pub created_ms: i64,
+    /// What an acknowledgement has to repeat.
+    pub hash: String,
+}
+
+impl Serialize for InboundIdentity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(3))?;
+        map.serialize_entry("acknowledged", &self.acknowledged)?;
+        map.serialize_entry("created_timestamp", &self.created_ms)?;
+        map.serialize_entry("hash", &self.hash)?;
+        map.end()
+    }
 }
 
 /// `{"statuses":[…]}`.
 ///
-/// `conversation` and `pricing` are left out: they report what the vendor bills, nobody here bills
-/// anything, and clients have had to live without them on `read` at all times.
+/// `conversation` and `pricing` are what the network says: nobody here counts or bills anything.
 #[must_use]
 pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
     #[derive(Serialize)]
@@ -141,13 +245,45 @@ pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
         timestamp: i64,
         r#type: &'static str,
         message: Message<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        conversation: Option<Counted>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pricing: Option<Pricing>,
         #[serde(skip_serializing_if = "<[ApiError]>::is_empty")]
         errors: &'a [ApiError],
+    }
+    #[derive(Serialize)]
+    struct Counted {
+        id: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expiration_timestamp: Option<String>,
+        origin: Began,
+    }
+    #[derive(Serialize)]
+    struct Began {
+        r#type: &'static str,
+    }
+    #[derive(Serialize)]
+    struct Pricing {
+        pricing_model: &'static str,
+        billable: bool,
+        category: &'static str,
     }
     #[derive(Serialize)]
     struct Message<'a> {
         recipient_id: &'a str,
     }
+    let known = event.conversation;
+    let conversation = known.map(|known| Counted {
+        id: known.id.map(|byte| format!("{byte:02x}")).concat(),
+        expiration_timestamp: (event.kind == StatusKind::Sent).then(|| known.expires_s.to_string()),
+        origin: Began { r#type: known.origin.as_str() },
+    });
+    let pricing = known.map(|known| Pricing {
+        pricing_model: known.model.as_str(),
+        billable: known.billable,
+        category: known.origin.as_str(),
+    });
     to_vec(&Body {
         statuses: [Status {
             id: &event.id,
@@ -156,6 +292,8 @@ pub fn status(event: &StatusEvent<'_>) -> Vec<u8> {
             timestamp: event.timestamp_s,
             r#type: "message",
             message: Message { recipient_id: event.input },
+            conversation,
+            pricing,
             errors: event.errors,
         }],
     })
@@ -244,6 +382,54 @@ pub fn identity_changed(event: &IdentityEvent<'_>) -> Vec<u8> {
     })
 }
 
+/// A contact has another number.
+pub struct NumberEvent {
+    /// The id the notice gets.
+    pub id: MessageId,
+    /// The contact until now.
+    pub wa_id: Number,
+    /// From now on.
+    pub new_wa_id: Number,
+    /// When the network told, Unix seconds.
+    pub timestamp_s: i64,
+}
+
+/// `{"messages":[{"type":"system",…}]}`: `user_changed_number`.
+#[must_use]
+pub fn number_changed(event: &NumberEvent) -> Vec<u8> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        messages: [Message<'a>; 1],
+    }
+    #[derive(Serialize)]
+    struct Message<'a> {
+        from: &'a Number,
+        id: String,
+        timestamp: String,
+        r#type: &'static str,
+        system: System<'a>,
+    }
+    #[derive(Serialize)]
+    struct System<'a> {
+        r#type: &'static str,
+        body: String,
+        new_wa_id: &'a Number,
+    }
+    to_vec(&Body {
+        messages: [Message {
+            from: &event.wa_id,
+            id: event.id.to_string(),
+            timestamp: event.timestamp_s.to_string(),
+            r#type: "system",
+            system: System {
+                r#type: "user_changed_number",
+                body: format!("+{} changed to +{}", event.wa_id, event.new_wa_id),
+                new_wa_id: &event.new_wa_id,
+            },
+        }],
+    })
+}
+
 /// `{"errors":[…]}`: trouble that belongs to no message.
 #[must_use]
 pub fn errors(errors: &[ApiError]) -> Vec<u8> {
@@ -252,6 +438,60 @@ pub fn errors(errors: &[ApiError]) -> Vec<u8> {
         errors: &'a [ApiError],
     }
     to_vec(&Body { errors })
+}
+
+/// `{"services":[{"message":{"gc":…}}]}`: what came of a collection of messages; `node` says whose in a
+/// cluster.
+#[must_use]
+pub fn messages_collected(outcome: Result<u64, &ApiError>, node: Option<&str>) -> Vec<u8> {
+    to_vec(&Services {
+        services: [Service::Message { gc: Gc::of("messages_deleted", outcome, node) }],
+    })
+}
+
+/// The same of media.
+#[must_use]
+pub fn media_collected(outcome: Result<u64, &ApiError>) -> Vec<u8> {
+    to_vec(&Services { services: [Service::Media { gc: Gc::of("items_deleted", outcome, None) }] })
+}
+
+#[derive(Serialize)]
+struct Services<'a> {
+    services: [Service<'a>; 1],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Service<'a> {
+    Message { gc: Gc<'a> },
+    Media { gc: Gc<'a> },
+}
+
+struct Gc<'a> {
+    count: &'static str,
+    outcome: Result<u64, &'a ApiError>,
+    node: Option<&'a str>,
+}
+
+impl<'a> Gc<'a> {
+    fn of(count: &'static str, outcome: Result<u64, &'a ApiError>, node: Option<&'a str>) -> Self {
+        Self { count, outcome, node }
+    }
+}
+
+impl Serialize for Gc<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("status", if self.outcome.is_ok() { "complete" } else { "failed" })?;
+        map.serialize_entry(self.count, &self.outcome.unwrap_or(0))?;
+        if let Some(node) = self.node {
+            map.serialize_entry("node", node)?;
+        }
+        if let Err(error) = self.outcome {
+            map.serialize_entry("errors", &[error])?;
+        }
+        map.end()
+    }
 }
 
 /// `{"contacts":[…]}`: results that a non-blocking contact check did not wait for.
@@ -269,7 +509,7 @@ struct Inbound<'a>(&'a InboundEvent<'a>);
 
 impl Serialize for Inbound<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let InboundEvent { id, from, business, timestamp_s, content, .. } = self.0;
+        let InboundEvent { id, from, business, timestamp_s, content, identity, .. } = self.0;
         let mut map = serializer.serialize_map(None)?;
         if let Some(context) = content.context() {
             map.serialize_entry("context", &Quoted { context, business: business.as_ref() })?;
@@ -280,6 +520,9 @@ impl Serialize for Inbound<'_> {
         map.serialize_entry("type", content.kind())?;
         if let Some(object) = content.object() {
             map.serialize_entry(content.kind(), object)?;
+        }
+        if let Some(identity) = identity {
+            map.serialize_entry("identity", identity)?;
         }
         if let Some(referral) = content.referral() {
             map.serialize_entry("referral", referral)?;

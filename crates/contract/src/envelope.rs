@@ -7,7 +7,11 @@
 
 use serde_json::{Map, Value};
 
-use crate::{error::ApiError, error::Code, json};
+use crate::{
+    error::{ApiError, Code},
+    id::{Direction, MAX_ID_LEN, MessageId},
+    json,
+};
 
 /// Longest plaintext read, bytes. Longer ones become `unknown`.
 pub const MAX_PLAINTEXT: usize = 256 << 10;
@@ -15,7 +19,7 @@ pub const MAX_PLAINTEXT: usize = 256 << 10;
 const MAX_TYPE: usize = 32;
 
 /// Names that are fields of the message itself, or types that only the network may send.
-const RESERVED: [&str; 13] = [
+const RESERVED: [&str; 14] = [
     "from",
     "id",
     "timestamp",
@@ -29,7 +33,12 @@ const RESERVED: [&str; 13] = [
     "unknown",
     "preview_url",
     "to",
+    REVOKE,
 ];
+/// `{"type":"revoke","revoke":{"message_id":"…"}}`: the customer deletes a message of theirs.
+const REVOKE: &str = "revoke";
+/// Types that are a file.
+const MEDIA: [&str; 6] = ["image", "video", "audio", "voice", "document", "sticker"];
 
 /// What a customer sent.
 #[derive(Clone, PartialEq)]
@@ -69,6 +78,7 @@ impl InboundContent {
             ("ephemeral", _) => true,
             ("text", Some(text)) => text.get("body").is_some_and(Value::is_string),
             ("contacts", Some(contacts)) => contacts.is_array(),
+            (REVOKE, Some(revoke)) => revoked(revoke).is_some(),
             (kind, Some(object)) => is_type_name(kind) && object.is_object(),
             (_, None) => false,
         };
@@ -104,6 +114,39 @@ impl InboundContent {
         self.referral.as_ref()
     }
 
+    /// The message that the customer deletes; then this is no message of its own.
+    #[must_use]
+    pub fn revoked(&self) -> Option<MessageId> {
+        self.object.as_ref().filter(|_| self.kind == REVOKE).and_then(revoked)
+    }
+
+    /// Takes the picture or film out of the advertisement.
+    pub fn drop_referral_media(&mut self) {
+        if let Some(Value::Object(referral)) = &mut self.referral {
+            referral.retain(|name, _| !MEDIA.contains(&name.as_str()));
+        }
+    }
+
+    /// Each file of the message as its device describes it, with the type it is: the message itself,
+    /// and what its advertisement shows. What is put in its place is what the webhook gets.
+    pub fn media_mut(&mut self) -> Vec<(&'static str, &mut Value)> {
+        let kind = self.kind.as_str();
+        let mut found = Vec::new();
+        if let (Some(kind), Some(object)) =
+            (MEDIA.into_iter().find(|media| *media == kind), &mut self.object)
+        {
+            found.push((kind, object));
+        }
+        if let Some(Value::Object(referral)) = &mut self.referral {
+            for (name, object) in referral {
+                found.extend(
+                    MEDIA.into_iter().find(|media| media == name).map(|kind| (kind, object)),
+                );
+            }
+        }
+        found
+    }
+
     /// What went wrong with this message: 501 when its content cannot be shown.
     #[must_use]
     pub fn error(&self) -> Option<ApiError> {
@@ -114,6 +157,11 @@ impl InboundContent {
         };
         Some(ApiError::new(Code::TYPE_NOT_SUPPORTED, details))
     }
+}
+
+fn revoked(object: &Value) -> Option<MessageId> {
+    let id = object.get("message_id")?.as_str().filter(|id| id.len() <= MAX_ID_LEN)?;
+    id.parse().ok().filter(|id: &MessageId| id.direction == Direction::Inbound)
 }
 
 /// The quoted message's id is `message_id` when sent and `id` when received.

@@ -43,6 +43,11 @@ impl Fields {
         }
     }
 
+    /// Fields that are no body of their own.
+    pub(crate) fn of_map(map: Map<String, Value>) -> Self {
+        Self::new(map, String::new())
+    }
+
     fn new(mut map: Map<String, Value>, path: String) -> Self {
         map.retain(|_, value| !value.is_null());
         Self { map, path }
@@ -57,6 +62,11 @@ impl Fields {
     /// Takes a value as it is.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name)
+    }
+
+    /// Puts a taken text back, in another form.
+    pub(crate) fn put_back(&mut self, name: &str, text: String) {
+        self.map.insert(name.to_owned(), Value::String(text));
     }
 
     /// Takes a text.
@@ -76,6 +86,59 @@ impl Fields {
     /// 1008 when it is absent, 1009 when it is no text.
     pub fn required_str(&mut self, name: &str) -> Result<String, ApiError> {
         self.optional_str(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes a text of at most `max` characters; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// 1009 when it is no text or longer.
+    pub fn optional_text(&mut self, name: &str, max: usize) -> Result<Option<String>, ApiError> {
+        let text = self.optional_str(name)?.filter(|text| !text.is_empty());
+        if let Some(text) = &text
+            && let Some(chars) = longer_than(text, max)
+        {
+            return Err(self.wrong_length(name, chars, max));
+        }
+        Ok(text)
+    }
+
+    /// Takes a text of 1 to `max` characters that must be there.
+    ///
+    /// # Errors
+    /// 1008 when it is absent, 1009 when it is no text, empty or longer.
+    pub fn required_text(&mut self, name: &str, max: usize) -> Result<String, ApiError> {
+        let text = self.required_str(name)?;
+        if text.is_empty() {
+            return Err(self.wrong_length(name, 0, max));
+        }
+        match longer_than(&text, max) {
+            None => Ok(text),
+            Some(chars) => Err(self.wrong_length(name, chars, max)),
+        }
+    }
+
+    fn wrong_length(&self, name: &str, chars: usize, max: usize) -> ApiError {
+        let given = format_args!("a text of {chars} characters").to_string();
+        self.invalid(name, given, format_args!("a text of 1 to {max} characters"))
+    }
+
+    /// Takes one of some words; gives its place among them.
+    ///
+    /// # Errors
+    /// 1009 when it is another one.
+    pub fn optional_word(&mut self, name: &str, words: &[&str]) -> Result<Option<usize>, ApiError> {
+        self.typed(name, Words(words), |value| {
+            let place = value.as_str().and_then(|text| words.iter().position(|word| *word == text));
+            place.ok_or(value)
+        })
+    }
+
+    /// The same for one that must be there.
+    ///
+    /// # Errors
+    /// 1008 when it is absent, 1009 when it is another one.
+    pub fn required_word(&mut self, name: &str, words: &[&str]) -> Result<usize, ApiError> {
+        self.optional_word(name, words)?.ok_or_else(|| self.missing(name))
     }
 
     /// Takes a text that no refusal may repeat.
@@ -128,6 +191,25 @@ impl Fields {
         })
     }
 
+    /// Takes a number within `range` that may also be written as a text.
+    ///
+    /// # Errors
+    /// 1009 when it is none or outside.
+    pub fn optional_decimal(
+        &mut self,
+        name: &str,
+        range: &RangeInclusive<f64>,
+    ) -> Result<Option<f64>, ApiError> {
+        let allowed = format!("a number from {} to {}", range.start(), range.end());
+        self.typed(name, allowed, |value| {
+            let number = match &value {
+                Value::String(text) => text.trim().parse().ok(),
+                other => other.as_f64(),
+            };
+            number.filter(|number| range.contains(number)).ok_or(value)
+        })
+    }
+
     /// Takes an array.
     ///
     /// # Errors
@@ -167,6 +249,29 @@ impl Fields {
             other => Err(other),
         })?;
         Ok(object.map(|map| Self::new(map, path)))
+    }
+
+    /// The same for an object that must be there.
+    ///
+    /// # Errors
+    /// 1008 when it is absent, 1009 when it is none.
+    pub fn required_object(&mut self, name: &str) -> Result<Self, ApiError> {
+        self.optional_object(name)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// Takes an array of objects that must be there; the first that is none refuses it.
+    ///
+    /// # Errors
+    /// 1008 when it is absent, 1009 when it, or an item, is of another type.
+    pub fn required_items(&mut self, name: &str) -> Result<Vec<Self>, ApiError> {
+        let items = self.optional_items(name)?.ok_or_else(|| self.missing(name))?;
+        items.into_iter().collect()
+    }
+
+    /// `name` with its path.
+    #[must_use]
+    pub fn path_of(&self, name: &str) -> String {
+        format!("{}{name}", self.path)
     }
 
     /// Refuses whatever was not taken.
@@ -247,6 +352,36 @@ impl fmt::Display for Shown<'_> {
             }
         }
         if rest.next().is_some() { f.write_str("…") } else { Ok(()) }
+    }
+}
+
+/// How many characters, when they are more than `max`.
+pub(crate) fn longer_than(text: &str, max: usize) -> Option<usize> {
+    // A text has at most as many characters as bytes.
+    if text.len() <= max {
+        return None;
+    }
+    let chars = text.chars().count();
+    (chars > max).then_some(chars)
+}
+
+/// Quoted, with commas and an "or".
+struct Words<'a>(&'a [&'a str]);
+
+impl fmt::Display for Words<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = self.0.len().saturating_sub(1);
+        for (n, word) in self.0.iter().enumerate() {
+            let before = if n == 0 {
+                ""
+            } else if n == last {
+                " or "
+            } else {
+                ", "
+            };
+            write!(f, "{before}'{word}'")?;
+        }
+        Ok(())
     }
 }
 

@@ -66,6 +66,14 @@ impl Key {
         Self { len: OWN_KEY_LEN as u8, bytes }
     }
 
+    /// Before every key of ours that was minted since then, Unix milliseconds.
+    #[must_use]
+    pub fn before_ms(unix_ms: i64) -> Option<Self> {
+        let mut bytes = [0; OWN_KEY_LEN];
+        bytes[..4].copy_from_slice(&u32::try_from(unix_ms / 1_000).ok()?.to_be_bytes());
+        Self::from_bytes(&bytes).ok()
+    }
+
     /// Takes 9 to 16 bytes.
     ///
     /// # Errors

@@ -84,13 +84,19 @@ pub fn basic(header: &str) -> Result<(String, Secret), ApiError> {
 /// # Errors
 /// 1009.
 pub fn check_username(name: &str) -> Result<(), ApiError> {
-    if USERNAME_CHARS.contains(&name.chars().count()) {
+    // A colon would end the name in the header of a login.
+    let plain = |char: char| char != ':' && !char.is_control();
+    if USERNAME_CHARS.contains(&name.chars().count()) && name.chars().all(plain) {
         return Ok(());
     }
     Err(fields::invalid(
         "username",
         fields::quoted(name),
-        format_args!("a name of {} to {} characters", USERNAME_CHARS.start(), USERNAME_CHARS.end()),
+        format_args!(
+            "a name of {} to {} characters without a colon",
+            USERNAME_CHARS.start(),
+            USERNAME_CHARS.end()
+        ),
     ))
 }
 

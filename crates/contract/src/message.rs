@@ -5,123 +5,49 @@
 
 use bytes::Bytes;
 use ring::digest;
-use serde::Serialize;
-use utoipa::ToSchema;
+use serde::{Serialize, Serializer, ser::SerializeMap};
+use serde_json::Value;
 
 use crate::{
     error::{ApiError, Code},
     fields::{self, Fields},
-    id::MessageId,
+    id::{MAX_ID_LEN, MessageId},
     json,
     number::Number,
 };
 
+mod body;
+mod category;
+mod contacts;
+mod date_time;
+mod hsm;
+mod interactive;
+mod language;
+mod location;
+mod media;
+mod object;
+mod reaction;
+mod read_mark;
 mod stored;
+mod template;
+mod text;
 
+pub use body::{MessageBody, ReadMarkBody};
+pub use category::Category;
+pub use media::MAX_MEDIA_ID;
+pub use read_mark::check_read_mark;
 pub use stored::{Stored, StoredError};
 
 /// Most characters (Unicode scalar values) of a text.
 pub const MAX_TEXT: usize = 4_096;
+/// Longest canonical message, bytes: a phone's devices get it in one frame. Longer → 1001.
+pub const MAX_MESSAGE: usize = 128 << 10;
 /// Most characters of a number as the caller writes it.
 pub const MAX_INPUT: usize = 64;
 
-/// Types of the contract that this version refuses.
-const LATER: [&str; 11] = [
-    "image",
-    "audio",
-    "video",
-    "document",
-    "sticker",
-    "location",
-    "contacts",
-    "template",
-    "interactive",
-    "reaction",
-    "hsm",
-];
 /// Fields clients send that change nothing here: the first is history, the others belong to another
 /// API of the same vendor.
 const IGNORED: [&str; 3] = ["ttl", "messaging_product", "biz_opaque_callback_data"];
-
-/// What a message is, in the clear beside its envelope.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Category {
-    /// A free-form text.
-    Text,
-}
-
-impl Category {
-    /// Its name in the contract.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Text => "text",
-        }
-    }
-}
-
-/// The body of `POST /v1/messages`.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MessageBody {
-    /// The recipient: a `wa_id`, or a phone number with country code in any notation.
-    #[schema(max_length = 64, example = "+1 631 555 1004")]
-    pub to: String,
-    /// Individual is all there is.
-    #[schema(inline)]
-    pub recipient_type: Option<RecipientType>,
-    /// Default: `text`.
-    #[schema(inline)]
-    pub r#type: Option<MessageType>,
-    /// The text.
-    #[schema(inline)]
-    pub text: TextBody,
-    /// Show a preview of the first link. Default: false.
-    pub preview_url: Option<bool>,
-    /// The message this one answers; an id that nobody knows is left out.
-    #[schema(inline)]
-    pub context: Option<ContextBody>,
-    /// History; changes nothing.
-    #[schema(value_type = Option<Object>)]
-    pub ttl: Option<()>,
-    /// Of another API; changes nothing.
-    pub messaging_product: Option<String>,
-    /// Of another API; changes nothing and is not repeated in callbacks.
-    pub biz_opaque_callback_data: Option<String>,
-}
-
-/// To whom a message goes.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum RecipientType {
-    /// To one person.
-    Individual,
-}
-
-/// What a message is.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum MessageType {
-    /// A free-form text.
-    Text,
-}
-
-/// `text`.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TextBody {
-    /// What it says.
-    #[schema(min_length = 1, max_length = 4096)]
-    pub body: String,
-}
-
-/// `context`.
-#[derive(ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ContextBody {
-    /// Of the quoted message.
-    pub message_id: String,
-}
 
 /// A message to be sent, checked.
 #[derive(Clone, PartialEq, Eq)]
@@ -137,32 +63,43 @@ pub struct Outgoing {
 }
 
 /// The canonical message. The order of fields is part of the form.
-#[derive(Serialize)]
 struct Canonical {
-    r#type: &'static str,
-    text: Text,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    category: Category,
+    /// What the field named like the type holds.
+    object: Value,
     preview_url: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    context: Option<Context>,
+    /// Id of the quoted message.
+    context: Option<String>,
+}
+
+impl Serialize for Canonical {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let kind = self.category.as_str();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", kind)?;
+        map.serialize_entry(kind, &self.object)?;
+        if self.preview_url {
+            map.serialize_entry("preview_url", &true)?;
+        }
+        if let Some(message_id) = &self.context {
+            map.serialize_entry("context", &Context { message_id })?;
+        }
+        map.end()
+    }
 }
 
 #[derive(Serialize)]
-struct Text {
-    body: String,
-}
-
-#[derive(Serialize)]
-struct Context {
-    message_id: String,
+struct Context<'a> {
+    message_id: &'a str,
 }
 
 impl Outgoing {
     /// Reads the body of `POST /v1/messages`.
     ///
     /// # Errors
-    /// 1001 text too long, 1002 recipient type, 1008 something is missing, 1009 type or value
-    /// (also a `to` that is no number), 1010 unknown field, 1025 no JSON.
+    /// 1001 too long, 1002 recipient type, 1008 something is missing, 1009 type or value (also a `to`
+    /// that is no number), 1010 unknown field, 1025 no JSON; of templates and interactive messages
+    /// those of the 2000 family.
     pub fn parse(body: &[u8]) -> Result<Self, ApiError> {
         Self::read(Fields::of_body(body)?)
     }
@@ -178,10 +115,11 @@ impl Outgoing {
         recipient_type(&mut fields)?;
         let input = fields.required_str("to")?;
         let to = number(&fields, &input)?;
-        let (category, canonical) = content(fields)?;
+        let canonical = content(fields)?;
         let message = json::bytes(&canonical)
             .ok_or_else(|| ApiError::new(Code::INTERNAL, "The message could not be stored"))?;
-        Ok(Self { to, input, category, message })
+        bounded(message.len())?;
+        Ok(Self { to, input, category: canonical.category, message })
     }
 }
 
@@ -190,7 +128,16 @@ impl Outgoing {
 /// # Errors
 /// As there; `to`, `recipient_type` and ignored fields have no place in it (1010).
 pub fn validate(message: &[u8]) -> Result<Category, ApiError> {
-    content(Fields::of_body(message)?).map(|(category, _)| category)
+    bounded(message.len())?;
+    content(Fields::of_body(message)?).map(|canonical| canonical.category)
+}
+
+fn bounded(bytes: usize) -> Result<(), ApiError> {
+    if bytes <= MAX_MESSAGE {
+        return Ok(());
+    }
+    let details = format!("The message has {bytes} bytes, allowed are {MAX_MESSAGE}");
+    Err(ApiError::new(Code::TOO_LONG, details))
 }
 
 /// SHA-256 of a stored message: tells a repeated call from a clash of keys.
@@ -233,58 +180,55 @@ fn number(fields: &Fields, input: &str) -> Result<Number, ApiError> {
 }
 
 /// Everything of a message but its recipient.
-fn content(mut fields: Fields) -> Result<(Category, Canonical), ApiError> {
-    let kind = fields.optional_str("type")?;
-    match kind.as_deref() {
-        None | Some("text") => {}
-        Some(kind) if LATER.contains(&kind) => {
-            return Err(ApiError::new(
-                Code::INVALID,
-                format!("Parameter 'type': '{kind}' is not supported by this version, 'text' is"),
-            ));
-        }
-        Some(kind) => {
-            return Err(fields.invalid("type", fields::quoted(kind), "'text'"));
-        }
-    }
-    let text = Text { body: text_body(&mut fields)? };
+fn content(mut fields: Fields) -> Result<Canonical, ApiError> {
+    let names = Category::ALL.map(Category::as_str);
+    let category = match fields.optional_word("type", &names)? {
+        None => Category::Text,
+        Some(place) => Category::ALL.get(place).copied().unwrap_or(Category::Text),
+    };
+    let object = object(category, &mut fields)?;
+    // Only texts have previews; other types may say so.
     let preview_url = fields.optional_bool("preview_url")?.unwrap_or(false);
+    let preview_url = preview_url && category == Category::Text;
     let context = context(&mut fields)?;
     fields.finish()?;
-    Ok((Category::Text, Canonical { r#type: "text", text, preview_url, context }))
+    Ok(Canonical { category, object, preview_url, context })
 }
 
-fn text_body(fields: &mut Fields) -> Result<String, ApiError> {
-    // The wording of the original, which its clients show to people.
-    let missing = || ApiError::new(Code::MISSING, "Parameter 'body' is mandatory for type 'text'");
-    let mut text = fields.optional_object("text")?.ok_or_else(missing)?;
-    let body = text.optional_str("body")?.ok_or_else(missing)?;
-    if body.is_empty() {
-        return Err(text.invalid(
-            "body",
-            "an empty text",
-            format_args!("a text of 1 to {MAX_TEXT} characters"),
-        ));
-    }
-    if body.len() > MAX_TEXT {
-        let chars = body.chars().count();
-        if chars > MAX_TEXT {
-            return Err(ApiError::new(
-                Code::TOO_LONG,
-                format!(
-                    "Parameter 'text.body' has {chars} characters, allowed are 1 to {MAX_TEXT}"
-                ),
-            ));
+/// The field named like the type.
+fn object(category: Category, fields: &mut Fields) -> Result<Value, ApiError> {
+    let name = category.as_str();
+    let missing = || match category {
+        Category::Text => text::missing(),
+        _ => {
+            let details = format!("Parameter '{name}' is mandatory for type '{name}'");
+            ApiError::new(Code::MISSING, details)
         }
+    };
+    if category == Category::Contacts {
+        let cards = fields.optional_items(name)?.ok_or_else(missing)?;
+        return contacts::read(cards.into_iter().collect::<Result<_, _>>()?);
     }
-    text.finish()?;
-    Ok(body)
+    let object = fields.optional_object(name)?.ok_or_else(missing)?;
+    match category {
+        Category::Text => text::read(object),
+        Category::Image | Category::Video => media::read(object, media::CAPTION),
+        Category::Document => media::read(object, media::CAPTION_AND_NAME),
+        Category::Audio | Category::Sticker => media::read(object, media::NOTHING),
+        Category::Location => location::read(object),
+        Category::Contacts => contacts::read(vec![object]),
+        Category::Template => template::read(object),
+        Category::Interactive => interactive::read(object),
+        Category::Reaction => reaction::read(object),
+        Category::Hsm => hsm::read(object),
+    }
 }
 
 /// A quoted message. What is no message id cannot be known, and unknown ones are sent unquoted.
-fn context(fields: &mut Fields) -> Result<Option<Context>, ApiError> {
+fn context(fields: &mut Fields) -> Result<Option<String>, ApiError> {
     let Some(mut context) = fields.optional_object("context")? else { return Ok(None) };
     let message_id = context.required_str("message_id")?;
     context.finish()?;
-    Ok(message_id.parse::<MessageId>().is_ok().then_some(Context { message_id }))
+    let known = message_id.len() <= MAX_ID_LEN && message_id.parse::<MessageId>().is_ok();
+    Ok(known.then_some(message_id))
 }

@@ -1,4 +1,5 @@
-//! What `GET /v1/health`, `/v1/stats/app` and `/metrics` answer, as shapes: the webapp fills them.
+//! What `GET /v1/health`, `/v1/stats/app`, `/metrics` and `PUT /v1/services/…` answer, as shapes: the
+//! webapp fills them.
 
 use std::collections::BTreeMap;
 
@@ -72,4 +73,15 @@ pub struct Sample {
 pub enum Format {
     /// Text exposition format 0.0.4.
     Prometheus,
+}
+
+/// A collection has begun.
+#[derive(ToSchema)]
+pub struct GcAnswer {
+    /// `{"message":{"gc":{"status":"processing"}}}`, of files `media`; where messages are collected by
+    /// several coreapps `gc` is a map by node.
+    #[schema(value_type = Object)]
+    pub services: (),
+    /// As in every answer.
+    pub meta: Meta,
 }

@@ -175,6 +175,7 @@ async fn dispatcher(address: SocketAddr, concurrency: u32, batch: u32, log: Arc<
         egress: Arc::new(Egress::new(&Policy::new(allow), Vec::new()).unwrap()),
         clock: Arc::new(SystemClock),
         rng: Arc::new(SystemRng::new()),
+        traces: telemetry::Traces::default(),
         metrics: Metrics::new(),
         generation: Box::new(|_, _| 1),
         may_post: Box::new(|| true),
@@ -214,7 +215,8 @@ impl Memory {
             let seq = i64::try_from(log.len()).unwrap() + 1;
             let body = Bytes::from(BODY.replace("ZZZZZZZZZ", &format!("{n:09}")));
             let route = Route::from_i64(conversation);
-            let event = NewEvent { kind: 1, route, key: None, held: false, created_ms, body };
+            let event =
+                NewEvent { kind: 1, route, key: None, held: false, created_ms, body, trace: None };
             log.push(Event { shard, seq, event });
         }
         Self { events, saved: Mutex::default() }

@@ -12,6 +12,7 @@ use std::{
 };
 
 use contract::Number;
+use telemetry::Traces;
 use tokio::{sync::mpsc, time::Instant};
 use upstream::{Batch, CallError};
 
@@ -50,6 +51,7 @@ pub(crate) async fn run<C: Call>(
     mut asked: mpsc::UnboundedReceiver<Vec<Number>>,
     metrics: Metrics,
     waiting: Arc<AtomicUsize>,
+    traces: Traces,
 ) {
     let mut pending = Pending { max: C::PENDING_MAX, waiting, ..Pending::default() };
     loop {
@@ -61,6 +63,7 @@ pub(crate) async fn run<C: Call>(
             take_in(&call, &mut pending, numbers).await;
         }
         let numbers = pending.take(batch.max);
+        let traced = traces.calls(C::OPERATION, &numbers);
         let started = Instant::now();
         let answer = {
             let answer = tokio::time::timeout(batch.timeout, call.call(numbers.clone()));
@@ -75,6 +78,7 @@ pub(crate) async fn run<C: Call>(
         let reason = match answer {
             Ok(Ok(answers)) => {
                 metrics.upstream_call(C::OPERATION, true, numbers.len(), started.elapsed());
+                traces.called(C::OPERATION, &traced, numbers.len(), started, None);
                 call.deliver(answers).await;
                 continue;
             }
@@ -82,6 +86,7 @@ pub(crate) async fn run<C: Call>(
             Err(_) => "it took too long".to_owned(),
         };
         metrics.upstream_call(C::OPERATION, false, numbers.len(), started.elapsed());
+        traces.called(C::OPERATION, &traced, numbers.len(), started, Some(&reason));
         tracing::warn!(
             operation = C::OPERATION,
             reason,

@@ -8,13 +8,24 @@ use serde::Deserialize;
 use telemetry::{
     config::{self, ConfigError, Database, Internal, Secret, Sources},
     logs::Log,
+    traces::Telemetry,
 };
 
 /// First of the four ports.
 pub const PORT: u16 = 6_250;
 /// Sections this role reads.
 const SECTIONS: &[&str] = &[
-    "account", "coreapp", "database", "egress", "internal", "log", "node", "settings", "upstream",
+    "account",
+    "coreapp",
+    "database",
+    "egress",
+    "internal",
+    "log",
+    "media",
+    "node",
+    "settings",
+    "telemetry",
+    "upstream",
 ];
 
 /// Options of `coreapp`; each stands for a setting and wins over file and environment.
@@ -56,9 +67,11 @@ pub struct Config {
     pub egress: Egress,
     pub internal: Internal,
     pub log: Log,
+    pub media: Media,
     pub node: Node,
     /// First value of the settings document, in the shape of a PATCH.
     pub settings: serde_json::Map<String, serde_json::Value>,
+    pub telemetry: Telemetry,
     pub upstream: Upstream,
 }
 
@@ -115,6 +128,15 @@ pub struct Egress {
     /// PEM files: what webhooks that ask for a client certificate are shown.
     pub client_cert: Option<PathBuf>,
     pub client_key: Option<PathBuf>,
+}
+
+/// `[media]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Media {
+    /// Where files are kept; one that all coreapps share. Default: `media` beside the SQLite file, else
+    /// in the working directory.
+    pub directory: Option<PathBuf>,
 }
 
 /// `[node]`.

@@ -3,9 +3,11 @@
 //! [`start`] puts the parts together and gives them to each other; nothing else here knows more
 //! than its neighbours.
 
+mod account;
 mod batcher;
 pub mod callbacks;
 mod cluster;
+mod collection;
 mod config;
 mod contacts;
 mod control;
@@ -15,8 +17,10 @@ pub mod egress;
 mod events;
 mod gauges;
 mod generation;
+mod inbound;
 mod intake;
 mod log;
+mod media;
 mod metrics;
 mod migrate;
 mod prekeys;
@@ -32,6 +36,7 @@ mod vault;
 
 pub use cluster::{BootError, HoldError, Lost};
 pub use config::{Args, Config, PORT};
+pub use media::FilesError;
 pub use migrate::{MigrateError, Migrated, migrate};
 pub use run::main;
 pub use start::{Env, Running, StartError, start};

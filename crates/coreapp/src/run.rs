@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use telemetry::{
-    config, logs,
+    Traces, config, logs,
     metrics::Metrics,
     shutdown,
     system::{self, SystemClock, SystemRng},
@@ -32,11 +32,10 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
     }
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(async {
         let stop = shutdown::on_signals()?;
-        let env = Env {
-            clock: std::sync::Arc::new(SystemClock),
-            rng: std::sync::Arc::new(SystemRng::new()),
-            metrics: Metrics::with_process()?,
-        };
+        let (clock, metrics) = (std::sync::Arc::new(SystemClock), Metrics::with_process()?);
+        let traces = Traces::start(&config.telemetry, "coreapp", clock.clone(), &metrics)?;
+        let rng = std::sync::Arc::new(SystemRng::new());
+        let env = Env { clock, rng, metrics, traces: traces.clone() };
         if config.database.upgrade {
             database::open(&config, &env).await?;
             tracing::info!("the schema is up to date; ending, as database.upgrade is set");
@@ -56,6 +55,7 @@ fn run(args: &Args) -> Result<ExitCode, Box<dyn std::error::Error>> {
             }
         };
         running.stop().await;
+        traces.stop().await;
         Ok(if lost { ExitCode::FAILURE } else { ExitCode::SUCCESS })
     })
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::settings::{Application, MediaType, WhenFull};
+use contract::{
+    Number,
+    settings::{Application, MediaType, WhenFull},
+};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 /// Messages answer retries, quotes and receipts for so long.
@@ -13,6 +16,8 @@ const PASSED_MESSAGES_MS: i64 = DAY_MS;
 /// A view of one version of the document; replaced as a whole.
 #[derive(Clone, Debug)]
 pub(crate) struct View {
+    /// The account's number; `None`: none is registered.
+    pub own_number: Option<Number>,
     /// Which statuses become callbacks.
     pub sent: bool,
     pub delivered: bool,
@@ -22,21 +27,19 @@ pub(crate) struct View {
     /// Report changed identities, send nothing until they are acknowledged.
     pub security_notifications: bool,
     /// Report that a customer has another number now.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub number_changes: bool,
     /// Inbound media of these types are fetched unasked.
     #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub auto_download: Vec<MediaType>,
     /// No image and no video in `referral`.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub skip_referral_media: bool,
     /// `conversation` and `pricing` stand in callbacks.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub pricing: bool,
     /// Messages are kept for so long; `None`: until somebody asks for their removal.
     pub message_ms: Option<i64>,
+    /// The same once it is asked for.
+    pub collected_message_ms: i64,
     /// Media that nobody has used for long go unasked.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub collect_media: bool,
     /// A message undelivered for so long is asked about; `None`: never.
     pub undelivered_after: Option<Duration>,
@@ -52,12 +55,13 @@ pub(crate) struct View {
 }
 
 impl View {
-    pub(crate) fn of(application: &Application) -> Arc<Self> {
+    pub(crate) fn of(application: &Application, own_number: Option<Number>) -> Arc<Self> {
         let filter = application.webhooks.message;
         let contacts = application.heliograph.contacts;
         let callbacks = application.heliograph.callbacks;
         let messages = application.heliograph.messages;
         Arc::new(Self {
+            own_number,
             sent: filter.sent,
             delivered: filter.delivered,
             read: filter.read,
@@ -71,6 +75,11 @@ impl View {
                 .garbagecollector_enable
                 .messages
                 .then_some(if application.pass_through { PASSED_MESSAGES_MS } else { MESSAGES_MS }),
+            collected_message_ms: if application.pass_through {
+                PASSED_MESSAGES_MS
+            } else {
+                MESSAGES_MS
+            },
             collect_media: application.garbagecollector_enable.media,
             dead_letter_ms: i64::from(callbacks.dead_letter_days) * DAY_MS,
             retention_ms: i64::from(application.heliograph.events.retention_s) * 1_000,
@@ -92,7 +101,7 @@ mod tests {
     fn messages_stay_a_month_a_day_when_passed_through_or_until_somebody_asks() {
         let kept = |patch: &str| {
             let application = Application::default().patch(patch.as_bytes()).ok();
-            application.and_then(|application| View::of(&application).message_ms)
+            application.and_then(|application| View::of(&application, None).message_ms)
         };
         assert_eq!(kept(r#"{"pass_through":false}"#), Some(30 * DAY_MS));
         assert_eq!(kept(r#"{"pass_through":true}"#), Some(DAY_MS));

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicUsize},
@@ -14,10 +14,17 @@ use std::{
 use ::rpc::identity::{Identity, IdentityError, Name};
 use contract::{
     Clock, Rng,
+    media::Providers,
     settings::{Application, LogLevel, WhenFull},
 };
-use store::{Lanes, Store, StoreError, rows::Shard};
+use futures_util::FutureExt as _;
+use http::HeaderValue;
+use store::{
+    Lanes, Store, StoreError,
+    rows::{NodeState, Shard},
+};
 use telemetry::{
+    Traces,
     config::ConfigError,
     metrics::{MetricError, Metrics},
 };
@@ -30,20 +37,25 @@ use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
 
 use crate::{
-    BootError, Config, Lost, batcher,
+    BootError, Config, Lost,
+    account::Account,
+    batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
+    collection::{self, Collector},
     config,
     contacts::{Asker, Central, Complaints, Desk},
-    control::{self, Control, ControlError, Fixed},
+    control::{self, Control, ControlError, Document, Fixed},
     database,
     delivery::{self, Claims, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
     events::{self, EventLog, Replays},
     gauges::Gauges,
     generation::Generations,
-    intake::{Gate, Intake, Quota},
+    inbound::Reading,
+    intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
+    media::{self, Files, FilesError, Links, Shelf},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -71,6 +83,7 @@ pub struct Env {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
+    pub traces: Traces,
 }
 
 /// The coreapp cannot start.
@@ -110,6 +123,9 @@ pub enum StartError {
     /// Who we are to webapps.
     #[error(transparent)]
     Identity(#[from] IdentityError),
+    /// The media directory.
+    #[error(transparent)]
+    Media(#[from] FilesError),
     /// The upstream's address.
     #[error("upstream.url is no address of a network: {0}")]
     Upstream(String),
@@ -199,19 +215,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         addr: SocketAddr::new(config.coreapp.listen, config.coreapp.port),
         error,
     })?;
-    let number = config.account.number.ok_or_else(|| ConfigError::missing("account.number"))?;
-    let upstream = Sandbox::new(&config.upstream.url, number)
+    let (number, number_rx) = watch::channel(None);
+    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone())
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
     let identity = identity(&config, &env)?;
     let policy = policy(&config.egress)?;
     let egress = Egress::new(&policy, Vec::new())?;
+    let link_egress = Egress::new(&policy.clone().for_links(), Vec::new())?;
 
     // Who is there.
     let store = database::open(&config, &env).await?;
     let facts = store.facts().clone();
     let (cluster, reader) = (store.cluster(), store.reader());
     let me = me(&config, addresses[0]);
+    let files = Files::open(media_directory(&config)?, &me.name)?;
+    let nodes = cluster.nodes().await?;
+    let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
+    files.is_shared_with(others.map(|node| &*node.name)).await?;
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
     let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
@@ -238,7 +259,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (ask, asked) = mpsc::unbounded_channel();
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
-    let (view, view_rx) = watch::channel(View::of(&Application::default()));
+    let (files_wanted, wanted_files) = mpsc::unbounded_channel();
+    let (view, view_rx) = watch::channel(View::of(&Application::default(), None));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
     let drivers = Drivers::start(
@@ -253,12 +275,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             link: link.clone(),
             contacts: ask,
             bundles: fetch,
+            files: files_wanted,
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
             generation: generations.current(),
             keys: ring.clone(),
             rng: env.rng.clone(),
+            traces: env.traces.clone(),
         },
         facts.lanes,
     );
@@ -277,10 +301,20 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         rng: env.rng.clone(),
         metrics: registry.clone(),
+        traces: env.traces.clone(),
         generation: generation_of(),
         may_post: may_post(),
     })?;
     let callbacks = Arc::new(callbacks);
+
+    let shelf = Shelf::new(media::Deps {
+        files,
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+    });
 
     // The account.
     let contacts_quota = Arc::new(Quota::default());
@@ -289,7 +323,18 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
+        handing: Handing { map: map_rx.clone(), peers: peers.clone() },
+        traces: env.traces.clone(),
+        has_files: {
+            let shelf = shelf.clone();
+            Box::new(move |message| {
+                let shelf = shelf.clone();
+                Box::pin(async move { shelf.has_all(&message).await })
+            })
+        },
+        number: number_rx.clone(),
     });
+    let numbered_view = view.clone();
     let apply = Apply {
         view,
         gate: gate.clone(),
@@ -303,8 +348,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reader: reader.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
-        fixed: Fixed { number, no_limits: config.coreapp.no_limits },
+        fixed: Fixed { number: config.account.number, no_limits: config.coreapp.no_limits },
         apply: Box::new(move |application| apply.apply(application)),
+        numbered: Box::new(move |now| {
+            // First what answers go by, then what connects.
+            numbered_view.send_modify(|view| Arc::make_mut(view).own_number = now);
+            number.send_if_modified(|number| std::mem::replace(number, now) != now);
+        }),
         policy,
         trust: {
             let callbacks = callbacks.clone();
@@ -321,7 +371,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (claims, changes) = Claims::new();
     let central = Arc::<Central>::default();
     let holdings = Arc::new(Holdings {
-        number,
         reader: reader.clone(),
         lanes: lanes.clone(),
         drivers: drivers.clone(),
@@ -339,6 +388,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             ring: ring.clone(),
             generations: generations.clone(),
             metrics: metrics.clone(),
+            traces: env.traces.clone(),
             tasks: tokio::sync::Mutex::default(),
         },
         map,
@@ -415,6 +465,17 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         "callback_oldest_age_seconds",
         "Age of the oldest event that the webhook has not taken yet; 0: there is none.",
     )?;
+    let account = Arc::new(Account {
+        control: control.clone(),
+        upstream: upstream.clone(),
+        cluster: cluster.clone(),
+        inc,
+        generations: generations.clone(),
+        members: members.clone(),
+        clock: env.clock.clone(),
+        rng: env.rng.clone(),
+        one: tokio::sync::Mutex::default(),
+    });
     let renewal = Renewal {
         cluster,
         inc,
@@ -431,12 +492,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         peers: peers.clone(),
         drivers: drivers.clone(),
         waiting: contacts_waiting.clone(),
+        traces: env.traces.clone(),
     };
     background.spawn(asker.run(asked));
     let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
     let desk = Arc::new(desk);
     let complaints =
         Complaints::new(drivers.clone(), reader.clone(), env.clock.clone(), upstream.clone());
+    let reading = Reading::new(reader.clone(), upstream.clone());
     if let Some(batch) = upstream.caps().prekeys {
         let pool = Pool::start(prekeys::PoolDeps {
             me: ring.me().clone(),
@@ -446,8 +509,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         });
         background.spawn(prekeys::retries(to_set_up, pool.clone()));
         let call = Fetch { upstream: upstream.clone(), pool, drivers: drivers.clone() };
-        background.spawn(batcher::run(call, batch, wanted, metrics.clone(), Arc::default()));
+        let (metrics, traces) = (metrics.clone(), env.traces.clone());
+        background.spawn(batcher::run(call, batch, wanted, metrics, Arc::default(), traces));
     }
+    let credentials = {
+        let control = control.clone();
+        move |name: String| {
+            let control = control.clone();
+            async move {
+                let document = control.document(Document::MediaProviders).await;
+                let providers = Providers::from_json(&document).ok()?;
+                HeaderValue::try_from(providers.authorization(&name)?).ok()
+            }
+            .boxed()
+        }
+    };
+    let links = Links::new(link_egress, Box::new(credentials));
+    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    background.spawn(media_desk.run(wanted_files));
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
@@ -460,10 +539,22 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         disk: database::disk(&config)?,
         oldest,
     }));
+    let collector = Collector::new(collection::Deps {
+        node: me.name.clone(),
+        shelf: shelf.clone(),
+        control: control.clone(),
+        lanes: lanes.clone(),
+        reader: reader.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        settings: view_rx.clone(),
+    });
+    background.spawn(collector.clone().run());
     let gauges =
         Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
     let services = Services {
-        intake,
+        intake: intake.clone(),
+        reading,
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
             desk: desk.clone(),
@@ -473,14 +564,19 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             settings: view_rx,
         },
         control: rpc::ControlService {
-            control,
+            control: control.clone(),
             node: me.name.clone(),
             connected: connected.clone(),
+            number: number_rx,
             gauges: gauges.clone(),
+            beat: beat.clone(),
             stop: stop.clone(),
         },
+        account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays },
-        peer: rpc::PeerService { central, desk, members: members.clone() },
+        collection: rpc::CollectionService { collector, node: me.name.clone() },
+        media: rpc::MediaService { shelf },
+        peer: rpc::PeerService { central, desk, members: members.clone(), intake },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
@@ -535,13 +631,21 @@ impl Apply {
         let quota = |per_second| if self.no_limits { 0 } else { per_second };
         self.intake.messages.set(quota(own.quotas.messages_per_second), own.quotas.burst);
         self.contacts.set(quota(own.quotas.contacts_per_second), own.quotas.burst);
-        self.view.send_replace(View::of(application));
+        self.view.send_modify(|view| *view = View::of(application, view.own_number));
         self.callbacks.settings(application);
         let level = application.logging().map(LogLevel::name);
         if let Err(error) = telemetry::logs::set_level(level) {
             tracing::warn!(%error, "the log level stays as it was");
         }
     }
+}
+
+/// Where files are kept.
+fn media_directory(config: &Config) -> Result<PathBuf, StartError> {
+    if let Some(directory) = &config.media.directory {
+        return Ok(directory.clone());
+    }
+    Ok(database::disk(config)?.unwrap_or_else(|| PathBuf::from(".")).join("media"))
 }
 
 /// How webhooks are called, as the configuration says.

@@ -103,13 +103,8 @@ fn trims(shard: ShardId, floor: i64, now_ms: i64, settings: &View) -> Vec<Op> {
         return ops;
     }
     if let Some(kept_ms) = settings.message_ms {
-        // Keys begin with the seconds of their minting.
-        let mut oldest = [0; 9];
-        let seconds = u32::try_from((now_ms - kept_ms) / 1_000).unwrap_or(0);
-        oldest[..4].copy_from_slice(&seconds.to_be_bytes());
-        if let Ok(key) = Key::from_bytes(&oldest) {
-            ops.push(Op::TrimMessages { key, limit: ROWS });
-        }
+        let before = Key::before_ms(now_ms - kept_ms);
+        ops.extend(before.map(|key| Op::TrimMessages { key, limit: ROWS }));
     }
     // By whole days: what counts no longer stays for less than another one.
     let before_ms = now_ms - idempotency::KEPT_MS;

@@ -9,6 +9,9 @@ pub mod http2;
 pub mod identity;
 pub mod io;
 
+/// Both APIs as an encoded `FileDescriptorSet`, for reflection.
+pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+
 /// `heliograph.coreapp.v1`: the internal API of the coreapp.
 #[allow(
     clippy::all,

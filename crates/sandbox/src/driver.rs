@@ -22,6 +22,7 @@ use crate::{
     StartError,
     config::Config,
     journal::{self, Journal, NotDurable},
+    media::Media,
     network::{Network, Now, StreamId},
     sessions::{keys::Seed, pool::Pool},
 };
@@ -35,6 +36,7 @@ pub(crate) struct Shared {
     clock: Arc<dyn Clock>,
     pool: Pool,
     journal: Option<Journal>,
+    media: Media,
     /// Of outside phones, see [`Network::arrivals`].
     arrivals: watch::Sender<u64>,
 }
@@ -85,6 +87,7 @@ impl Shared {
                 clock,
                 pool,
                 journal,
+                media: Media::new(config.data_dir.clone(), rng.clone()),
                 arrivals: watch::Sender::new(0),
             }
         });
@@ -124,6 +127,11 @@ impl Shared {
         let arrivals = inner.network.arrivals();
         self.arrivals.send_if_modified(|known| std::mem::replace(known, arrivals) != arrivals);
         result
+    }
+
+    /// The files that messages name.
+    pub(crate) fn media(&self) -> &Media {
+        &self.media
     }
 
     /// Writes what the journal still has to write and gives its directory free.

@@ -57,7 +57,17 @@ pub enum RefuseClass {
     Recipient,
 }
 
-/// A change of the plan; what is absent stays. The last two act once.
+/// Something wrong that belongs to no message, as businesses are told.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Trouble {
+    /// Of the error catalogue.
+    pub(crate) code: u16,
+    #[serde(default)]
+    pub(crate) details: String,
+}
+
+/// A change of the plan; what is absent stays. The last three act once.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct FaultsPatch {
@@ -74,6 +84,8 @@ pub(crate) struct FaultsPatch {
     pub(crate) disconnect_now: bool,
     /// Tells all streams to send nothing for so long.
     pub(crate) busy_ms: Option<u64>,
+    /// Tells all businesses that something is wrong.
+    pub(crate) trouble: Option<Trouble>,
 }
 
 impl FaultsPatch {

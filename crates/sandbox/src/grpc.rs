@@ -7,9 +7,11 @@ use futures_util::{Stream, StreamExt, stream};
 use rpc::{
     io::Peer,
     upstream::{
-        Down, FetchBundlesRequest, FetchBundlesResponse, PublishKeysRequest, PublishKeysResponse,
-        ReportRequest, ReportResponse, SyncContactsRequest, SyncContactsResponse, Up,
-        upstream_server::Upstream,
+        AccountRequest, AccountResponse, Down, FetchBundlesRequest, FetchBundlesResponse,
+        GetMediaRequest, GetMediaResponse, MarkReadRequest, MarkReadResponse, MediaEnd, MediaHead,
+        PublishKeysRequest, PublishKeysResponse, PutMediaRequest, PutMediaResponse, ReportRequest,
+        ReportResponse, SyncContactsRequest, SyncContactsResponse, Up, get_media_response,
+        put_media_request, upstream_server::Upstream,
     },
 };
 use tokio::{sync::Notify, time::sleep};
@@ -18,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     driver::Shared,
+    media::{self, Refused},
     network::{
         AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, REPORT_MAX,
         StreamId, SyncRefused,
@@ -40,6 +43,7 @@ impl Service {
 
 #[tonic::async_trait]
 impl Upstream for Service {
+    type GetMediaStream = Pin<Box<dyn Stream<Item = Result<GetMediaResponse, Status>> + Send>>;
     type AttachStream = Pin<Box<dyn Stream<Item = Result<Down, Status>> + Send>>;
 
     async fn attach(
@@ -140,6 +144,58 @@ impl Upstream for Service {
         Ok(Response::new(PublishKeysResponse { one_time_left }))
     }
 
+    async fn put_media(
+        &self,
+        request: Request<Streaming<PutMediaRequest>>,
+    ) -> Result<Response<PutMediaResponse>, Status> {
+        use put_media_request::Part;
+
+        let mut parts = request.into_inner();
+        let broken = || Status::invalid_argument(Refused::Broken.to_string());
+        let Some(Part::Head(head)) = parts.message().await?.and_then(|part| part.part) else {
+            return Err(broken());
+        };
+        let mut file = self.shared.media().begin(head.content_type).await.map_err(refused)?;
+        loop {
+            match parts.message().await?.and_then(|part| part.part) {
+                Some(Part::Piece(piece)) => file.write(&piece).await.map_err(refused)?,
+                Some(Part::End(MediaEnd { size })) => {
+                    let handle = file.finish(size).await.map_err(refused)?;
+                    return Ok(Response::new(PutMediaResponse { handle }));
+                }
+                Some(Part::Head(_)) | None => return Err(broken()),
+            }
+        }
+    }
+
+    async fn get_media(
+        &self,
+        request: Request<GetMediaRequest>,
+    ) -> Result<Response<Self::GetMediaStream>, Status> {
+        use get_media_response::Part;
+
+        let GetMediaRequest { number, handle } = request.into_inner();
+        let opened = self.shared.media().open(&handle).await;
+        let opened = opened.map_err(|error| Status::internal(error.to_string()))?;
+        let (file, content_type) =
+            opened.ok_or_else(|| Status::not_found("there is no file with this handle"))?;
+        let head = Part::Head(MediaHead { number, content_type });
+        let head = GetMediaResponse { part: Some(head) };
+        let pieces = stream::unfold(Some((file, 0)), |at| async {
+            let (mut file, size) = at?;
+            let (part, at) = match media::piece(&mut file).await {
+                Ok(piece) if piece.is_empty() => (Part::End(MediaEnd { size }), None),
+                Ok(piece) => {
+                    let size = size + piece.len() as u64;
+                    (Part::Piece(piece.into()), Some((file, size)))
+                }
+                Err(error) => return Some((Err(Status::internal(error.to_string())), None)),
+            };
+            Some((Ok(GetMediaResponse { part: Some(part) }), at))
+        });
+        Ok(Response::new(Box::pin(stream::iter([Ok(head)]).chain(pieces))))
+    }
+
     async fn report(
         &self,
         request: Request<ReportRequest>,
@@ -153,11 +209,46 @@ impl Upstream for Service {
         sleep(Duration::from_millis(latency_ms)).await;
         Ok(Response::new(ReportResponse {}))
     }
+
+    async fn mark_read(
+        &self,
+        request: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        let request = request.into_inner();
+        let latency_ms = self.shared.with(|network, _| network.marked_read(&request));
+        let latency_ms =
+            latency_ms.ok_or_else(|| Status::invalid_argument("what was read is not named"))?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        Ok(Response::new(MarkReadResponse {}))
+    }
+
+    async fn account(
+        &self,
+        request: Request<AccountRequest>,
+    ) -> Result<Response<AccountResponse>, Status> {
+        let request = request.into_inner();
+        let (response, latency_ms) = self
+            .shared
+            .with(|network, now| network.account(request, now))
+            .map_err(Status::invalid_argument)?;
+        sleep(Duration::from_millis(latency_ms)).await;
+        self.durable().await?;
+        Ok(Response::new(response))
+    }
 }
 
 impl Service {
     async fn durable(&self) -> Result<(), Status> {
         self.shared.durable().await.map_err(|error| Status::unavailable(error.to_string()))
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn refused(refused: Refused) -> Status {
+    match refused {
+        Refused::TooLarge | Refused::Broken => Status::invalid_argument(refused.to_string()),
+        Refused::Full => Status::resource_exhausted(refused.to_string()),
+        Refused::Io(_) => Status::unavailable(refused.to_string()),
     }
 }
 

@@ -12,6 +12,7 @@ mod faults;
 mod grpc;
 mod http;
 mod journal;
+mod media;
 mod network;
 mod numbering;
 mod random;
@@ -138,6 +139,7 @@ impl Running {
             tasks.shutdown().await;
         }
         shared.close().await;
+        shared.media().close().await;
     }
 
     /// Counters since the start.

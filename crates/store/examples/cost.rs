@@ -116,8 +116,9 @@ fn life(n: u64, route: Route, rng: &impl Rng) -> [Vec<Op>; 5] {
     rng.fill(&mut bytes[4..]);
     let Ok(key) = Key::from_bytes(&bytes) else { return Default::default() };
     let id = rng.next_u64().cast_signed();
-    let message = Message { key, created_ms: 0, body_hash: [0; 32], body: vec![1; 300].into() };
-    let job = Job { id, key, route, created_ms: 0, header: vec![1; 48].into() };
+    let message =
+        Message { key, created_ms: 0, body_hash: [0; 32], body: vec![1; 300].into(), trace: None };
+    let job = Job { id, key, route, created_ms: 0, header: vec![1; 48].into(), trace: None };
     let outbox = Outbox { key, device: 0, kind: 2, payload: vec![1; 400].into() };
     let event = || {
         let body = vec![b'x'; 250].into();
@@ -128,6 +129,7 @@ fn life(n: u64, route: Route, rng: &impl Rng) -> [Vec<Op>; 5] {
             held: false,
             created_ms: 0,
             body,
+            trace: None,
         })
     };
     [

@@ -2,16 +2,16 @@
 //! not fit.
 
 use bytes::Bytes;
-use contract::{Key, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 use crate::{
     error::StoreError,
     history::{Mark, Reach},
-    reader::DAYS_MAX,
+    reader::{DAYS_MAX, File},
     rows::{
-        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
-        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, NewEvent, Node, NodeState,
-        Outbox, OwnKey, Revoked, Session, Shard, Tried, User,
+        BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
+        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Media, MediaState, Message, NewEvent,
+        Node, NodeState, Outbox, OwnKey, Revoked, Session, Shard, Tried, User,
     },
 };
 
@@ -30,20 +30,22 @@ const TRIED_VERSION: u8 = 1;
 /// Bytes of a [`mark`].
 pub(crate) const MARK_LEN: usize = 16;
 
-pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>);
+pub(crate) type JobColumns = (i64, Vec<u8>, i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type OutboxColumns = (Vec<u8>, i64, i16, Vec<u8>);
-pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
+/// The last is `trace.context`, here and below.
+pub(crate) type EventColumns = (i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type CursorColumns = (i16, i64, Vec<u8>);
-/// The last is `refusal.tried`.
+/// The last but one is `refusal.tried`.
 pub(crate) type DeadEventColumns =
-    (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
-/// `shard` and the columns of a dead event.
+    (i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>, Option<Vec<u8>>);
+/// `shard` and the columns of a dead event up to `refusal.tried`.
 pub(crate) type DeadAfterColumns =
     (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type ReachColumns = (i16, i64, i64);
 pub(crate) type MarkColumns = (i16, i64, i16, i64, i16, i64, i64);
-/// `shard` and the columns of an event.
+/// `shard` and the columns of an event up to `body`.
 pub(crate) type EventAtColumns = (i16, i64, i16, i64, Option<Vec<u8>>, i16, i64, Vec<u8>);
+/// The second is `body_hash` with `trace.context` behind it.
 pub(crate) type MessageColumns = (i64, Vec<u8>, Vec<u8>);
 pub(crate) type ContactColumns = (Option<Vec<u8>>, i64);
 pub(crate) type BlockedColumns = (Vec<u8>, i64);
@@ -53,19 +55,23 @@ pub(crate) type SessionColumns = (i64, i64, Vec<u8>, Option<Vec<u8>>);
 pub(crate) type IdentityColumns = (i64, Vec<u8>, i64, i16);
 pub(crate) type OwnKeyColumns = (i16, i64, i16, i64, Vec<u8>);
 pub(crate) type ConfigColumns = (Vec<u8>, i64, Vec<u8>);
+/// The last two are of its handle.
+pub(crate) type FileColumns =
+    (Vec<u8>, i64, i16, i64, Vec<u8>, Vec<u8>, Vec<u8>, Option<i64>, Option<Vec<u8>>);
 pub(crate) type UserColumns = (Vec<u8>, Vec<u8>, i16, i16, i64);
 pub(crate) type RevokedColumns = (Vec<u8>, i64);
 pub(crate) type ShardColumns = (i16, i64, i64, i64);
 pub(crate) type GenerationColumns = (i64, i16, i64);
 pub(crate) type NodeColumns = (i64, Vec<u8>, Vec<u8>, i16, Vec<u8>, i64);
 
-pub(crate) fn job((id, key, route, created_ms, header): JobColumns) -> Read<Job> {
+pub(crate) fn job((id, key, route, created_ms, header, trace): JobColumns) -> Read<Job> {
     Ok(Job {
         id,
         key: key_of(&key, "job", id)?,
         route: Route::from_i64(route),
         created_ms,
         header: header.into(),
+        trace: context(trace.as_deref()),
     })
 }
 
@@ -80,7 +86,7 @@ pub(crate) fn outbox(shard: ShardId, (key, device, kind, payload): OutboxColumns
 
 pub(crate) fn event(
     shard: ShardId,
-    (seq, kind, route, key, held, created_ms, body): EventColumns,
+    (seq, kind, route, key, held, created_ms, body, trace): EventColumns,
 ) -> Read<Event> {
     Ok(Event {
         shard,
@@ -92,6 +98,7 @@ pub(crate) fn event(
             held: held != 0,
             created_ms,
             body: body.into(),
+            trace: context(trace.as_deref()),
         },
     })
 }
@@ -102,7 +109,7 @@ pub(crate) fn cursor((endpoint, read_to, holes): CursorColumns) -> Cursor {
 
 pub(crate) fn dead_event(
     endpoint: i16,
-    (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadEventColumns,
+    (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried, trace): DeadEventColumns,
 ) -> Read<DeadEvent> {
     let state = [DeadState::Parked, DeadState::Dead].into_iter().find(|s| *s as i16 == state);
     let event = NewEvent {
@@ -112,6 +119,7 @@ pub(crate) fn dead_event(
         held: false,
         created_ms,
         body: body.into(),
+        trace: context(trace.as_deref()),
     };
     Ok(DeadEvent {
         endpoint,
@@ -128,7 +136,7 @@ pub(crate) fn dead_after(
     endpoint: i16,
     (shard, seq, kind, route, key, state, due_ms, tries, created_ms, body, tried): DeadAfterColumns,
 ) -> Read<(ShardId, DeadEvent)> {
-    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried);
+    let columns = (seq, kind, route, key, state, due_ms, tries, created_ms, body, tried, None);
     Ok((shard_of(shard, "dead_event")?, dead_event(endpoint, columns)?))
 }
 
@@ -155,7 +163,7 @@ fn tried_of(bytes: &[u8]) -> Tried {
 pub(crate) fn event_at(
     (shard, seq, kind, route, key, held, created_ms, body): EventAtColumns,
 ) -> Read<Event> {
-    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body))
+    event(shard_of(shard, "event")?, (seq, kind, route, key, held, created_ms, body, None))
 }
 
 pub(crate) fn reach((shard, floor, last): ReachColumns) -> Read<Reach> {
@@ -170,8 +178,15 @@ pub(crate) fn mark_of(
 }
 
 pub(crate) fn message(key: Key, (created_ms, hash, body): MessageColumns) -> Read<Message> {
-    let body_hash = hash.try_into().map_err(|_| corrupt("message", "body_hash", "one key"))?;
-    Ok(Message { key, created_ms, body_hash, body: body.into() })
+    let (body_hash, trace) =
+        hash.split_first_chunk().ok_or_else(|| corrupt("message", "body_hash", "one key"))?;
+    let (body_hash, trace) = (*body_hash, context(Some(trace)));
+    Ok(Message { key, created_ms, body_hash, body: body.into(), trace })
+}
+
+/// A trace that cannot be read ends; nothing else depends on it.
+fn context(stored: Option<&[u8]>) -> Option<TraceContext> {
+    stored.and_then(TraceContext::from_bytes)
 }
 
 pub(crate) fn day(ms: i64) -> u32 {
@@ -249,6 +264,30 @@ pub(crate) fn own_key((kind, id, state, created_ms, body): OwnKeyColumns) -> Own
 
 pub(crate) fn config((name, version, document): ConfigColumns) -> Read<Config> {
     Ok(Config { name: text(name, "config", "name")?, version, document: Bytes::from(document) })
+}
+
+pub(crate) fn file(
+    (id, created_ms, state, size, sha256, mime, source, uploaded_ms, handle): FileColumns,
+) -> Read<File> {
+    let id = <[u8; 16]>::try_from(id).map_err(|_| corrupt("media", "id", "one file"))?;
+    let id = MediaId::from_bytes(id);
+    let state = [MediaState::Stored, MediaState::Absent].into_iter().find(|s| *s as i16 == state);
+    let handle = uploaded_ms.zip(handle).map(|(uploaded_ms, handle)| {
+        let handle = text(handle, "blob_handle", "handle")?;
+        Read::Ok(BlobHandle { id, uploaded_ms, handle })
+    });
+    Ok(File {
+        media: Media {
+            id,
+            created_ms,
+            state: state.ok_or_else(|| corrupt("media", "state", id))?,
+            size,
+            sha256: sha256.try_into().map_err(|_| corrupt("media", "sha256", id))?,
+            mime: text(mime, "media", "mime")?,
+            source: source.into(),
+        },
+        handle: handle.transpose()?,
+    })
 }
 
 pub(crate) fn user((name, hash, admin, must_change, not_before): UserColumns) -> Read<User> {

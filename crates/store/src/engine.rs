@@ -3,7 +3,7 @@
 
 use std::future::Future;
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 
 use crate::{
     cluster::{Claim, Tick},
@@ -12,7 +12,7 @@ use crate::{
     lanes::LaneEngine,
     mysql::Mysql,
     postgres::Postgres,
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
     sqlite::Sqlite,
 };
@@ -40,6 +40,8 @@ pub(crate) trait Engine: LaneEngine {
         after: (ShardId, i64),
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<(ShardId, DeadEvent)>>> + Send;
+    fn messages_before(&self, shard: ShardId, key: Key)
+    -> impl Future<Output = Answer<i64>> + Send;
     fn dead_count(&self, endpoint: i16) -> impl Future<Output = Answer<i64>> + Send;
     fn reaches(&self) -> impl Future<Output = Answer<Vec<Reach>>> + Send;
     fn marks(
@@ -56,6 +58,12 @@ pub(crate) trait Engine: LaneEngine {
         limit: i64,
     ) -> impl Future<Output = Answer<Vec<(Key, i64)>>> + Send;
     fn own_keys(&self) -> impl Future<Output = Answer<Vec<OwnKey>>> + Send;
+    fn file(&self, id: MediaId) -> impl Future<Output = Answer<Option<File>>> + Send;
+    fn files_after(
+        &self,
+        id: MediaId,
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<File>>> + Send;
     fn users(&self) -> impl Future<Output = Answer<Vec<User>>> + Send;
     fn user(&self, name: &str) -> impl Future<Output = Answer<Option<User>>> + Send;
     fn config(&self, name: &str) -> impl Future<Output = Answer<Option<Config>>> + Send;

@@ -38,6 +38,6 @@ pub use history::{AT_MAX, MARKS_MAX, Mark, Reach, Stretch};
 pub use lanes::{Feed, Lanes};
 pub use migrate::Migrating;
 pub use open::{Facts, Store};
-pub use reader::{DeadPage, Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
+pub use reader::{DeadPage, File, Found, Read, ReadAnswer, ReadRequest, Reader, ShardLoad};
 pub use settings::{DatabaseUrl, Pools, Settings};
 pub use tls::TlsSettings;

@@ -66,7 +66,10 @@ macro_rules! migrations {
             "022_generation",
             "023_blocked",
             "025_idempotency",
-            "026_refusal"
+            "026_refusal",
+            "027_trace",
+            "035_media",
+            "036_blob_handle"
         )
     };
     ($engine:literal, $($name:literal),+) => {

@@ -2,7 +2,7 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
-use contract::{Key, Number, Rng, Route, ShardId};
+use contract::{Key, MediaId, Number, Rng, Route, ShardId};
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
@@ -10,8 +10,8 @@ use crate::{
     engine::{Backend, Engine, with_engine},
     error::StoreError,
     rows::{
-        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
-        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Message, Outbox, OwnKey, Revoked,
+        BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Event, Generation,
+        IDEMPOTENCY_HASH_LEN, Idempotency, Identity, Job, Media, Message, Outbox, OwnKey, Revoked,
         Session, User,
     },
     vault::Vault,
@@ -129,6 +129,13 @@ pub struct Reader {
 struct Waiting {
     request: ReadRequest,
     to: mpsc::UnboundedSender<Vec<ReadAnswer>>,
+}
+
+/// What is known of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct File {
+    pub media: Media,
+    pub handle: Option<BlobHandle>,
 }
 
 impl Reader {
@@ -274,6 +281,42 @@ impl Reader {
             with_engine!(backend, engine => engine.generations().await)
         })
         .await
+    }
+
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn file(&self, id: MediaId) -> Result<Option<File>, StoreError> {
+        let backend = &self.backend;
+        patiently(
+            &self.rng,
+            || async move { with_engine!(backend, engine => engine.file(id).await) },
+        )
+        .await
+    }
+
+    /// Files behind an id, in its order, at most `limit` and [`EVENTS_MAX`].
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn files_after(&self, id: MediaId, limit: u32) -> Result<Vec<File>, StoreError> {
+        let (backend, limit) = (&self.backend, i64::from(limit.min(EVENTS_MAX)));
+        patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.files_after(id, limit).await)
+        })
+        .await
+    }
+
+    /// How many messages of a shard have a key that sorts before this one.
+    ///
+    /// # Errors
+    /// See [`Reader::load_shard`].
+    pub async fn messages_before(&self, shard: ShardId, key: Key) -> Result<u64, StoreError> {
+        let backend = &self.backend;
+        let count = patiently(&self.rng, || async move {
+            with_engine!(backend, engine => engine.messages_before(shard, key).await)
+        })
+        .await?;
+        Ok(count.unsigned_abs())
     }
 
     /// All users, by name.

@@ -3,19 +3,24 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blocked, config, cursor, dead_event, event, generation, inbound, job, outbox, own_key, refusal,
-    revoked, shard, user,
+    blob_handle, blocked, config, cursor, dead_event, event, generation, inbound, job, media,
+    message, outbox, own_key, refusal, revoked, shard, trace, user,
 };
 
 #[auto_type(no_type_alias)]
 pub(crate) fn jobs(of: i16) -> _ {
-    job::table.filter(job::shard.eq(of)).order(job::id.asc()).select((
-        job::id,
-        job::key,
-        job::route_hash,
-        job::created_ms,
-        job::header,
-    ))
+    job::table
+        .left_join(trace::table.on(trace::shard.eq(job::shard).and(trace::key.eq(job::key))))
+        .filter(job::shard.eq(of))
+        .order(job::id.asc())
+        .select((
+            job::id,
+            job::key,
+            job::route_hash,
+            job::created_ms,
+            job::header,
+            trace::context.nullable(),
+        ))
 }
 
 #[auto_type(no_type_alias)]
@@ -35,6 +40,10 @@ pub(crate) fn last_event(of: i16) -> _ {
 #[auto_type(no_type_alias)]
 pub(crate) fn events(of: i16, after: i64, most: i64) -> _ {
     event::table
+        .left_join(
+            trace::table
+                .on(trace::shard.eq(event::shard).and(trace::key.nullable().eq(event::msg_key))),
+        )
         .filter(event::shard.eq(of))
         .filter(event::seq.gt(after))
         .order(event::seq.asc())
@@ -47,6 +56,7 @@ pub(crate) fn events(of: i16, after: i64, most: i64) -> _ {
             event::held,
             event::created_ms,
             event::body,
+            trace::context.nullable(),
         ))
 }
 
@@ -68,6 +78,9 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
                 .and(refusal::shard.eq(dead_event::shard))
                 .and(refusal::seq.eq(dead_event::seq))),
         )
+        .left_join(trace::table.on(
+            trace::shard.eq(dead_event::shard).and(trace::key.nullable().eq(dead_event::msg_key)),
+        ))
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(dead_event::shard.eq(of))
         .filter(dead_event::seq.gt(after))
@@ -85,6 +98,7 @@ pub(crate) fn dead_events(endpoint: i16, of: i16, state: i16, after: i64, most: 
             dead_event::created_ms,
             dead_event::body,
             refusal::tried.nullable(),
+            trace::context.nullable(),
         ))
 }
 
@@ -117,6 +131,11 @@ pub(crate) fn dead_after(endpoint: i16, of: i16, after: i64, most: i64) -> _ {
             dead_event::body,
             refusal::tried.nullable(),
         ))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn messages_before<'a>(of: i16, key: &'a [u8]) -> _ {
+    message::table.filter(message::shard.eq(of)).filter(message::key.lt(key)).count()
 }
 
 #[auto_type(no_type_alias)]
@@ -199,6 +218,46 @@ pub(crate) fn own_keys() -> _ {
         own_key::created_ms,
         own_key::body,
     ))
+}
+
+/// A file with its handle; in the order of the primary key when there are many.
+#[auto_type(no_type_alias)]
+pub(crate) fn file<'a>(id: &'a [u8]) -> _ {
+    media::table
+        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
+        .filter(media::id.eq(id))
+        .select((
+            media::id,
+            media::created_ms,
+            media::state,
+            media::size,
+            media::sha256,
+            media::mime,
+            media::source,
+            blob_handle::uploaded_ms.nullable(),
+            blob_handle::handle.nullable(),
+        ))
+}
+
+/// The same of those behind an id.
+#[auto_type(no_type_alias)]
+pub(crate) fn files_after<'a>(id: &'a [u8], most: i64) -> _ {
+    media::table
+        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
+        .filter(media::id.gt(id))
+        .order(media::id.asc())
+        .limit(most)
+        .select((
+            media::id,
+            media::created_ms,
+            media::state,
+            media::size,
+            media::sha256,
+            media::mime,
+            media::source,
+            blob_handle::uploaded_ms.nullable(),
+            blob_handle::handle.nullable(),
+        ))
 }
 
 #[auto_type(no_type_alias)]

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use contract::{Key, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, TraceContext};
 
 /// `message`: insert-only, outlives its job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub struct Message {
     /// SHA-256 of the stored message; tells a retry from a clash of keys.
     pub body_hash: [u8; 32],
     pub body: Bytes,
+    /// Where it stands in its trace, if it is traced. A row of its own, `trace`.
+    pub trace: Option<TraceContext>,
 }
 
 /// `job`: a message that is not settled yet. Headers of all jobs are in memory.
@@ -26,6 +28,8 @@ pub struct Job {
     pub created_ms: i64,
     /// What is needed to go on without the body.
     pub header: Bytes,
+    /// Its message's. Only read; the message's row is what is written.
+    pub trace: Option<TraceContext>,
 }
 
 /// `outbox`: exactly the bytes that leave for one device of the recipient.
@@ -93,6 +97,8 @@ pub struct NewEvent {
     pub created_ms: i64,
     /// The exact JSON that will be POSTed.
     pub body: Bytes,
+    /// Its message's. Passed on from the commit and read with the log; not written.
+    pub trace: Option<TraceContext>,
 }
 
 /// `event`: one entry of a shard's log. Sequence numbers have no gaps.
@@ -188,6 +194,38 @@ pub struct Idempotency {
 
 /// Bytes of [`Idempotency::hash`].
 pub const IDEMPOTENCY_HASH_LEN: usize = 16;
+
+/// `media`: a file of the media directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    pub id: MediaId,
+    pub created_ms: i64,
+    pub state: MediaState,
+    /// Bytes; 0 while they are not known.
+    pub size: i64,
+    pub sha256: [u8; 32],
+    /// Content type.
+    pub mime: String,
+    /// Where a received file is to be had; empty for one that was uploaded.
+    pub source: Bytes,
+}
+
+/// `media.state`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MediaState {
+    /// The file is there.
+    Stored = 1,
+    /// Received, and not fetched.
+    Absent = 2,
+}
+
+/// `blob_handle`: under which name the network has a file of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobHandle {
+    pub id: MediaId,
+    pub uploaded_ms: i64,
+    pub handle: String,
+}
 
 /// `user`.
 #[derive(Clone, Debug, PartialEq, Eq)]

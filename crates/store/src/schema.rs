@@ -108,7 +108,39 @@ diesel::table! {
     }
 }
 
-diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal);
+diesel::table! {
+    trace (shard, key) {
+        shard -> SmallInt,
+        key -> Binary,
+        context -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(dead_event, refusal, trace);
+diesel::allow_tables_to_appear_in_same_query!(job, trace);
+diesel::allow_tables_to_appear_in_same_query!(event, trace);
+
+diesel::table! {
+    media (id) {
+        id -> Binary,
+        created_ms -> BigInt,
+        state -> SmallInt,
+        size -> BigInt,
+        sha256 -> Binary,
+        mime -> Binary,
+        source -> Binary,
+    }
+}
+
+diesel::table! {
+    blob_handle (id) {
+        id -> Binary,
+        uploaded_ms -> BigInt,
+        handle -> Binary,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(media, blob_handle);
 
 diesel::table! {
     own_key (kind, id) {

@@ -16,7 +16,7 @@ use crate::{
 /// | part | | | | | |
 /// |---|---|---|---|---|---|
 /// | 0 `contact` | `checked_ms` | 0 | `wa_id` | none | 0 |
-/// | 1 `message` | `created_ms` | 0 | `body_hash` | `body` | 0 |
+/// | 1 `message` | `created_ms` | 0 | `body_hash`, `trace.context` | `body` | 0 |
 /// | 2 `session` | `device` | `generation` | `record` | `mark` | 0 |
 /// | 3 `identity` | `device` | `created_ms` | `key` | none | `acknowledged` |
 /// | 4 `inbound` | `created_ms` | 0 | none | none | 0 |

@@ -1,11 +1,11 @@
 //! What can be written, and how the writer is told.
 
-use contract::{Key, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId};
 use tokio::sync::oneshot;
 
 use crate::rows::{
-    Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
-    NewEvent, Outbox, OwnKey, Revoked, Session, User,
+    BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job,
+    Media, Message, NewEvent, Outbox, OwnKey, Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -63,6 +63,11 @@ pub enum Op {
         kind: i16,
         id: i64,
     },
+    // Of the account, yet from any shard: whoever takes a file in writes its row.
+    PutMedia(Media),
+    /// With its handle.
+    DeleteMedia(MediaId),
+    PutBlobHandle(BlobHandle),
     // Control shard only:
     PutConfig(Config),
     PutUser(User),

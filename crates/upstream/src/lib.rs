@@ -3,14 +3,17 @@
 //! Sealing stays outside: an upstream carries bytes. What differs between networks is stated as
 //! data in [`Caps`]. Control-rate calls are methods; per-message traffic flows over a link.
 
+mod account;
 pub mod sandbox;
 
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
-use contract::{Code, Key, Number, ShardId};
+use contract::{Code, Key, Number, ShardId, callback::Conversation};
 use session::{Bundle, IdentityKey, KeyError, OneTimePublic, SignedPublic};
 use tokio::sync::mpsc;
+
+pub use account::{AccountAction, AccountAnswer, Pin};
 
 /// What a network is like.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +160,16 @@ pub enum Item {
     KeysLow {
         left: u32,
     },
+    /// A contact has another number from now on.
+    NumberChanged {
+        wa_id: Number,
+        new_wa_id: Number,
+    },
+    /// Something is wrong that belongs to no message; to shard -1.
+    Trouble {
+        code: Code,
+        details: String,
+    },
     /// Somebody claimed the shard with a higher epoch.
     Detached {
         epoch_seen: i64,
@@ -167,6 +180,8 @@ pub enum Item {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sent {
     pub timestamp_ms: i64,
+    /// `None`: the network has not said.
+    pub conversation: Option<Conversation>,
 }
 
 /// The network did not take the message.
@@ -193,6 +208,7 @@ pub struct Receipt {
     pub device: u32,
     pub kind: ReceiptKind,
     pub timestamp_ms: i64,
+    pub conversation: Option<Conversation>,
 }
 
 /// See [`Receipt`].
@@ -201,6 +217,8 @@ pub enum ReceiptKind {
     Delivered,
     Read,
     Failed(Code),
+    /// Part of it cannot be shown. Not final.
+    Warning(Code),
     /// The device could not decrypt it.
     Retry(Retry),
 }
@@ -277,6 +295,18 @@ pub struct Report {
     pub reason: String,
 }
 
+/// A part of a file on its way to the network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// At most [`PIECE_MAX`].
+    Bytes(Bytes),
+    /// The file is whole. Without it nothing is kept.
+    End,
+}
+
+/// Most bytes of a [`Piece`].
+pub const PIECE_MAX: usize = 256 << 10;
+
 /// A control-rate call failed; it may be repeated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the upstream call failed: {0}")]
@@ -303,6 +333,26 @@ pub trait Upstream: Send + Sync + 'static {
 
     /// Complains about messages of a customer.
     fn report(&self, report: Report) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// Tells that the business has read a customer's message, and all before it. May be repeated.
+    fn mark_read(
+        &self,
+        wa_id: Number,
+        key: Key,
+    ) -> impl Future<Output = Result<(), CallError>> + Send;
+
+    /// Hands a file over; gives what the network calls it, for seven days at least.
+    fn put_media(
+        &self,
+        content_type: String,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> impl Future<Output = Result<String, CallError>> + Send;
+    /// Asks for something of the account behind `number`, which for a registration is not ours yet.
+    fn account(
+        &self,
+        number: Number,
+        action: AccountAction,
+    ) -> impl Future<Output = Result<AccountAnswer, CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

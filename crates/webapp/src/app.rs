@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use contract::{Clock, Rng};
 use governor::middleware::NoOpMiddleware;
+use telemetry::Traces;
 use tower_governor::governor::GovernorConfig;
 
 use crate::{
@@ -28,4 +29,5 @@ pub(crate) struct App {
     pub(crate) api_key: Option<ApiKey>,
     pub(crate) request_timeout: Duration,
     pub(crate) failures: FailureLog,
+    pub(crate) traces: Traces,
 }

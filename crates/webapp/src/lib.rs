@@ -16,6 +16,7 @@ mod listen;
 mod metrics;
 mod network;
 mod openapi;
+mod picture;
 mod routes;
 mod run;
 mod start;

@@ -10,12 +10,13 @@ use telemetry::{
     logs::{self, Log, LogError},
     metrics::MetricError,
     shutdown, system,
+    traces::{Telemetry, Traces, TracesError},
 };
 
 use crate::{Args, Config, Env, StartError, start};
 
 /// Sections of the configuration this role reads.
-const SECTIONS: &[&str] = &["webapp", "internal", "log"];
+const SECTIONS: &[&str] = &["webapp", "internal", "log", "telemetry"];
 
 #[derive(Deserialize)]
 struct Sections {
@@ -25,6 +26,8 @@ struct Sections {
     internal: Internal,
     #[serde(default)]
     log: Log,
+    #[serde(default)]
+    telemetry: Telemetry,
 }
 
 /// Why the command ended with an error.
@@ -39,6 +42,9 @@ pub enum RunError {
     /// The log level.
     #[error(transparent)]
     Log(#[from] LogError),
+    /// The collector.
+    #[error(transparent)]
+    Traces(#[from] TracesError),
     /// Process metrics.
     #[error(transparent)]
     Metrics(#[from] MetricError),
@@ -55,7 +61,8 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]; once it runs it ends without one.
 pub async fn run(args: Args) -> Result<(), RunError> {
-    let Sections { webapp, internal, log } = load(&args.sources(system::environment()), SECTIONS)?;
+    let Sections { webapp, internal, log, telemetry } =
+        load(&args.sources(system::environment()), SECTIONS)?;
     logs::init(&log)?;
     let signal = shutdown::on_signals().map_err(RunError::Signals)?;
     for coreapp in &webapp.coreapps {
@@ -65,15 +72,19 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let clock = Arc::new(SystemClock);
     let identity = internal.source()?;
     let identity = identity.map(|source| Identity::new(Name::Webapp, source, clock.clone()));
+    let metrics = Metrics::with_process()?;
+    let traces = Traces::start(&telemetry, "webapp", clock.clone(), &metrics)?;
     let env = Env {
         identity: identity.transpose()?,
         clock,
         rng: Arc::new(SystemRng::new()),
-        metrics: Metrics::with_process()?,
+        metrics,
+        traces: traces.clone(),
     };
     let running = start(webapp, env).await?;
     tracing::info!(https = ?running.https, http = ?running.http, "the webapp is up");
     signal.cancelled().await;
     running.stop().await;
+    traces.stop().await;
     Ok(())
 }

@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use contract::{Clock, Rng};
 use rpc::identity::Identity;
-use telemetry::metrics::{MetricError, Metrics};
+use telemetry::{
+    Traces,
+    metrics::{MetricError, Metrics},
+};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, watch},
@@ -37,6 +40,8 @@ pub struct Env {
     pub metrics: Metrics,
     /// Who we are to coreapps; `None`: clear text.
     pub identity: Option<Arc<Identity>>,
+    /// Where spans go.
+    pub traces: Traces,
 }
 
 /// Why the edge did not start. Nothing runs then.
@@ -205,7 +210,7 @@ fn check(config: &Config) -> Result<(), StartError> {
 }
 
 fn app(config: &Config, env: Env) -> Result<App, StartError> {
-    let Env { clock, rng, metrics, identity } = env;
+    let Env { clock, rng, metrics, identity, traces } = env;
     let metrics = Arc::new(Web::new(metrics, config.node.clone())?);
     metrics.max_connections.set(i64::try_from(config.max_connections).unwrap_or(i64::MAX));
     let directory = Arc::new(Directory::new());
@@ -222,6 +227,7 @@ fn app(config: &Config, env: Env) -> Result<App, StartError> {
         api_key: config.api_key.as_ref().map(|key| ApiKey::new(key.expose(), &rng)),
         request_timeout: Duration::from_secs(config.request_timeout_s.max(1)),
         failures: FailureLog::new(),
+        traces,
         metrics,
         clock,
         rng,

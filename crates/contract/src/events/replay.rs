@@ -144,7 +144,8 @@ impl ReplayRequest {
         let kind = kind
             .map(|text| {
                 let known = EventKind::ALL.into_iter().find(|kind| kind.as_str() == text);
-                let allowed = "'statuses', 'messages', 'errors' or 'contacts'";
+                let allowed =
+                    "'statuses', 'messages', 'errors', 'contacts', 'services' or 'media_items'";
                 known.ok_or_else(|| fields.invalid("kind", quoted(&text), allowed))
             })
             .transpose()?;

@@ -9,8 +9,6 @@ use crate::number::Number;
 
 /// First byte: the version of this form.
 const VERSION: u8 = 1;
-/// `category` of a text.
-const TEXT: u8 = 1;
 
 /// A message as it is kept: everything needed to send it and to report on it.
 #[derive(Clone, PartialEq, Eq)]
@@ -31,6 +29,9 @@ pub enum StoredError {
     /// Written by a newer version, or no stored message at all.
     #[error("a stored message of the unknown version {0}")]
     Version(u8),
+    /// Written by a newer version that knows more types of messages.
+    #[error("a stored message of the unknown type {0}")]
+    Category(u8),
     /// The version is known, the rest is not as it should be.
     #[error("a damaged stored message")]
     Damaged,
@@ -45,9 +46,7 @@ impl Stored {
         let input = input.get(..usize::from(u16::MAX)).unwrap_or(input);
         let mut out = BytesMut::with_capacity(5 + to.len() + input.len() + self.message.len());
         out.put_u8(VERSION);
-        out.put_u8(match self.category {
-            Category::Text => TEXT,
-        });
+        out.put_u8(self.category.get());
         #[expect(clippy::cast_possible_truncation, reason = "at most 15 digits")]
         out.put_u8(to.len() as u8);
         out.put_slice(to);
@@ -67,7 +66,8 @@ impl Stored {
         if *version != VERSION {
             return Err(StoredError::Version(*version));
         }
-        let [TEXT, len, rest @ ..] = rest else { return Err(StoredError::Damaged) };
+        let [category, len, rest @ ..] = rest else { return Err(StoredError::Damaged) };
+        let category = Category::from_u8(*category).ok_or(StoredError::Category(*category))?;
         let (to, rest) = rest.split_at_checked(usize::from(*len)).ok_or(StoredError::Damaged)?;
         let (len, rest) = rest.split_first_chunk().ok_or(StoredError::Damaged)?;
         let (input, message) = rest
@@ -76,7 +76,7 @@ impl Stored {
         Ok(Self {
             to: Number::from_digits(to).map_err(|_| StoredError::Damaged)?,
             input: String::from_utf8(input.to_vec()).map_err(|_| StoredError::Damaged)?,
-            category: Category::Text,
+            category,
             message: Bytes::copy_from_slice(message),
         })
     }

@@ -1,6 +1,5 @@
 //! What a `PATCH` may change, and to what.
 
-use http::Uri;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -13,6 +12,7 @@ use super::{
 use crate::{
     error::ApiError,
     fields::{self, Fields},
+    link::is_http,
 };
 
 pub(super) fn apply(to: &mut Application, mut fields: Fields) -> Result<(), ApiError> {
@@ -219,14 +219,4 @@ fn url(webhooks: &mut Fields) -> Result<Option<String>, ApiError> {
         fields::quoted(shown),
         format_args!("an http or https URL of at most {MAX_URL} bytes, or an empty text"),
     ))
-}
-
-fn is_http(url: &str) -> bool {
-    let Ok(uri) = url.parse::<Uri>() else { return false };
-    let (Some("http" | "https"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return false;
-    };
-    let host = authority.host();
-    let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
-    !host.is_empty() && (host_and_port == host || authority.port_u16().is_some())
 }

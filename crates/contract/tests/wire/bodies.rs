@@ -104,6 +104,7 @@ fn a_status_names_the_recipient_as_known_and_as_written() {
             input: "+1 631 \"555\" 0111",
             kind,
             timestamp_s: 1_704_070_810,
+            conversation: None,
             errors,
         }))
     };
@@ -141,6 +142,7 @@ fn inbound(plaintext: &str) -> String {
         profile_name: "Ada L.",
         timestamp_s: 1_704_070_800,
         content: &InboundContent::parse(plaintext.as_bytes()),
+        identity: None,
     }));
     let contact =
         r#"{"contacts":[{"profile":{"name":"Ada L."},"wa_id":"16315550111"}],"messages":[{"#;
@@ -244,11 +246,31 @@ fn stored_event_kinds_never_change() {
         (EventKind::Inbound, 2, "messages"),
         (EventKind::Errors, 3, "errors"),
         (EventKind::Contacts, 4, "contacts"),
+        (EventKind::Services, 5, "services"),
+        (EventKind::MediaItems, 6, "media_items"),
     ] {
         assert_eq!((kind.get(), kind.as_str()), (stored, name));
         assert_eq!(EventKind::from_i16(stored), Some(kind));
     }
-    assert_eq!(EventKind::from_i16(5), None);
+    assert_eq!(EventKind::from_i16(7), None);
+}
+
+#[test]
+fn what_came_of_a_collection_is_told_in_the_originals_words() {
+    let text = |body: Vec<u8>| String::from_utf8(body).unwrap();
+    assert_eq!(
+        text(callback::messages_collected(Ok(5), Some("wacore2"))),
+        r#"{"services":[{"message":{"gc":{"status":"complete","messages_deleted":5,"node":"wacore2"}}}]}"#
+    );
+    assert_eq!(
+        text(callback::media_collected(Ok(0))),
+        r#"{"services":[{"media":{"gc":{"status":"complete","items_deleted":0}}}]}"#
+    );
+    let error = ApiError::new(Code::INTERNAL, "why");
+    assert_eq!(
+        text(callback::media_collected(Err(&error))),
+        r#"{"services":[{"media":{"gc":{"status":"failed","items_deleted":0,"errors":[{"code":1014,"title":"Internal error","details":"why","href":"/docs/errors/1014"}]}}}]}"#
+    );
 }
 
 #[test]

@@ -9,4 +9,8 @@ mod numbers;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod types;

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{Clock, Rng, ShardId};
+use telemetry::Traces;
 use tokio::{
     sync::{mpsc, watch},
     time::sleep,
@@ -71,7 +72,8 @@ pub(crate) enum Sent {
 
 impl Again {
     pub(crate) fn new(callbacks: &Callbacks, deps: AgainDeps) -> Self {
-        let sender = Sender { prefix: deps.rng.next_u64(), clock: deps.clock.clone() };
+        let traces = Traces::default();
+        let sender = Sender { prefix: deps.rng.next_u64(), clock: deps.clock.clone(), traces };
         let (crew, results) = Crew::new(1, sender);
         Self { crew, results, aim: callbacks.aim.clone(), deps }
     }
@@ -107,9 +109,10 @@ impl Again {
             kind: *kind,
             attempt: *attempt,
             body: body.clone(),
+            traces: Vec::new(),
             endpoint,
         };
-        if self.crew.give(job).is_err() {
+        if !self.crew.give(job) {
             return Outcome::Closed;
         }
         match self.results.recv().await {

@@ -33,18 +33,18 @@ impl Crew {
         (Self { jobs, idle, size: 0, limit, sender, done, tasks: JoinSet::new() }, results)
     }
 
-    /// Has a job done. Gives it back if nobody is free, which the dispatcher's count prevents.
-    pub(super) fn give(&mut self, job: Job) -> Result<(), Job> {
+    /// Has a job done. False if nobody is free, which the dispatcher's count prevents.
+    pub(super) fn give(&mut self, job: Job) -> bool {
         let mut job = job;
         while let Some(id) = self.idle.pop().or_else(|| self.hire()) {
             let Some(Some(jobs)) = self.jobs.get(id) else { continue };
             job = match jobs.try_send(job) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return true,
                 Err(error) => error.into_inner(),
             };
             self.dismiss(id);
         }
-        Err(job)
+        false
     }
 
     /// A worker has come back.

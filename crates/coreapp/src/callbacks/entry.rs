@@ -1,7 +1,7 @@
 //! One unsettled event of a window: where it stands, and how long it holds its conversation up.
 
 use bytes::Bytes;
-use contract::{Key, Route, events::Why};
+use contract::{Key, Route, TraceContext, events::Why};
 use store::rows::Tried;
 
 use super::{lot::Parked, schedule::Outcome};
@@ -19,6 +19,8 @@ pub(super) struct Entry {
     pub(super) kind: i16,
     pub(super) key: Option<Key>,
     pub(super) created_ms: i64,
+    /// Its message's place in its trace, if it is traced.
+    pub(super) trace: Option<TraceContext>,
     /// Given up when memory is short; read again before the next POST.
     pub(super) body: Option<Bytes>,
     /// Failures so far.
@@ -113,6 +115,7 @@ impl Entry {
             kind: 0,
             key: None,
             created_ms: i64::MAX,
+            trace: None,
             body: None,
             tries,
             tried: Tried::default(),

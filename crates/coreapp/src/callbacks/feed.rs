@@ -14,7 +14,7 @@ use tokio::sync::{Notify, watch};
 /// dispatcher reads the rest from the database.
 pub(super) const FEED_BYTES: usize = 4 << 20;
 /// What an event costs beside its body, bytes.
-pub(super) const EVENT_COST: usize = 160;
+pub(super) const EVENT_COST: usize = 208;
 const PLACES: usize = 65;
 
 /// Told of every commit by the lanes; read by the dispatcher, and watched by those who wait for events.
@@ -135,6 +135,7 @@ mod tests {
             held: false,
             created_ms: 0,
             body: Bytes::from(vec![b' '; body]),
+            trace: None,
         };
         Event { shard: ShardId::CONTROL, seq, event }
     }

@@ -234,7 +234,7 @@ impl Window {
         let expired = shared.is_expired(event.created_ms);
         let queues = self.must_queue(route, seq);
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
-        (entry.kind, entry.key) = (event.kind, event.key);
+        (entry.kind, entry.key, entry.trace) = (event.kind, event.key, event.trace);
         if event.held && age < HELD_MS {
             entry.state = State::Held;
             shared.check_at(shared.now.ms.saturating_add(HELD_CHECK_MS), spot);

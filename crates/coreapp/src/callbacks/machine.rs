@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use contract::{Rng, ShardId};
+use contract::{Rng, ShardId, TraceContext};
 use store::rows::{DeadEvent, Event};
 
 use super::{
@@ -109,6 +109,8 @@ pub(super) struct Post {
     pub(super) body: Bytes,
     /// Further events of that kind, in order within each conversation.
     pub(super) more: Vec<(Spot, Bytes)>,
+    /// The spans of those that are traced.
+    pub(super) traces: Vec<TraceContext>,
 }
 
 pub(super) struct Machine {
@@ -439,8 +441,9 @@ impl Machine {
             if let Some(started) = slot.window.begin(spot.seq, up, &self.shared) {
                 self.flying += 1;
                 self.breaker.started();
-                let Started { kind, attempt, body, sociable } = started;
-                let mut post = Post { spot, kind, attempt, body, more: Vec::new() };
+                let Started { kind, attempt, body, trace, sociable } = started;
+                let (more, traces) = (Vec::new(), trace.into_iter().collect());
+                let mut post = Post { spot, kind, attempt, body, more, traces };
                 if self.shared.pace.batch_max > 1 && sociable && up {
                     self.gather(&mut post);
                 }
@@ -457,12 +460,13 @@ impl Machine {
         let mut bytes = post.body.len();
         let mut next = Some(post.spot);
         while let Some(spot) = next.take() {
-            let more = &mut post.more;
-            let takes = |spot: Spot, body: &Bytes| {
+            let (more, traces) = (&mut post.more, &mut post.traces);
+            let takes = |spot: Spot, body: &Bytes, trace: Option<TraceContext>| {
                 let fits = more.len() < most && bytes + body.len() <= BATCH_BYTES;
                 if fits {
                     bytes += body.len();
                     more.push((spot, body.clone()));
+                    traces.extend(trace.map(|trace| trace.event(body)));
                 }
                 fits
             };
@@ -485,6 +489,7 @@ impl Machine {
                         let Some(window) = window else { continue };
                         if let Some(started) = window.begin(spot.seq, true, &self.shared) {
                             bytes += size;
+                            post.traces.extend(started.trace);
                             post.more.push((spot, started.body));
                             next = Some(spot);
                         }

@@ -68,6 +68,7 @@ pub struct Deps {
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
     pub metrics: Metrics,
+    pub traces: telemetry::Traces,
     /// The account's generation that an event was numbered in: first part of its `webhook-id`.
     pub generation: Box<dyn Fn(ShardId, i64) -> i64 + Send + Sync>,
     /// False while another node may have taken this one's shards: then nothing is POSTed. Asked

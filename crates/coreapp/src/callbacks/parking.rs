@@ -68,6 +68,7 @@ impl Window {
         if let Some(Filing::Put(written)) = written {
             let event = &written.event;
             (entry.kind, entry.key, entry.body) = (event.kind, event.key, Some(event.body.clone()));
+            entry.trace = event.trace;
             entry.tried = written.tried;
             shared.window_bytes += event.body.len() + EVENT_COST;
         }
@@ -146,6 +147,7 @@ impl Window {
             held: false,
             created_ms: entry.created_ms,
             body,
+            trace: entry.trace,
         };
         let (tries, tried) = (entry.tries, entry.tried);
         let row = DeadEvent { endpoint: ENDPOINT, seq, state, due_ms, tries, tried, event };

@@ -40,6 +40,7 @@ fn event(seq: i64, conversation: i64) -> Event {
         held: false,
         created_ms: UNIX_MS,
         body: Bytes::from_static(b"{}"),
+        trace: None,
     };
     Event { shard: shard(), seq, event }
 }

@@ -130,7 +130,8 @@ impl Driver {
         levels: Arc<Levels>,
     ) -> Result<Self, MetricError> {
         let pace = Settings::of(&Application::default()).pace;
-        let sender = Sender { prefix: deps.rng.next_u64(), clock: deps.clock.clone() };
+        let (prefix, clock) = (deps.rng.next_u64(), deps.clock.clone());
+        let sender = Sender { prefix, clock, traces: deps.traces.clone() };
         let (crew, results) = Crew::new(pace.concurrency, sender);
         Ok(Self {
             machine: Machine::new(pace, deps.rng),
@@ -371,7 +372,8 @@ impl Driver {
         false
     }
 
-    fn post(&mut self, Post { spot, kind, attempt, body, more }: Post) -> bool {
+    fn post(&mut self, post: Post) -> bool {
+        let Post { spot, kind, attempt, body, more, traces } = post;
         let body = if more.is_empty() {
             Some(body)
         } else {
@@ -388,9 +390,10 @@ impl Driver {
             kind,
             attempt,
             body,
+            traces,
             endpoint,
         });
-        if job.is_some_and(|job| self.crew.give(job).is_ok()) {
+        if job.is_some_and(|job| self.crew.give(job)) {
             return false;
         }
         self.last_failure = Some(outcome);
@@ -430,6 +433,7 @@ impl Driver {
                 held: false,
                 created_ms: self.clock.unix_ms(),
                 body: errors(&[ApiError::new(Code::INTERNAL, details)]).into(),
+                trace: None,
             }));
         }
         ops
@@ -477,7 +481,9 @@ fn label(kind: i16) -> &'static str {
         Some(EventKind::Status) => "status_change",
         Some(EventKind::Inbound) => "inbound_message",
         Some(EventKind::Errors) => "errors",
-        Some(EventKind::Contacts) => "contacts",
+        Some(kind @ (EventKind::Contacts | EventKind::Services | EventKind::MediaItems)) => {
+            kind.as_str()
+        }
         None => "other",
     }
 }

@@ -128,6 +128,7 @@ impl Node {
         let allow = Allow::parse(&["http", "loopback"]).unwrap();
         let asked = may_post.clone();
         let callbacks = start(Deps {
+            traces: telemetry::Traces::default(),
             log: log.clone(),
             feed: feed.clone(),
             egress: Arc::new(Egress::new(&Policy::new(allow), roots).unwrap()),
@@ -177,6 +178,7 @@ impl Node {
             held: false,
             created_ms: self.clock.unix_ms(),
             body: Bytes::from(body.to_owned()),
+            trace: None,
         };
         let seq = i64::try_from(log.len()).unwrap() + 1;
         let event = Event { shard: shard(), seq, event };

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bytes::Bytes;
-use contract::{Route, ShardId};
+use contract::{Route, ShardId, TraceContext};
 use store::rows::Event;
 
 use super::{
@@ -76,6 +76,8 @@ pub(super) struct Started {
     pub(super) kind: i16,
     pub(super) attempt: u32,
     pub(super) body: Bytes,
+    /// Its span, if it is traced.
+    pub(super) trace: Option<TraceContext>,
     /// Others may go with it.
     pub(super) sociable: bool,
 }
@@ -160,7 +162,8 @@ impl Window {
         }
         self.flying += 1;
         let (kind, attempt) = (entry.kind, entry.tries.saturating_add(1));
-        Some(Started { kind, attempt, body, sociable: entry.is_sociable() })
+        let trace = entry.trace.map(|trace| trace.event(&body));
+        Some(Started { kind, attempt, body, trace, sociable: entry.is_sociable() })
     }
 
     /// Starts, within the POST that has just begun with `seq`, the events behind it that may go
@@ -168,7 +171,7 @@ impl Window {
     pub(super) fn begin_behind(
         &mut self,
         seq: i64,
-        mut takes: impl FnMut(Spot, &Bytes) -> bool,
+        mut takes: impl FnMut(Spot, &Bytes, Option<TraceContext>) -> bool,
         shared: &Shared,
     ) {
         let Some(first) = self.unsettled.get(&seq) else { return };
@@ -179,7 +182,8 @@ impl Window {
             let spot = Spot { shard: self.shard, lease: self.lease, seq: next };
             let Some(entry) = self.unsettled.get_mut(&next) else { return };
             let fits = entry.state == State::Behind && entry.kind == kind && entry.is_sociable();
-            if !fits || !entry.body.as_ref().is_some_and(|body| takes(spot, body)) {
+            let trace = entry.trace;
+            if !fits || !entry.body.as_ref().is_some_and(|body| takes(spot, body, trace)) {
                 return;
             }
             entry.state = State::Flying;

@@ -12,7 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use contract::Clock;
+use contract::{Clock, TraceContext};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt, Full};
 use hyper::{
@@ -20,6 +20,10 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
+use telemetry::{
+    Traces,
+    traces::{Kind, Span},
+};
 use tokio::{
     sync::mpsc,
     time::{Instant, Sleep, sleep},
@@ -37,10 +41,13 @@ pub(super) const ANSWER_BYTES: usize = 20_000;
 pub(super) const IDLE: Duration = Duration::from_secs(90);
 
 /// Headers of a request at most, so that their map is allocated once.
-const HEADERS: usize = 10;
+const HEADERS: usize = 11;
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Name of the span of a POST.
+const SPAN: &str = "POST callback";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const USER_AGENT: HeaderValue =
@@ -59,6 +66,7 @@ pub(super) struct Sender {
     /// First part of request ids; random, so that those of different processes differ.
     pub(super) prefix: u64,
     pub(super) clock: Arc<dyn Clock>,
+    pub(super) traces: Traces,
 }
 
 /// One POST.
@@ -70,6 +78,8 @@ pub(super) struct Job {
     pub(super) kind: i16,
     pub(super) attempt: u32,
     pub(super) body: Bytes,
+    /// The spans of its events, of those that are traced.
+    pub(super) traces: Vec<TraceContext>,
     pub(super) endpoint: Arc<Endpoint>,
 }
 
@@ -136,6 +146,7 @@ impl Worker {
             let mut pledge = Pledge { done: &done, result: Some(lost) };
             self.deadline.as_mut().reset(started + POST_TIMEOUT);
             let outcome = self.post(&job).await;
+            self.sender.traced(&job, outcome, started);
             if let Some(done) = &mut pledge.result {
                 (done.alive, done.outcome, done.took) = (true, outcome, started.elapsed());
             }
@@ -235,7 +246,45 @@ impl Worker {
         let (prefix, attempt) = (self.sender.prefix, job.attempt);
         write!(self.text, "{prefix:016x}-{lease:x}-{shard}-{seq:x}-{attempt:x}").ok()?;
         headers.insert(REQUEST_ID, HeaderValue::from_str(&self.text).ok()?);
+        if let Some(trace) = job.traces.first().filter(|_| self.sender.traces.is_on()) {
+            let own = trace.child(SPAN, self.sender.nth(job));
+            headers.insert(TRACEPARENT, HeaderValue::try_from(own.header()).ok()?);
+        }
         Some(request)
+    }
+}
+
+// === impl Sender ===
+
+impl Sender {
+    /// Tells the tries of an event apart, those of different processes too.
+    fn nth(&self, job: &Job) -> u64 {
+        self.prefix ^ u64::from(job.attempt)
+    }
+
+    /// A span for each traced event of a POST that has ended.
+    fn traced(&self, job: &Job, outcome: Outcome, began: Instant) {
+        if !self.traces.is_on() {
+            return;
+        }
+        for trace in &job.traces {
+            let (status, error) = match outcome {
+                Outcome::Delivered => (200, None),
+                Outcome::Refused { status, .. } => (status, Some("not taken")),
+                Outcome::TimedOut => (0, Some("timed out")),
+                Outcome::Unreachable => (0, Some("unreachable")),
+                Outcome::Closed => (0, Some("closed")),
+            };
+            let mut span = Span::below(*trace, SPAN, self.nth(job), began)
+                .kind(Kind::Client)
+                .with("http.request.method", "POST")
+                .with("http.request.resend_count", i64::from(job.attempt) - 1)
+                .failed(error);
+            if status > 0 {
+                span = span.with("http.response.status_code", i64::from(status));
+            }
+            self.traces.record(span);
+        }
     }
 }
 

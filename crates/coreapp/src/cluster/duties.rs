@@ -5,6 +5,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 
 use contract::{Clock, Rng};
 use store::{Lanes, Reader};
+use telemetry::Traces;
 use tokio::task::JoinSet;
 use upstream::Upstream;
 
@@ -32,6 +33,7 @@ pub(crate) struct Duties<U> {
     pub ring: Arc<Ring>,
     pub generations: Arc<Generations>,
     pub metrics: Metrics,
+    pub traces: Traces,
     /// Those under way.
     pub tasks: tokio::sync::Mutex<JoinSet<()>>,
 }
@@ -45,7 +47,8 @@ impl<U: Upstream> Duties<U> {
             let questions = self.central.begin();
             let call = Sync { upstream: self.upstream.clone(), central: self.central.clone() };
             let waiting = Arc::<AtomicUsize>::default();
-            tasks.spawn(batcher::run(call, batch, questions, self.metrics.clone(), waiting));
+            let (metrics, traces) = (self.metrics.clone(), self.traces.clone());
+            tasks.spawn(batcher::run(call, batch, questions, metrics, waiting, traces));
         }
         if self.upstream.caps().prekeys.is_some() {
             let peers = self.peers.clone();

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use contract::{Number, ShardId};
+use contract::ShardId;
 use store::{Lanes, Reader, ShardLoad, rows::Shard};
 use tokio::{
     sync::{Semaphore, watch},
@@ -42,7 +42,6 @@ pub enum HoldError {
 
 /// See the module.
 pub(crate) struct Holdings<U> {
-    pub number: Number,
     pub reader: Reader,
     pub lanes: Lanes,
     pub drivers: Drivers,
@@ -66,7 +65,7 @@ impl<U: Upstream> Holdings<U> {
         self.callbacks
             .attach(shard, epoch, &load)
             .map_err(|error| HoldError::Cursor { shard, error })?;
-        self.drivers.own(shard, epoch, self.number, load).await;
+        self.drivers.own(shard, epoch, load).await;
         self.claims.claim(shard, epoch);
         self.change(|map| map.mine.extend([(shard, epoch)]));
         if shard == ShardId::CONTROL {

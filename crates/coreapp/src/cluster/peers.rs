@@ -9,7 +9,10 @@ use std::{
 use contract::{Number, ShardId};
 use futures_util::FutureExt;
 use rpc::{
-    coreapp::{Looked, LookupRequest, NudgeRequest, SyncContactsRequest, peer_client::PeerClient},
+    coreapp::{
+        Looked, LookupRequest, NudgeRequest, SendFrame, SendReply, SyncContactsRequest,
+        peer_client::PeerClient,
+    },
     identity::Identity,
 };
 use tokio::time::timeout;
@@ -95,6 +98,20 @@ impl Peers {
         request.set_timeout(limit);
         let answer = timeout(limit, client.lookup(request)).await;
         Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner().looked)
+    }
+
+    /// Hands a message on to its shard's owner.
+    pub(crate) async fn forward(
+        &self,
+        owner: &Arc<str>,
+        frame: SendFrame,
+        limit: Duration,
+    ) -> Result<SendReply, Unanswered> {
+        let mut client = self.client(owner).ok_or(Unanswered)?;
+        let mut request = Request::new(frame);
+        request.set_timeout(limit);
+        let answer = timeout(limit, client.forward(request)).await;
+        Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner())
     }
 
     fn client(&self, addr: &Arc<str>) -> Option<PeerClient<Channel>> {

@@ -10,6 +10,7 @@ use std::{
 
 use contract::Number;
 use rpc::coreapp::{Looked, looked};
+use telemetry::Traces;
 use tokio::{
     sync::mpsc,
     task::JoinSet,
@@ -19,7 +20,7 @@ use upstream::{ContactResult, ContactStatus};
 
 use super::{
     PENDING_MAX,
-    sync::{Central, Word},
+    sync::{Central, OPERATION, Word},
 };
 use crate::{cluster::Peers, shard::task::Drivers};
 
@@ -40,6 +41,7 @@ pub(crate) struct Asker {
     pub drivers: Drivers,
     /// Numbers under way, for others to see.
     pub waiting: Arc<AtomicUsize>,
+    pub traces: Traces,
 }
 
 impl Asker {
@@ -109,7 +111,11 @@ impl Asker {
         match self.central.ask(numbers.to_vec()).await {
             Ok(words) => Some(words),
             Err(_) => {
-                let looked = self.peers.sync_contacts(numbers).await.ok()?;
+                let (traced, began) = (self.traces.calls(OPERATION, numbers), Instant::now());
+                let looked = self.peers.sync_contacts(numbers).await;
+                let error = looked.as_ref().err().map(|_| "the owner of shard -1 did not answer");
+                self.traces.called(OPERATION, &traced, numbers.len(), began, error);
+                let looked = looked.ok()?;
                 Some(looked.iter().filter_map(heard).collect())
             }
         }

@@ -12,7 +12,7 @@ mod sync;
 pub(crate) use asker::{Asker, told};
 pub(crate) use desk::{Asked, Desk};
 pub(crate) use standing::Complaints;
-pub(crate) use sync::{Central, Sync};
+pub(crate) use sync::{Central, OPERATION as SYNC, Sync};
 
 /// Numbers that may wait for the network, or for an answer to their callers; beyond, checks are
 /// refused with 503/1016, and messages wait.

@@ -13,6 +13,9 @@ use upstream::{CallError, ContactResult, ContactStatus, Upstream};
 use super::PENDING_MAX;
 use crate::batcher::Call;
 
+/// The original's name for the call.
+pub(crate) const OPERATION: &str = "UnifiedSyncResult";
+
 /// What is said of a number that was asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
@@ -110,7 +113,7 @@ pub(crate) struct Sync<U> {
 
 impl<U: Upstream> Call for Sync<U> {
     type Answer = ContactResult;
-    const OPERATION: &str = "UnifiedSyncResult";
+    const OPERATION: &str = OPERATION;
     const PENDING_MAX: usize = PENDING_MAX;
 
     fn call(

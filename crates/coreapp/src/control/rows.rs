@@ -9,12 +9,17 @@ use store::{
     rows::{Revoked, User},
 };
 
-use super::{state::ControlError, trust::Bundle};
+use super::{
+    documents::{self, DocumentVersions, Documents},
+    state::ControlError,
+    trust::Bundle,
+};
 
 /// `config` rows.
 pub(super) const SETTINGS: &str = "settings";
 pub(super) const TOKEN_KEY: &str = "token_key";
-/// Holds nothing; its version grows whenever users or revoked tokens change.
+/// Its version grows whenever users or revoked tokens change. Holds the second up to which tokens of
+/// deleted users were issued, as text; empty: none was deleted.
 pub(super) const DIRECTORY: &str = "directory";
 pub(super) const BUNDLE: &str = "webhook_authorities";
 
@@ -29,7 +34,10 @@ pub(super) struct Rows {
     pub token_key: Option<Bytes>,
     pub users: BTreeMap<String, User>,
     pub revoked: Vec<Revoked>,
+    /// See [`DIRECTORY`].
+    pub voided_s: i64,
     pub bundle: Bundle,
+    pub documents: Documents,
     /// Of the `config` rows above; 0: there is none.
     pub versions: Versions,
 }
@@ -41,6 +49,7 @@ pub(super) struct Versions {
     pub token_key: i64,
     pub directory: i64,
     pub bundle: i64,
+    pub documents: DocumentVersions,
 }
 
 impl Versions {
@@ -54,6 +63,7 @@ impl Versions {
             token_key: version(TOKEN_KEY),
             directory: version(DIRECTORY),
             bundle: version(BUNDLE),
+            documents: documents::versions(version),
         }
     }
 
@@ -63,23 +73,26 @@ impl Versions {
             || self.token_key < other.token_key
             || self.directory < other.directory
             || self.bundle < other.bundle
+            || self.documents.iter().zip(other.documents).any(|(ours, theirs)| *ours < theirs)
     }
 }
 
 impl Rows {
     /// The versions first: what changes meanwhile is read once more, not missed.
     pub(super) async fn read(reader: &Reader, now_s: i64) -> Result<Self, ControlError> {
-        let directory = reader.config(DIRECTORY).await?.map_or(0, |row| row.version);
+        let directory = reader.config(DIRECTORY).await?;
         let settings = reader.config(SETTINGS).await?;
         let token_key = reader.config(TOKEN_KEY).await?;
         let bundle = Bundle::read(reader).await?;
+        let documents = Documents::read(reader).await?;
         let users = reader.users().await?;
         let revoked = reader.revoked().await?.into_iter().filter(|row| row.expires > now_s);
         let versions = Versions {
             settings: settings.as_ref().map_or(0, |row| row.version),
             token_key: token_key.as_ref().map_or(0, |row| row.version),
-            directory,
+            directory: directory.as_ref().map_or(0, |row| row.version),
             bundle: bundle.version,
+            documents: documents.versions,
         };
         let application = |document: &[u8]| {
             Application::from_json(document)
@@ -90,7 +103,11 @@ impl Rows {
             token_key: token_key.map(|row| row.document),
             users: users.into_iter().map(|user| (user.name.clone(), user)).collect(),
             revoked: revoked.collect(),
+            voided_s: directory
+                .and_then(|row| std::str::from_utf8(&row.document).ok()?.parse().ok())
+                .unwrap_or_default(),
             bundle,
+            documents,
             versions,
         })
     }

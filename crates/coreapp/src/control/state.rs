@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
 use futures_util::future::BoxFuture;
-use rpc::coreapp::{AccountState, Limits, Logging, Revocations, ShardMap, TokenKey};
+use rpc::coreapp::{AccountState, Certificate, Limits, Logging, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
@@ -21,10 +21,12 @@ use tokio::sync::{Mutex, watch};
 
 use super::{
     directory::{self, Directory},
-    rows::{DIRECTORY, Rows, SETTINGS, TOKEN_KEY, Versions},
+    documents::{Document, Documents},
+    rows::{Rows, SETTINGS, TOKEN_KEY, Versions},
     trust::{Bundle, Trust},
+    users::directory_row,
 };
-use crate::egress::Policy;
+use crate::{account::Registration, egress::Policy};
 
 /// Bytes of a token key we make.
 const TOKEN_KEY_LEN: usize = 64;
@@ -32,7 +34,7 @@ const TOKEN_KEY_LEN: usize = 64;
 const REVOKED_MAX: usize = 100_000;
 /// The account everybody knows, with the password everybody knows (`secret`): it opens nothing but
 /// the change of itself.
-const ADMIN: &str = "admin";
+pub(super) const ADMIN: &str = "admin";
 const ADMIN_HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$aGVsaW9ncmFwaC1hZG1pbg$2DFenEBMgFwDQF8BD86FzUcaPXOuodmWP/UM9auuC1c";
 
 /// The control state cannot be read.
@@ -57,7 +59,8 @@ pub enum ControlError {
 /// How the process was configured, as far as it concerns the directory.
 #[derive(Clone, Debug)]
 pub(crate) struct Fixed {
-    pub number: Number,
+    /// Until one is registered.
+    pub number: Option<Number>,
     /// All quotas and limits off, whatever the settings say.
     pub no_limits: bool,
 }
@@ -70,6 +73,8 @@ pub(crate) struct Deps {
     pub rng: Arc<dyn Rng>,
     pub fixed: Fixed,
     pub apply: Apply,
+    /// The own number from now on.
+    pub numbered: Numbered,
     /// What webhook URLs are judged by.
     pub policy: Policy,
     pub trust: Trust,
@@ -85,12 +90,13 @@ pub(crate) struct Control {
     reader: Reader,
     /// Of shard -1 while it is ours; 0: it is not.
     epoch: AtomicI64,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     fixed: Fixed,
     pub(super) state: Mutex<State>,
     directory: watch::Sender<Directory>,
     apply: Apply,
+    numbered: Numbered,
     pub(super) policy: Policy,
     pub(super) trust: Trust,
     tell: Tell,
@@ -98,16 +104,21 @@ pub(crate) struct Control {
 
 /// Puts a version of the settings into force.
 pub(crate) type Apply = Box<dyn Fn(&Application) + Send + Sync>;
+/// Puts an own number, or none, into force.
+pub(crate) type Numbered = Box<dyn Fn(Option<Number>) + Send + Sync>;
 /// Tells the other coreapps.
 pub(crate) type Tell = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
 pub(super) struct State {
     settings: Application,
     token_key: Bytes,
-    users: BTreeMap<String, User>,
+    pub(super) users: BTreeMap<String, User>,
     revoked: Vec<Revoked>,
+    /// Tokens of deleted users were issued up to this second.
+    pub(super) voided_s: i64,
     initial: Application,
     pub(super) bundle: Bundle,
+    pub(super) documents: Documents,
     /// Of the rows that are in force.
     pub(super) versions: Versions,
 }
@@ -116,12 +127,22 @@ impl Control {
     /// Goes by what the rows hold; in a new database by the first value, which is written by
     /// [`Self::take_over`].
     pub(crate) async fn open(deps: Deps) -> Result<Self, ControlError> {
-        let Deps { lanes, reader, clock, rng, fixed, apply, policy, trust, tell, initial } = deps;
+        let Deps {
+            lanes,
+            reader,
+            clock,
+            rng,
+            fixed,
+            apply,
+            numbered,
+            policy,
+            trust,
+            tell,
+            initial,
+        } = deps;
         let rows = Rows::read(&reader, clock.unix_s()).await?;
-        let account = AccountState { number: fixed.number.to_string() };
         let directory = Directory {
             version: 1,
-            account: Arc::new(account),
             limits: limits(&initial, &fixed),
             logging: logging(&initial),
             ..Directory::default()
@@ -131,8 +152,10 @@ impl Control {
             token_key: Bytes::new(),
             users: BTreeMap::new(),
             revoked: Vec::new(),
+            voided_s: 0,
             initial,
             bundle: Bundle::default(),
+            documents: Documents::default(),
             versions: Versions::default(),
         };
         let control = Self {
@@ -145,6 +168,7 @@ impl Control {
             state: Mutex::new(state),
             directory: watch::Sender::new(directory),
             apply,
+            numbered,
             policy,
             trust,
             tell,
@@ -152,6 +176,7 @@ impl Control {
         let mut state = control.state.lock().await;
         control.put_in_force(&mut state, rows)?;
         (control.apply)(&state.settings);
+        control.documents_in_force(&state.documents);
         drop(state);
         Ok(control)
     }
@@ -188,7 +213,7 @@ impl Control {
             };
             rows.versions.directory += 1;
             first.push(Op::PutUser(admin.clone()));
-            first.push(directory_row(rows.versions.directory));
+            first.push(directory_row(rows.versions.directory, rows.voided_s));
             rows.users.insert(admin.name.clone(), admin);
         }
         if !first.is_empty() {
@@ -214,7 +239,9 @@ impl Control {
     }
 
     fn put_in_force(&self, state: &mut State, rows: Rows) -> Result<(), ControlError> {
-        let Rows { settings, token_key, users, revoked, bundle, versions } = rows;
+        let Rows { settings, token_key, users, revoked, voided_s, bundle, documents, versions } =
+            rows;
+        state.voided_s = voided_s;
         if versions.bundle > state.versions.bundle {
             let egress = bundle.egress(&self.policy).map_err(|error| ControlError::Row {
                 row: "webhook_authorities",
@@ -222,6 +249,10 @@ impl Control {
             })?;
             state.bundle = bundle;
             (self.trust)(egress);
+        }
+        if versions.documents != state.versions.documents {
+            self.documents_in_force(&documents);
+            state.documents = documents;
         }
         if let Some(settings) = settings
             && versions.settings > state.versions.settings
@@ -268,7 +299,7 @@ impl Control {
     /// The settings as GET shows them, and their version.
     pub(crate) async fn public_settings(&self) -> (i64, Vec<u8>) {
         let state = self.state.lock().await;
-        (state.versions.settings, state.settings.public_json(Some(&self.fixed.number)))
+        (state.versions.settings, state.settings.public_json(self.number(&state).as_ref()))
     }
 
     /// Changes some settings. A webhook that would never be called is refused here, where somebody
@@ -303,36 +334,57 @@ impl Control {
     }
 
     async fn replace(&self, state: &mut State, next: Application) -> Result<(), ApiError> {
-        let version = state.versions.settings + 1;
-        let document = next.to_json().into();
-        let row = Config { name: SETTINGS.to_owned(), version, document };
+        let (next, row) = self.settings_row(state, next);
+        let version = row.version;
         self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
+        self.settings_in_force(state, next, version);
+        Ok(())
+    }
+
+    pub(super) fn settings_row(&self, state: &State, next: Application) -> (Application, Config) {
+        let document = next.to_json().into();
+        let version = state.versions.settings + 1;
+        (next, Config { name: SETTINGS.to_owned(), version, document })
+    }
+
+    pub(super) fn settings_in_force(&self, state: &mut State, next: Application, version: i64) {
         state.versions.settings = version;
         (self.apply)(&next);
         self.publish_settings(&next);
         state.settings = next;
-        Ok(())
     }
 
-    /// The row of a user.
-    pub(crate) async fn user(&self, name: &str) -> Option<User> {
-        self.state.lock().await.users.get(name).cloned()
+    /// The settings as they are stored.
+    pub(crate) async fn settings(&self) -> Application {
+        self.state.lock().await.settings.clone()
     }
 
-    /// A new password; the change that the first login demands is done with it.
-    pub(crate) async fn set_password(&self, name: &str, hash: String) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
-        let user = state.users.get(name).ok_or_else(unknown_user)?;
-        let changed = User { password_hash: hash, must_change: false, ..user.clone() };
-        let version = state.versions.directory + 1;
-        let ops = vec![Op::PutUser(changed.clone()), directory_row(version)];
-        self.commit(ops).await.map_err(|error| refused(&error))?;
-        state.versions.directory = version;
-        state.users.insert(changed.name.clone(), changed);
-        let users = directory::users(state.users.values());
-        self.publish(|directory| directory.users = users);
-        drop(state);
-        self.told().await
+    /// What of the documents concerns others than those who ask for them.
+    pub(super) fn documents_in_force(&self, documents: &Documents) {
+        let number = self.number_of(documents);
+        (self.numbered)(number);
+        let account =
+            AccountState { number: number.as_ref().map(ToString::to_string).unwrap_or_default() };
+        let certificate = Certificate { pem: documents.get(Document::Certificate).clone() };
+        self.publish(|directory| {
+            directory.account = Arc::new(account);
+            directory.certificate = Arc::new(certificate);
+        });
+    }
+
+    fn number(&self, state: &State) -> Option<Number> {
+        self.number_of(&state.documents)
+    }
+
+    /// What is registered, else what is configured.
+    fn number_of(&self, documents: &Documents) -> Option<Number> {
+        let registered = Registration::read(documents.get(Document::Registration)).number;
+        registered.or(self.fixed.number)
+    }
+
+    /// The own number; `None`: none is registered.
+    pub(crate) async fn own_number(&self) -> Option<Number> {
+        self.number(&*self.state.lock().await)
     }
 
     /// A token is void from now on.
@@ -345,9 +397,13 @@ impl Control {
         }
         let trim = Op::TrimRevoked { before_s: now_s };
         let version = state.versions.directory + 1;
-        self.commit(vec![trim, Op::PutRevoked(revoked.clone()), directory_row(version)])
-            .await
-            .map_err(|error| refused(&error))?;
+        self.commit(vec![
+            trim,
+            Op::PutRevoked(revoked.clone()),
+            directory_row(version, state.voided_s),
+        ])
+        .await
+        .map_err(|error| refused(&error))?;
         state.versions.directory = version;
         state.revoked.push(revoked);
         let revocations = revocations(&state.revoked);
@@ -365,7 +421,7 @@ impl Control {
         });
     }
 
-    fn publish(&self, change: impl FnOnce(&mut Directory)) {
+    pub(super) fn publish(&self, change: impl FnOnce(&mut Directory)) {
         self.directory.send_modify(|directory| {
             change(directory);
             directory.version += 1;
@@ -383,10 +439,6 @@ impl Control {
         (self.tell)().await;
         Ok(())
     }
-}
-
-fn directory_row(version: i64) -> Op {
-    Op::PutConfig(Config { name: DIRECTORY.to_owned(), version, document: Bytes::new() })
 }
 
 fn revocations(revoked: &[Revoked]) -> Arc<Revocations> {
@@ -410,10 +462,6 @@ fn limits(application: &Application, fixed: &Fixed) -> Arc<Limits> {
             login_failures_per_name: web.login_failures_per_name,
         }
     })
-}
-
-fn unknown_user() -> ApiError {
-    ApiError::new(Code::NOT_FOUND, "no user has this name")
 }
 
 pub(super) fn refused(error: &WriteError) -> ApiError {

@@ -83,7 +83,10 @@ mod tests {
         let (taken, refused) = (histogram(), histogram());
         let mut flights = Flights::new(taken.clone(), refused.clone());
         let [a, b] = [1, 2].map(|n| Key::from_bytes(&[n; 9]).unwrap());
-        let answer = |key| Item::Answer { key, result: Ok(upstream::Sent { timestamp_ms: 0 }) };
+        let answer = |key| Item::Answer {
+            key,
+            result: Ok(upstream::Sent { timestamp_ms: 0, conversation: None }),
+        };
         flights.begin(&[send(a), send(b)], Instant::now());
         tokio::time::advance(Duration::from_millis(100)).await;
         flights.item(&answer(a), Instant::now());

@@ -1,7 +1,7 @@
 //! The policy: what `egress.allow` opens.
 //!
-//! Private networks are open: webhook URLs, the only ones so far, are set by an administrator. The
-//! entry `private` is for URLs that come with messages.
+//! Webhook URLs are set by an administrator: private networks are open to them. Links come with messages:
+//! to them they are closed but for the entry `private`, and plain http is open, as the contract has it.
 
 use std::net::IpAddr;
 
@@ -16,6 +16,9 @@ pub struct Allow {
     http: bool,
     loopback: bool,
     link_local: bool,
+    private: bool,
+    /// For links of messages.
+    links: bool,
     networks: Vec<Network>,
 }
 
@@ -38,7 +41,7 @@ impl Allow {
             match entry.as_ref().trim() {
                 "http" => allow.http = true,
                 "loopback" => allow.loopback = true,
-                "private" => {}
+                "private" => allow.private = true,
                 "link-local" => allow.link_local = true,
                 other => allow.networks.push(
                     Network::parse(other).ok_or_else(|| EgressError::Allow(other.to_owned()))?,
@@ -48,8 +51,14 @@ impl Allow {
         Ok(allow)
     }
 
+    /// The same for links of messages.
+    pub(super) fn for_links(mut self) -> Self {
+        self.links = true;
+        self
+    }
+
     pub(super) fn http(&self) -> bool {
-        self.http
+        self.http || self.links
     }
 
     /// Whether the address may be called.
@@ -59,7 +68,8 @@ impl Allow {
     pub(super) fn judge(&self, address: IpAddr) -> Result<(), Class> {
         let class = Class::of(address);
         let open = match class {
-            Class::Public | Class::Private => true,
+            Class::Public => true,
+            Class::Private => self.private || !self.links,
             Class::Loopback => self.loopback,
             Class::LinkLocal => self.link_local,
             Class::Metadata | Class::Unroutable => false,
@@ -77,7 +87,8 @@ impl Allow {
         let remedy = match class {
             Class::Loopback => "\"loopback\"".to_owned(),
             Class::LinkLocal => "\"link-local\"".to_owned(),
-            Class::Public | Class::Private | Class::Metadata | Class::Unroutable => {
+            Class::Private => "\"private\"".to_owned(),
+            Class::Public | Class::Metadata | Class::Unroutable => {
                 let address = unwrapped(address);
                 format!("\"{address}/{}\"", width(address))
             }
@@ -123,6 +134,19 @@ mod tests {
         for address in ["1.1.1.1", "2606:4700::1111", "10.0.0.1", "fd12::1"] {
             assert!(judge(&[], address), "{address}");
         }
+    }
+
+    #[test]
+    fn links_of_messages_reach_no_private_network_that_is_not_named() {
+        let judge = |allow: &[&str], address: &str| {
+            let allow = Allow::parse(allow).unwrap().for_links();
+            allow.judge(address.parse().unwrap()).is_ok()
+        };
+        for address in ["10.0.0.1", "192.168.1.1", "fd12::1", "127.0.0.1", "169.254.169.254"] {
+            assert!(!judge(&["http"], address), "{address}");
+        }
+        assert!(judge(&[], "1.1.1.1") && judge(&["private"], "10.0.0.1"));
+        assert!(judge(&["10.1.0.0/16"], "10.1.2.3") && !judge(&["10.1.0.0/16"], "10.2.2.3"));
     }
 
     #[test]

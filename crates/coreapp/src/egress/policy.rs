@@ -66,6 +66,14 @@ impl Policy {
         Ok(self)
     }
 
+    /// The same for links that come with messages: whose hosts are nobody's choice of ours.
+    #[must_use]
+    pub fn for_links(mut self) -> Self {
+        self.allow = self.allow.for_links();
+        self.identity = None;
+        self
+    }
+
     /// Resolves names as the test says.
     #[cfg(test)]
     pub(crate) fn resolving(mut self, resolve: Arc<Resolve>) -> Self {

@@ -93,6 +93,7 @@ impl Bench {
             held: false,
             created_ms,
             body: Bytes::from_static(b"{}"),
+            trace: None,
         };
         let ops = vec![Op::InsertEvent(event)];
         self.lanes.commit(of.id, of.epoch, Class::Hot, ops).await.unwrap();

@@ -2,17 +2,23 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use contract::{ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, message};
+use bytes::Bytes;
+use contract::{
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, account::unregistered,
+    media, message,
+};
+use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
-use tokio::time::Instant;
+use telemetry::Traces;
+use tokio::{sync::watch, time::Instant};
 
-use super::Quota;
+use super::{Handing, Quota};
 use crate::{
     cluster::beat::Beat,
     shard::{
         effects::{Frame, ReplyTo},
         idempotent::KeyHash,
-        task::Drivers,
+        task::{Drivers, send_replies},
     },
 };
 
@@ -23,12 +29,21 @@ const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest `input` and `to`, bytes.
 const INPUT_MAX: usize = 64;
 
+/// Refuses a message that names an upload which is not there.
+pub(crate) type HasFiles =
+    Box<dyn Fn(Bytes) -> BoxFuture<'static, Result<(), ApiError>> + Send + Sync>;
+
 /// What every way in shares.
 pub(crate) struct Intake {
     pub drivers: Drivers,
     pub clock: Arc<dyn Clock>,
     pub messages: Arc<Quota>,
     pub beat: Arc<Beat>,
+    pub handing: Handing,
+    pub traces: Traces,
+    pub has_files: HasFiles,
+    /// Our own number.
+    pub number: watch::Receiver<Option<Number>>,
 }
 
 /// What a frame says, checked.
@@ -40,11 +55,23 @@ struct Parts {
 }
 
 impl Intake {
-    /// Checks what can be checked without the shard.
+    /// Takes it from the quota, and checks what can be checked without the shard.
     ///
     /// # Errors
     /// What is wrong with the frame, or with this node, or that the quota is used up.
     pub(crate) fn check(
+        &self,
+        frame: SendFrame,
+        reply: ReplyTo,
+    ) -> Result<Frame, (ReplyTo, ApiError)> {
+        match self.messages.take() {
+            Ok(()) => self.check_handed(frame, reply),
+            Err(error) => Err((reply, error)),
+        }
+    }
+
+    /// The same of a frame that another coreapp has handed on: its quota has let it through.
+    pub(crate) fn check_handed(
         &self,
         frame: SendFrame,
         reply: ReplyTo,
@@ -61,14 +88,26 @@ impl Intake {
                 attempt: frame.attempt,
                 deadline: Instant::now() + timeout(frame.timeout_ms),
                 idempotent,
+                trace: self.traced(&frame.traceparent),
                 reply,
             }),
         }
     }
 
+    /// Whoever sent the frame has decided whether it is traced.
+    fn traced(&self, traceparent: &str) -> Option<(contract::TraceContext, Instant)> {
+        if traceparent.is_empty() || !self.traces.is_on() {
+            return None;
+        }
+        let parent = Traceparent::parse(traceparent).filter(|parent| parent.sampled)?;
+        Some((parent.context, Instant::now()))
+    }
+
     fn parts(&self, frame: &SendFrame) -> Result<Parts, ApiError> {
-        self.messages.take()?;
         self.beat.answers()?;
+        if self.number.borrow().is_none() {
+            return Err(unregistered());
+        }
         let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
             .ok()
@@ -96,15 +135,34 @@ impl Intake {
         Ok(Parts { key, to, category: message::validate(&frame.message)?, idempotent })
     }
 
-    /// Hands frames to the drivers of their shards, in order.
+    /// Hands frames to the drivers of their shards, in order; those that name a file which is not there
+    /// are refused.
     pub(crate) async fn submit(&self, frames: Vec<Frame>) {
+        let looked = frames.iter().map(|frame| async {
+            if media::may_refer(&frame.message) {
+                (self.has_files)(frame.message.clone()).await
+            } else {
+                Ok(())
+            }
+        });
+        let looked = join_all(looked).await;
         let mut by_driver: BTreeMap<usize, Vec<Frame>> = BTreeMap::new();
-        for frame in frames {
-            by_driver.entry(self.drivers.index(frame.route.shard())).or_default().push(frame);
+        let mut refused = Vec::new();
+        for (frame, looked) in frames.into_iter().zip(looked) {
+            match looked {
+                Ok(()) => {
+                    by_driver
+                        .entry(self.drivers.index(frame.route.shard()))
+                        .or_default()
+                        .push(frame);
+                }
+                Err(error) => refused.push((frame.reply, Err(error))),
+            }
         }
         for (driver, frames) in by_driver {
             self.drivers.submit(driver, frames).await;
         }
+        send_replies(refused);
     }
 }
 

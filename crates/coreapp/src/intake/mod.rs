@@ -2,9 +2,11 @@
 
 mod frame;
 mod gate;
+mod handing;
 pub(crate) mod pipe;
 mod quota;
 
 pub(crate) use frame::Intake;
 pub(crate) use gate::{Gate, Standing};
+pub(crate) use handing::Handing;
 pub(crate) use quota::Quota;

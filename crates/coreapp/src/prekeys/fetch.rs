@@ -8,6 +8,9 @@ use upstream::{CallError, Upstream, UserBundles};
 use super::{Pool, SetUp, SetUpError};
 use crate::{batcher::Call, shard::task::Drivers};
 
+/// The original's name for the call.
+pub(crate) const OPERATION: &str = "SendGetPreKeyBatchResult";
+
 /// The call and its audience.
 pub(crate) struct Fetch<U> {
     pub upstream: Arc<U>,
@@ -17,7 +20,7 @@ pub(crate) struct Fetch<U> {
 
 impl<U: Upstream> Call for Fetch<U> {
     type Answer = UserBundles;
-    const OPERATION: &str = "SendGetPreKeyBatchResult";
+    const OPERATION: &str = OPERATION;
     const PENDING_MAX: usize = 10_000;
 
     fn call(

@@ -5,8 +5,8 @@ mod pool;
 mod ring;
 mod upkeep;
 
-pub(crate) use fetch::Fetch;
-pub(crate) use pool::{Deps as PoolDeps, Pool, SetUp, SetUpError, retries};
+pub(crate) use fetch::{Fetch, OPERATION as FETCH};
+pub(crate) use pool::{Deps as PoolDeps, Pool, Sessions, SetUp, SetUpError, retries};
 #[cfg(test)]
 pub(crate) use ring::Keys;
 pub(crate) use ring::Ring;

@@ -43,7 +43,11 @@ impl Contacts for ContactsService {
     ) -> Result<Response<CheckResponse>, Status> {
         self.admit()?;
         let CheckRequest { inputs, wait, force } = request.into_inner();
-        let always_valid = self.settings.borrow().always_valid;
+        let settings = self.settings.borrow().clone();
+        let always_valid = settings.always_valid;
+        if settings.own_number.is_none() {
+            return Err(to_status(contract::account::unregistered()));
+        }
         let asked = Asked { inputs, wait, force, always_valid };
         let contacts = self.desk.check(asked).await.map_err(to_status)?;
         Ok(Response::new(CheckResponse { contacts }))

@@ -11,7 +11,7 @@ use ::rpc::coreapp::{
     directory_server::Directory as DirectoryApi, ops_server::Ops,
 };
 use ::rpc::error::to_status;
-use contract::{ApiError, Code};
+use contract::{ApiError, Code, Number};
 use futures_util::Stream;
 use store::rows::Revoked;
 use tokio::sync::{mpsc, watch};
@@ -20,15 +20,16 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    cluster::beat::Beat,
     control::{Control, Directory},
     gauges::Gauges,
 };
 
 /// A sign of life at least this often.
-const HEARTBEAT: Duration = Duration::from_secs(5);
+const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Messages a slow webapp may be behind; then its stream waits.
 const QUEUE: usize = 8;
-/// Longest user name and hash taken, bytes.
+/// Longest text taken, bytes.
 const TEXT_MAX: usize = 512;
 
 /// See the proto.
@@ -37,7 +38,9 @@ pub(crate) struct ControlService {
     pub control: Arc<Control>,
     pub node: String,
     pub connected: watch::Receiver<bool>,
+    pub number: watch::Receiver<Option<Number>>,
     pub gauges: Arc<Gauges>,
+    pub beat: Arc<Beat>,
     /// The process stops: whoever watches turns to another coreapp.
     pub stop: CancellationToken,
 }
@@ -70,20 +73,22 @@ impl DirectoryApi for ControlService {
         let webapp = request.into_inner().webapp;
         tracing::info!(webapp, "a webapp watches the directory");
         let (out, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(feed(self.control.directory(), out, self.stop.clone()));
+        tokio::spawn(feed(self.control.directory(), self.beat.clone(), out, self.stop.clone()));
         Ok(Response::new(Box::pin(ReceiverStream::new(queue))))
     }
 }
 
 async fn feed(
     mut directory: watch::Receiver<Directory>,
+    beat: Arc<Beat>,
     out: mpsc::Sender<Result<Snapshot, Status>>,
     stop: CancellationToken,
 ) {
     let mut known: Option<Directory> = None;
     loop {
         let now = directory.borrow_and_update().clone();
-        let snapshot = now.since(known.as_ref());
+        let stale = beat.answers().is_err();
+        let snapshot = Snapshot { stale, ..now.since(known.as_ref()) };
         if out.send(Ok(snapshot)).await.is_err() {
             return;
         }
@@ -147,10 +152,7 @@ impl Admin for ControlService {
         request: Request<SetPasswordRequest>,
     ) -> Result<Response<SetPasswordResponse>, Status> {
         let SetPasswordRequest { user, password_hash } = request.into_inner();
-        if !password_hash.starts_with("$argon2id$") || password_hash.len() > TEXT_MAX {
-            let details = "'password_hash' must be an argon2id hash as a PHC string";
-            return Err(to_status(ApiError::new(Code::INVALID, details)));
-        }
+        super::account::check_hash(&password_hash).map_err(to_status)?;
         self.control.set_password(&user, password_hash).await.map_err(to_status)?;
         Ok(Response::new(SetPasswordResponse {}))
     }
@@ -182,7 +184,11 @@ impl Ops for ControlService {
         &self,
         _request: Request<HealthRequest>,
     ) -> Result<Response<HealthResponse>, Status> {
-        let status = if *self.connected.borrow() { "connected" } else { "disconnected" };
+        let status = match (self.number.borrow().is_some(), *self.connected.borrow()) {
+            (false, _) => "unregistered",
+            (true, true) => "connected",
+            (true, false) => "disconnected",
+        };
         let node = NodeHealth {
             node: self.node.clone(),
             gateway_status: status.to_owned(),

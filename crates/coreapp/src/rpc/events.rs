@@ -169,8 +169,8 @@ fn kinds_of(names: &[String]) -> Result<Vec<i16>, ApiError> {
     let known = |name: &String| {
         let kind = EventKind::ALL.into_iter().find(|kind| kind.as_str() == name);
         kind.map(EventKind::get).ok_or_else(|| {
-            let details = "'kinds' takes 'statuses', 'messages', 'errors' and 'contacts'";
-            ApiError::new(Code::INVALID, details)
+            let known = EventKind::ALL.map(EventKind::as_str).join("', '");
+            ApiError::new(Code::INVALID, format!("'kinds' takes '{known}'"))
         })
     };
     names.iter().map(known).collect()

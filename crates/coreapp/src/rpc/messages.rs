@@ -4,8 +4,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 
 use ::rpc::{
     coreapp::{
-        CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
-        messages_server::Messages,
+        CancelRequest, CancelResponse, MarkReadRequest, MarkReadResponse, SendFrame, SendFrames,
+        SendReplies, SendReply, messages_server::Messages,
     },
     error::to_status,
 };
@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    inbound::{Reading, unknown},
     intake::{
         Intake,
         pipe::{self, MANY_MAX, PIPE_MAX, StreamOut},
     },
-    shard::effects::ReplyTo,
+    shard::effects::{Frame, ReplyTo},
 };
 
 /// Items of a stream taken in one go.
@@ -32,6 +33,7 @@ const CANCEL: Duration = Duration::from_secs(10);
 /// See the proto.
 pub(crate) struct MessagesService {
     pub intake: Arc<Intake>,
+    pub reading: Reading,
     /// The process stops: what was not read is sent to the next owner.
     pub stop: CancellationToken,
 }
@@ -71,16 +73,7 @@ impl Messages for MessagesService {
 
     async fn send(&self, request: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         let frame = request.into_inner();
-        let seq = frame.seq;
-        let (reply, answer) = oneshot::channel();
-        match self.intake.check(frame, ReplyTo::Once(reply)) {
-            Ok(frame) => self.intake.submit(vec![frame]).await,
-            Err((_, error)) => return Ok(Response::new(pipe::reply(seq, &Err(error)))),
-        }
-        let accepted = answer.await.unwrap_or_else(|_| {
-            Err(ApiError::new(Code::NOT_READY, "the coreapp is stopping; the outcome is unknown"))
-        });
-        Ok(Response::new(pipe::reply(seq, &accepted)))
+        Ok(Response::new(once(&self.intake, frame, Intake::check).await))
     }
 
     async fn cancel(
@@ -104,6 +97,34 @@ impl Messages for MessagesService {
         .map_err(to_status)?;
         Ok(Response::new(CancelResponse {}))
     }
+
+    async fn mark_read(
+        &self,
+        request: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        self.intake.messages.take().and_then(|()| self.intake.beat.answers()).map_err(to_status)?;
+        let id = request.into_inner().id.parse().map_err(|_| to_status(unknown()))?;
+        self.reading.mark(id).await.map_err(to_status)?;
+        Ok(Response::new(MarkReadResponse {}))
+    }
+}
+
+/// One frame, checked in that way, until its answer.
+pub(super) async fn once(
+    intake: &Intake,
+    frame: SendFrame,
+    check: impl Fn(&Intake, SendFrame, ReplyTo) -> Result<Frame, (ReplyTo, ApiError)>,
+) -> SendReply {
+    let seq = frame.seq;
+    let (reply, answer) = oneshot::channel();
+    match check(intake, frame, ReplyTo::Once(reply)) {
+        Ok(frame) => intake.submit(vec![frame]).await,
+        Err((_, error)) => return pipe::reply(seq, &Err(error)),
+    }
+    let accepted = answer.await.unwrap_or_else(|_| {
+        Err(ApiError::new(Code::NOT_READY, "the coreapp is stopping; the outcome is unknown"))
+    });
+    pipe::reply(seq, &accepted)
 }
 
 impl MessagesService {
@@ -142,8 +163,12 @@ async fn read(
                     refused.push(pipe::reply(seq, &Err(out.full())));
                     continue;
                 }
+                let handed = intake.handing.owner(&frame).map(|owner| (owner, frame.clone()));
                 match intake.check(frame, ReplyTo::Stream { out: out.clone(), seq }) {
-                    Ok(frame) => good.push(frame),
+                    Ok(checked) => match handed {
+                        None => good.push(checked),
+                        Some((owner, frame)) => hand(intake.clone(), owner, frame, out.clone()),
+                    },
                     Err((_, error)) => answered.push(pipe::reply(seq, &Err(error))),
                 }
             }
@@ -161,19 +186,27 @@ async fn read(
     }
 }
 
+/// The answer comes by the stream's own way, and frees its place there.
+fn hand(intake: Arc<Intake>, owner: Arc<str>, frame: SendFrame, out: Arc<StreamOut>) {
+    tokio::spawn(async move { out.answer(vec![intake.handing.send(owner, frame).await]) });
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
     use ::rpc::coreapp::send_reply::Result::Error;
     use contract::Clock;
-    use tokio::{sync::mpsc, time::Instant};
+    use tokio::{
+        sync::{mpsc, watch},
+        time::Instant,
+    };
 
     use super::*;
     use crate::{
-        cluster::beat::Beat,
-        intake::Quota,
-        shard::{effects::Frame, task::Drivers},
+        cluster::{Peers, beat::Beat},
+        intake::{Handing, Quota},
+        shard::task::Drivers,
     };
 
     const MINTED_S: u32 = 1_700_000_000;
@@ -207,7 +240,19 @@ mod tests {
         let messages = Arc::new(Quota::default());
         messages.set(80, 40);
         let quota = messages.clone();
-        let intake = Intake { drivers, clock: Arc::new(Still), messages, beat: beat.clone() };
+        let number = tokio::sync::watch::channel("15550100100".parse().ok()).1;
+        let map = watch::Sender::new(Arc::default()).subscribe();
+        let handing = Handing { map: map.clone(), peers: Arc::new(Peers::new(map, None)) };
+        let intake = Intake {
+            drivers,
+            clock: Arc::new(Still),
+            messages,
+            beat: beat.clone(),
+            handing,
+            traces: telemetry::Traces::default(),
+            has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
+            number,
+        };
         let intake = Arc::new(intake);
         let begin = Instant::now();
         // How often each code was answered, and how often without a time to wait.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ::rpc::{
     coreapp::{
-        LookupRequest, LookupResponse, NudgeRequest, NudgeResponse, SyncContactsRequest,
-        SyncContactsResponse, peer_server::Peer,
+        LookupRequest, LookupResponse, NudgeRequest, NudgeResponse, SendFrame, SendReply,
+        SyncContactsRequest, SyncContactsResponse, peer_server::Peer,
     },
     error::to_status,
     identity::Name,
@@ -14,9 +14,11 @@ use ::rpc::{
 use contract::{ApiError, Code, Number};
 use tonic::{Request, Response, Status};
 
+use super::messages::once;
 use crate::{
     cluster::Members,
     contacts::{Central, Desk, told},
+    intake::Intake,
 };
 
 /// Numbers of a contact sync: what the network takes at once.
@@ -27,6 +29,7 @@ pub(crate) struct PeerService {
     pub central: Arc<Central>,
     pub desk: Arc<Desk>,
     pub members: Members,
+    pub intake: Arc<Intake>,
 }
 
 /// Only coreapps call here.
@@ -64,6 +67,11 @@ impl Peer for PeerService {
     ) -> Result<Response<LookupResponse>, Status> {
         let looked = self.desk.lookup(check(request)?).await.map_err(to_status)?;
         Ok(Response::new(LookupResponse { looked }))
+    }
+
+    async fn forward(&self, request: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
+        let frame = check(request)?;
+        Ok(Response::new(once(&self.intake, frame, Intake::check_handed).await))
     }
 
     async fn nudge(

@@ -8,9 +8,12 @@ use std::{
 
 use ::rpc::{
     coreapp::{
-        admin_server::AdminServer, contacts_server::ContactsServer,
+        account_server::AccountServer, admin_server::AdminServer,
+        collection_server::CollectionServer, contacts_server::ContactsServer,
         directory_server::DirectoryServer, events_server::EventsServer,
+        media_providers_server::MediaProvidersServer, media_server::MediaServer,
         messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        user_admin_server::UserAdminServer,
     },
     http2,
     identity::Identity,
@@ -19,16 +22,21 @@ use ::rpc::{
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
+use upstream::sandbox::Sandbox;
 
 use super::{
+    account::AccountService,
+    collection::CollectionService,
     contacts::ContactsService,
     control::ControlService,
     events::EventsService,
     health::{self, Probes},
+    media::MediaService,
     messages::MessagesService,
     peer::PeerService,
+    providers::ProvidersService,
 };
-use crate::intake::Intake;
+use crate::{inbound::Reading, intake::Intake};
 
 /// Streams of one connection at once, by port.
 const MESSAGES_STREAMS: u32 = 64;
@@ -45,9 +53,13 @@ pub(crate) struct Ports([TcpListener; 4]);
 /// What is served on them.
 pub(crate) struct Services {
     pub intake: Arc<Intake>,
+    pub reading: Reading,
     pub contacts: ContactsService,
     pub control: ControlService,
+    pub account: AccountService<Sandbox>,
     pub events: EventsService,
+    pub collection: CollectionService,
+    pub media: MediaService,
     pub peer: PeerService,
     pub probes: Probes,
 }
@@ -84,6 +96,19 @@ impl Ports {
     }
 }
 
+/// What tools ask to learn the services of all listeners. Like everything on the control listener it is
+/// for those who have a certificate.
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<
+        impl tonic_reflection::server::v1::ServerReflection,
+    >,
+    tonic_reflection::server::Error,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(rpc::DESCRIPTORS)
+        .build_v1()
+}
+
 /// Serves until `stop`; running calls are finished.
 pub(crate) async fn serve(
     ports: Ports,
@@ -107,7 +132,8 @@ pub(crate) async fn serve(
         });
     };
     let limit = http2::MAX_MESSAGE;
-    let service = MessagesService { intake: services.intake, stop: stop.clone() };
+    let service =
+        MessagesService { intake: services.intake, reading: services.reading, stop: stop.clone() };
     let service = MessagesServer::new(service).max_decoding_message_size(limit);
     start(messages, MESSAGES_STREAMS, Routes::new(service), identity);
     let service = ContactsServer::new(services.contacts).max_decoding_message_size(limit);
@@ -116,8 +142,22 @@ pub(crate) async fn serve(
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let media = MediaServer::new(services.media).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
-    start(control, CONTROL_STREAMS, routes.add_service(OpsServer::new(services.control)), identity);
+    let providers = ProvidersService { control: services.control.control.clone() };
+    let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
+    let routes = routes.add_service(media).add_service(providers);
+    let account = AccountServer::new(services.account.clone()).max_decoding_message_size(limit);
+    let users = UserAdminServer::new(services.account);
+    let routes = routes.add_service(CollectionServer::new(services.collection));
+    let routes = routes.add_service(account).add_service(users);
+    let mut routes = routes.add_service(OpsServer::new(services.control));
+    match reflection() {
+        Ok(reflection) => routes = routes.add_service(reflection),
+        // Our own descriptors, from the same build; the services work without it.
+        Err(error) => tracing::error!(%error, "reflection is not served"),
+    }
+    start(control, CONTROL_STREAMS, routes, identity);
 
     let (reporter, standard) = tonic_health::server::health_reporter();
     reporter.set_serving::<MessagesServer<MessagesService>>().await;

@@ -18,7 +18,8 @@ use super::{
     idempotent::KeyHash,
     machine::{BODIES_MAX, Machine, Wanted, Written},
     peers::Peer,
-    queue::{Job, Meta, RECIPIENT_WAITING_MAX, Stage, Waiter},
+    queue::{Files, Job, Meta, RECIPIENT_WAITING_MAX, Stage, Waiter},
+    steps::{Writing, accepts},
 };
 
 /// When a recipient's line is full, milliseconds until a repeat makes sense.
@@ -87,16 +88,26 @@ impl Machine {
         }
         let body = stored(&frame);
         let body_hash = message::body_hash(&body);
-        let meta = Arc::new(Meta { to: frame.to, input: frame.input, category: frame.category });
+        let accepting = accepts(frame.trace, frame.key);
+        let trace = accepting.as_ref().map(Writing::own);
+        let (to, input, category) = (frame.to, frame.input, frame.category);
+        let meta = Arc::new(Meta { to, input, category, trace });
         let id = self.mint_job();
         let mut ops = vec![
-            Op::InsertMessage(Message { key: frame.key, created_ms: ctx.now_ms, body_hash, body }),
+            Op::InsertMessage(Message {
+                key: frame.key,
+                created_ms: ctx.now_ms,
+                body_hash,
+                body,
+                trace,
+            }),
             Op::InsertJob(JobRow {
                 id,
                 key: frame.key,
                 route: frame.route,
                 created_ms: ctx.now_ms,
                 header: meta.encode(),
+                trace,
             }),
         ];
         if let Some(hash) = frame.idempotent {
@@ -117,6 +128,7 @@ impl Machine {
                 body_hash: Some(body_hash),
                 body: keep.then_some(frame.message),
                 wa_id: None,
+                files: Files::Unseen,
                 envelopes: Vec::new(),
                 durable: 0,
                 stale: 0,
@@ -124,16 +136,18 @@ impl Machine {
                 stage: Stage::Accepting(vec![Waiter { reply: frame.reply, replayed: false }]),
                 left: false,
                 not_before: None,
+                doing: None,
             },
         );
         let written = Written::Accept(frame.key, frame.idempotent);
+        self.writing.extend(accepting);
         self.write(Class::Hot, ops, Some(written), fx);
         true
     }
 
     /// The checks that need the shard's state. Enters the gate when they all pass.
     fn admit(&mut self, frame: &Frame, ctx: &Ctx<'_>) -> Result<(), ApiError> {
-        if self.own_number == frame.to {
+        if ctx.settings.own_number == Some(frame.to) {
             return Err(ApiError::new(Code::BAD_USER, "'to' is the number of this account itself"));
         }
         if self.is_blocked(frame.route) {

@@ -6,8 +6,11 @@ use std::sync::{
 };
 
 use bytes::Bytes;
-use contract::{ApiError, Key, MessageId, Number, Rng, Route, ShardId, message::Category};
+use contract::{
+    ApiError, Key, MessageId, Number, Rng, Route, ShardId, TraceContext, message::Category,
+};
 use store::{ReadRequest, write::Write};
+use telemetry::traces::Span;
 use tokio::{
     sync::{mpsc, oneshot},
     time::Instant,
@@ -17,6 +20,7 @@ use upstream::{Outgoing, Sealing, UserBundles};
 use super::idempotent::KeyHash;
 use crate::{
     intake::{Gate, pipe::StreamOut},
+    media::Wanted,
     prekeys::Ring,
     settings::View,
 };
@@ -34,6 +38,8 @@ pub(crate) struct Frame {
     pub deadline: Instant,
     /// What its idempotency key is stored as.
     pub idempotent: Option<KeyHash>,
+    /// The span it comes from and when it came, if it is traced.
+    pub trace: Option<(TraceContext, Instant)>,
     pub reply: ReplyTo,
 }
 
@@ -113,8 +119,14 @@ pub(crate) struct Effects {
     pub sends: Vec<Outgoing>,
     /// Numbers to ask the network about.
     pub contacts: Vec<Number>,
+    /// Traced messages that wait for a call of the network about a number.
+    pub waiting: Vec<(&'static str, Number, TraceContext)>,
+    /// What of a traced message has ended.
+    pub spans: Vec<Span>,
     /// wa_ids whose pre-keys are to be fetched.
     pub bundles: Vec<Number>,
+    /// Messages whose files the network is to get.
+    pub files: Vec<Wanted>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
     /// Why stored sessions were not used.
@@ -142,6 +154,8 @@ pub(crate) struct Ctx<'a> {
     /// The node's own beat is stale: no byte may leave.
     pub frozen: bool,
     pub sealing: Sealing,
+    /// Messages may be traced.
+    pub tracing: bool,
     /// Of the account; sessions of another one are dead.
     pub generation: i64,
     pub keys: &'a Ring,

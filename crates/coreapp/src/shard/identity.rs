@@ -25,7 +25,7 @@ const HASH_LEN: usize = 8;
 
 /// What integrators see of a contact's identities; `None` when none is known. The hash, which an
 /// acknowledgement has to repeat, is base64 of the first bytes of SHA-256 of the devices' keys.
-fn identity<'a>(rows: impl Iterator<Item = &'a IdentityRow>) -> Option<Identity> {
+pub(super) fn identity<'a>(rows: impl Iterator<Item = &'a IdentityRow>) -> Option<Identity> {
     let mut keys = digest::Context::new(&digest::SHA256);
     let mut seen: Option<(i64, bool)> = None;
     for row in rows {
@@ -211,6 +211,7 @@ impl Machine {
             held: false,
             created_ms: ctx.now_ms,
             body: body.into(),
+            trace: None,
         }
     }
 }

@@ -5,10 +5,13 @@
 
 use std::collections::VecDeque;
 
-use contract::{Route, callback::StatusKind};
+use contract::{
+    ApiError, Direction, Key, MessageId, Number, Route,
+    callback::{self, EventKind, NumberEvent, StatusKind},
+};
 use store::{
     Read,
-    rows::Message,
+    rows::{Message, NewEvent},
     write::{Class, Committed, Op, WriteError},
 };
 use upstream::{Item, Outgoing, Receipt, ReceiptKind, Sent};
@@ -76,6 +79,16 @@ impl Machine {
                 if let Some(place) = self.arrived(seq) {
                     let item = PeerItem::Changed { place, device, key: identity_key };
                     self.with_peer(wa_id, item, ctx, fx);
+                }
+            }
+            Item::NumberChanged { wa_id, new_wa_id } => {
+                if let Some(place) = self.arrived(seq) {
+                    self.number_changed(place, wa_id, new_wa_id, ctx, fx);
+                }
+            }
+            Item::Trouble { code, details } => {
+                if let Some(place) = self.arrived(seq) {
+                    self.trouble(place, ApiError::new(code, details), ctx, fx);
                 }
             }
             Item::KeysLow { .. } => {
@@ -175,14 +188,17 @@ impl Machine {
                 let meta = job.meta.clone();
                 if !matches!(receipt.kind, ReceiptKind::Failed(_)) {
                     // The answer was lost, but a receipt proves that the network has the message.
-                    let sent = Sent { timestamp_ms: receipt.timestamp_ms };
+                    let Receipt { timestamp_ms, conversation, .. } = receipt;
+                    let sent = Sent { timestamp_ms, conversation };
                     self.sent(receipt.key, sent, ctx, fx);
                 }
                 Some(meta)
             }
             None => self.recent.get(&receipt.key).cloned(),
         };
-        self.unwatch(receipt.key);
+        if !matches!(receipt.kind, ReceiptKind::Warning(_)) {
+            self.unwatch(receipt.key);
+        }
         match meta {
             Some(meta) => self.store_receipt(place, &receipt, &meta, ctx, fx),
             None => self.want(Read::Message(receipt.key), Wanted::Receipt(place, receipt), fx),
@@ -197,10 +213,12 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        match found.map(|row| row.and_then(|row| contract::message::Stored::decode(&row.body).ok()))
-        {
-            Ok(Some(stored)) => {
-                let meta = Meta::from(stored);
+        let decoded = |row: Message| {
+            let stored = contract::message::Stored::decode(&row.body).ok()?;
+            Some(Meta { trace: row.trace, ..Meta::from(stored) })
+        };
+        match found.map(|row| row.and_then(decoded)) {
+            Ok(Some(meta)) => {
                 self.recent.put(receipt.key, meta.clone().into());
                 self.store_receipt(place, receipt, &meta, ctx, fx);
             }
@@ -233,8 +251,9 @@ impl Machine {
             ReceiptKind::Retry(_) => return self.done(place),
             ReceiptKind::Delivered => (StatusKind::Delivered, None, ctx.settings.delivered),
             ReceiptKind::Read => (StatusKind::Read, None, ctx.settings.read),
-            ReceiptKind::Failed(code) => {
-                (StatusKind::Failed, Some(contract::ApiError::new(code, "")), true)
+            ReceiptKind::Failed(code) => (StatusKind::Failed, Some(ApiError::new(code, "")), true),
+            ReceiptKind::Warning(code) => {
+                (StatusKind::Warning, Some(ApiError::new(code, "")), true)
             }
         };
         if !wanted {
@@ -247,9 +266,60 @@ impl Machine {
             Route::of(&meta.to),
             kind,
             receipt.timestamp_ms,
+            receipt.conversation.filter(|_| errors.is_none()),
             errors.as_slice(),
             ctx,
         );
+        self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
+    }
+
+    /// A customer has another number: told when that is wanted.
+    fn number_changed(
+        &mut self,
+        place: Place,
+        wa_id: Number,
+        new_wa_id: Number,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
+        if !ctx.settings.number_changes {
+            return self.done(place);
+        }
+        let key = Key::mint_at(ctx.now_ms.div_euclid(1_000), ctx.rng);
+        let body = callback::number_changed(&NumberEvent {
+            id: MessageId { direction: Direction::Inbound, number: wa_id, key },
+            wa_id,
+            new_wa_id,
+            timestamp_s: ctx.now_ms.div_euclid(1_000),
+        });
+        let event = NewEvent {
+            kind: EventKind::Inbound.get(),
+            route: Route::of(&wa_id),
+            key: Some(key),
+            held: false,
+            trace: None,
+            created_ms: ctx.now_ms,
+            body: body.into(),
+        };
+        self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
+    }
+
+    /// The network tells of something wrong that belongs to no message.
+    fn trouble(&mut self, place: Place, error: ApiError, ctx: &Ctx<'_>, fx: &mut Effects) {
+        tracing::warn!(
+            error.code = error.code.get(),
+            "the network reports trouble with the account"
+        );
+        let event = NewEvent {
+            kind: EventKind::Errors.get(),
+            // A conversation of its own.
+            route: Route::from_i64(0),
+            key: None,
+            held: false,
+            trace: None,
+            created_ms: ctx.now_ms,
+            body: callback::errors(&[error]).into(),
+        };
         self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
     }
 }

@@ -30,9 +30,10 @@ use super::{
     incoming::{Down, Place},
     open::{HEARD_MAX, RETRIES_KEPT},
     peers::{Loading, NO_KEYS_MAX, Peer, Until},
-    queue::{Job, Meta, Recipient, Stage},
+    queue::{Files, Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
     retry::COUNTED,
+    steps::Writing,
     undelivered::Watched,
 };
 
@@ -51,7 +52,6 @@ const EXPIRE_BATCH: usize = 256;
 pub(crate) struct Machine {
     pub(super) shard: ShardId,
     pub(super) epoch: i64,
-    pub(super) own_number: Number,
     next_job: i64,
     next_token: u64,
     next_timer: u64,
@@ -84,7 +84,9 @@ pub(crate) struct Machine {
     /// Who waits for the cancellation of a message.
     pub(super) cancels: HashMap<Key, Vec<CancelReply>>,
     /// With the number of events in each.
-    writes: HashMap<u64, (Written, i64)>,
+    writes: HashMap<u64, (Written, i64, Vec<Writing>)>,
+    /// Spans of the write that comes next.
+    pub(super) writing: Vec<Writing>,
     pub(super) reads: HashMap<u64, Wanted>,
     pub(super) reading_bodies: HashSet<Key>,
     /// A seal write is under way: one at a time.
@@ -180,17 +182,10 @@ pub(super) enum Timer {
 
 impl Machine {
     /// A machine for a shard that was just claimed, with what its rows hold.
-    pub(crate) fn new(
-        shard: ShardId,
-        epoch: i64,
-        own_number: Number,
-        load: ShardLoad,
-        ctx: &Ctx<'_>,
-    ) -> Self {
+    pub(crate) fn new(shard: ShardId, epoch: i64, load: ShardLoad, ctx: &Ctx<'_>) -> Self {
         let mut machine = Self {
             shard,
             epoch,
-            own_number,
             next_job: epoch << 40,
             next_token: 0,
             next_timer: 0,
@@ -216,6 +211,7 @@ impl Machine {
             keyed: HashMap::new(),
             cancels: HashMap::new(),
             writes: HashMap::new(),
+            writing: Vec::new(),
             reads: HashMap::new(),
             reading_bodies: HashSet::new(),
             sealing: false,
@@ -252,7 +248,7 @@ impl Machine {
         }
         for row in load.jobs {
             let meta = match Meta::decode(&row.header) {
-                Ok(meta) => meta,
+                Ok(meta) => Meta { trace: row.trace, ..meta },
                 Err(error) => {
                     tracing::error!(
                         %error, table = "job", column = "header", shard = self.shard.get(), row.id = row.id,
@@ -283,6 +279,7 @@ impl Machine {
                     body_hash: None,
                     body: None,
                     wa_id: None,
+                    files: Files::Unseen,
                     durable: envelopes.len(),
                     envelopes,
                     stale: 0,
@@ -290,6 +287,7 @@ impl Machine {
                     left: matches!(stage, Stage::Sealed),
                     stage,
                     not_before: None,
+                    doing: None,
                 },
             );
         }
@@ -327,7 +325,11 @@ impl Machine {
 
     /// A database write was answered.
     pub(crate) fn written(&mut self, answer: Answer, ctx: &Ctx<'_>, fx: &mut Effects) {
-        let Some((written, events)) = self.writes.remove(&answer.token) else { return };
+        let Some((written, events, writing)) = self.writes.remove(&answer.token) else { return };
+        if !writing.is_empty() {
+            let error = answer.result.is_err().then_some("the write failed");
+            self.wrote(writing, error, ctx, fx);
+        }
         if let Ok(Committed { first_seq }) = answer.result
             && first_seq + events - 1 > self.event_seq
         {
@@ -429,9 +431,9 @@ impl Machine {
                     self.link_hold = None;
                     self.transmit_all(ctx, fx);
                 }
-                Timer::AskAgain(number) => self.ask_again(number, fx),
+                Timer::AskAgain(number) => self.ask_again(number, ctx, fx),
                 Timer::LoadAgain(wa_id) => self.load_again(wa_id, fx),
-                Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, fx),
+                Timer::FetchAgain(wa_id) => self.fetch_again(wa_id, ctx, fx),
                 Timer::Undelivered(key) => self.undelivered(key, ctx, fx),
                 Timer::Resend(place, asked) => {
                     let (receipt, retry) = *asked;
@@ -494,13 +496,14 @@ impl Machine {
         written: Option<Written>,
         fx: &mut Effects,
     ) {
+        let writing = std::mem::take(&mut self.writing);
         let reply = match written {
             None => Reply::None,
             Some(written) => {
                 self.next_token += 1;
                 let events = ops.iter().filter(|op| matches!(op, Op::InsertEvent(_))).count();
                 let events = i64::try_from(events).unwrap_or(i64::MAX);
-                self.writes.insert(self.next_token, (written, events));
+                self.writes.insert(self.next_token, (written, events, writing));
                 Reply::Token(self.next_token)
             }
         };

@@ -8,6 +8,7 @@ mod accept;
 pub(crate) mod block;
 pub(crate) mod cancel;
 pub(crate) mod effects;
+mod files;
 pub(crate) mod idempotent;
 mod identity;
 mod incoming;
@@ -27,5 +28,6 @@ mod sim;
 mod sim_phones;
 #[cfg(test)]
 mod sim_restore;
+mod steps;
 pub(crate) mod task;
 mod undelivered;

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 
 use contract::{
     ApiError, Code, Direction, Key, MessageId, Number, Route,
-    callback::{EventKind, InboundEvent, inbound},
+    callback::{
+        EventKind, InboundEvent, InboundIdentity, StatusEvent, StatusKind, inbound, status,
+    },
     envelope::InboundContent,
 };
 use session::{DecryptError, Message, PreKeyId, PreKeyMessage, Record};
@@ -17,7 +19,8 @@ use store::{
 use upstream::{Envelope, EnvelopeKind, Inbound, Outgoing, Retry, Sealing};
 
 use super::{
-    effects::{Ctx, Effects},
+    effects::{Ctx, Effects, Identity},
+    identity::identity,
     incoming::Place,
     machine::{Machine, Wanted, Written},
     peers::{Device, PeerItem},
@@ -64,7 +67,7 @@ impl Machine {
         self.hearing.insert(id, vec![place]);
         if ctx.sealing == Sealing::Plain {
             let content = InboundContent::parse(&message.envelope.ciphertext);
-            self.store_inbound(&message, &content, Vec::new(), false, ctx, fx);
+            self.store_inbound(&message, content, Vec::new(), false, ctx, fx);
         } else {
             self.with_peer(message.from, PeerItem::Inbound(message), ctx, fx);
         }
@@ -103,7 +106,7 @@ impl Machine {
         peer.pins += 1;
         self.peers.put(from, peer);
         let content = InboundContent::parse(&opened.plaintext);
-        self.store_inbound(&message, &content, ops, true, ctx, fx);
+        self.store_inbound(&message, content, ops, true, ctx, fx);
     }
 
     /// A message could not be decrypted; `known` when it was stored before.
@@ -130,7 +133,7 @@ impl Machine {
         }
         let count = self.retries.get(&id).copied().unwrap_or(0) + 1;
         if count > RETRIES_MAX {
-            self.store_inbound(message, &InboundContent::unknown(), Vec::new(), false, ctx, fx);
+            self.store_inbound(message, InboundContent::unknown(), Vec::new(), false, ctx, fx);
             return;
         }
         self.retries.put(id, count);
@@ -156,36 +159,75 @@ impl Machine {
     fn store_inbound(
         &mut self,
         message: &Inbound,
-        content: &InboundContent,
+        content: InboundContent,
         mut ops: Vec<Op>,
         pinned: bool,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
         let peer = Route::of(&message.from);
-        let body = inbound(&InboundEvent {
-            id: MessageId { direction: Direction::Inbound, number: message.from, key: message.key },
-            from: message.from,
-            business: Some(self.own_number),
-            profile_name: &message.profile_name,
-            timestamp_s: message.timestamp_ms.div_euclid(1_000),
-            content,
-        });
+        let (kind, body) = self.told(message, content, ctx);
         ops.push(Op::InsertInbound(rows::Inbound {
             peer,
             key: message.key,
             created_ms: ctx.now_ms,
         }));
         ops.push(Op::InsertEvent(NewEvent {
-            kind: EventKind::Inbound.get(),
+            kind: kind.get(),
             route: peer,
             key: Some(message.key),
             held: false,
             created_ms: ctx.now_ms,
             body: body.into(),
+            trace: None,
         }));
         let id = (message.from, message.key);
         self.write(Class::Hot, ops, Some(Written::Inbound { id, pinned }), fx);
+    }
+
+    /// The callback that tells of it.
+    fn told(
+        &self,
+        message: &Inbound,
+        mut content: InboundContent,
+        ctx: &Ctx<'_>,
+    ) -> (EventKind, Vec<u8>) {
+        let Inbound { from, key, .. } = *message;
+        let timestamp_s = message.timestamp_ms.div_euclid(1_000);
+        if let Some(deleted) = content.revoked() {
+            // Nobody deletes what others wrote.
+            if Route::of(&deleted.number) == Route::of(&from) {
+                let body = status(&StatusEvent {
+                    id: deleted,
+                    recipient: from,
+                    input: from.as_str(),
+                    kind: StatusKind::Deleted,
+                    timestamp_s,
+                    conversation: None,
+                    errors: &[],
+                });
+                return (EventKind::Status, body);
+            }
+            content = InboundContent::unknown();
+        }
+        if ctx.settings.skip_referral_media {
+            content.drop_referral_media();
+        }
+        let known = ctx.settings.security_notifications.then(|| self.peers.peek(&from)).flatten();
+        let identity = known.and_then(|peer| identity(peer.identities()));
+        let identity = identity.map(|Identity { hash, created_ms, acknowledged }| {
+            InboundIdentity { acknowledged, created_ms, hash }
+        });
+        let body = inbound(&InboundEvent {
+            id: MessageId { direction: Direction::Inbound, number: from, key },
+            from,
+            business: ctx.settings.own_number,
+            profile_name: &message.profile_name,
+            timestamp_s,
+            content: &content,
+            identity: identity.as_ref(),
+        });
+        (EventKind::Inbound, body)
     }
 
     pub(super) fn inbound_written(

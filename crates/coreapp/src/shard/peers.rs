@@ -26,7 +26,7 @@ use super::{
     queue::Stage,
     retry::Resend,
 };
-use crate::prekeys::{SetUp, SetUpError};
+use crate::prekeys::{Sessions, SetUp, SetUpError};
 
 /// Contacts whose sessions are kept in memory, a shard; the least recently used is read again.
 /// Two in simulated histories, so that they meet the reading again.
@@ -88,6 +88,11 @@ pub(super) enum PeerItem {
     },
     /// A message is to be sealed again.
     Resend(Place, Resend),
+    /// Sessions were set up.
+    SetUp {
+        complete: bool,
+        sessions: Sessions,
+    },
     /// Somebody asks for, or acknowledges, the identity.
     Identity(IdentityRequest),
 }
@@ -172,6 +177,9 @@ impl Machine {
                 self.identity_noticed(wa_id, place, device, &key, ctx, fx);
             }
             PeerItem::Resend(place, resend) => self.resend(wa_id, place, resend, ctx, fx),
+            PeerItem::SetUp { complete, sessions } => {
+                self.adopt(wa_id, complete, sessions, ctx, fx);
+            }
             PeerItem::Identity(request) => self.identity_request(wa_id, request, fx),
         }
     }
@@ -223,12 +231,12 @@ impl Machine {
                 ),
             }
         }
-        let sendable = peer.can_send(ctx);
         self.peers.put(wa_id, peer);
         let Loading { routes, items } = self.loading.remove(&wa_id).unwrap_or_default();
         for item in items {
             self.peer_item(wa_id, item, ctx, fx);
         }
+        let sendable = self.peers.peek(&wa_id).is_some_and(|peer| peer.can_send(ctx));
         for route in routes {
             if sendable {
                 self.list(route);
@@ -250,6 +258,9 @@ impl Machine {
             self.unreachable(wa_id, &[route], SetUpError::NoKeys.to_string(), ctx, fx);
             return;
         }
+        if ctx.tracing && !self.fetching.contains_key(&wa_id) {
+            self.fetches_for(wa_id, route, fx);
+        }
         let routes = self.fetching.entry(wa_id).or_insert_with(|| {
             fx.bundles.push(wa_id);
             Vec::new()
@@ -259,8 +270,11 @@ impl Machine {
         }
     }
 
-    pub(super) fn fetch_again(&mut self, wa_id: Number, fx: &mut Effects) {
-        if self.fetching.contains_key(&wa_id) {
+    pub(super) fn fetch_again(&mut self, wa_id: Number, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if let Some(routes) = self.fetching.get(&wa_id) {
+            for route in routes.iter().filter(|_| ctx.tracing) {
+                self.fetches_for(wa_id, *route, fx);
+            }
             fx.bundles.push(wa_id);
         }
     }
@@ -282,6 +296,19 @@ impl Machine {
                 return;
             }
         };
+        // Its sessions may have been forgotten meanwhile, as after a retry receipt, and may be on their
+        // way from the rows: those would take the place of what is sealed with until they arrive.
+        self.with_peer(wa_id, PeerItem::SetUp { complete, sessions }, ctx, fx);
+    }
+
+    fn adopt(
+        &mut self,
+        wa_id: Number,
+        complete: bool,
+        sessions: Sessions,
+        ctx: &Ctx<'_>,
+        fx: &mut Effects,
+    ) {
         let mut peer = self.peers.pop(&wa_id).unwrap_or_default();
         let mut ops = Vec::new();
         if complete {

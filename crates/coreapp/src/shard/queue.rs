@@ -4,13 +4,13 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use contract::{
-    Key, Number, Route,
+    Key, Number, Route, TraceContext,
     message::{Category, Stored, StoredError},
 };
 use tokio::time::Instant;
 use upstream::Envelope;
 
-use super::effects::ReplyTo;
+use super::{effects::ReplyTo, steps::Doing};
 
 /// Messages of one recipient that may wait; the next is refused with 429/1015.
 pub(crate) const RECIPIENT_WAITING_MAX: usize = 1_000;
@@ -23,6 +23,8 @@ pub(crate) struct Meta {
     /// As the sender wrote it.
     pub input: String,
     pub category: Category,
+    /// Its span, if it is traced; not part of the header.
+    pub trace: Option<TraceContext>,
 }
 
 /// A message that is not settled yet.
@@ -37,6 +39,7 @@ pub(crate) struct Job {
     /// The canonical message; `None`: must be read before it can be sealed.
     pub body: Option<Bytes>,
     pub wa_id: Option<Number>,
+    pub files: Files,
     /// What leaves, once sealed: one a device.
     pub envelopes: Vec<Envelope>,
     /// How many of them have rows.
@@ -50,6 +53,19 @@ pub(crate) struct Job {
     pub left: bool,
     /// Not transmitted before; after a refusal for now.
     pub not_before: Option<Instant>,
+    /// What it is doing, if it is traced.
+    pub doing: Option<Box<Doing>>,
+}
+
+/// Whether the body names its files as phones get to know them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Files {
+    /// Not looked at, or as it is stored.
+    #[default]
+    Unseen,
+    /// They are being handed to the network.
+    Asked,
+    There,
 }
 
 /// Who waits for the accept write.
@@ -93,6 +109,11 @@ pub(crate) struct Recipient {
 }
 
 impl Meta {
+    /// For log lines.
+    pub(crate) fn trace_id(&self) -> Option<String> {
+        self.trace.map(|trace| trace.id())
+    }
+
     /// `job.header`: a stored message without its text.
     pub(crate) fn encode(&self) -> Bytes {
         let (to, input, category) = (self.to, self.input.clone(), self.category);
@@ -108,7 +129,7 @@ impl Meta {
 
 impl From<Stored> for Meta {
     fn from(stored: Stored) -> Self {
-        Self { to: stored.to, input: stored.input, category: stored.category }
+        Self { to: stored.to, input: stored.input, category: stored.category, trace: None }
     }
 }
 
@@ -122,6 +143,7 @@ mod tests {
             to: Number::parse("4915112345678").unwrap(),
             input: "+49 151 12345678".to_owned(),
             category: Category::Text,
+            trace: None,
         };
         assert_eq!(Meta::decode(&meta.encode()), Ok(meta));
         assert!(Meta::decode(&[9, 0, 0]).is_err());

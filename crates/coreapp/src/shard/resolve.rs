@@ -56,10 +56,15 @@ impl Machine {
     /// Finds out where a job goes.
     pub(super) fn address(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
         let Some(job) = self.jobs.get(&key) else { return };
-        let number = job.meta.to;
+        let (number, traced) = (job.meta.to, job.meta.trace.is_some());
         match self.cached(&number, ctx) {
             Some(known) => self.addressed(key, known, ctx, fx),
-            None => self.resolving(number, false, fx).jobs.push(key),
+            None => {
+                if traced {
+                    self.waits_for_contact(key, ctx, fx);
+                }
+                self.resolving(number, false, fx).jobs.push(key);
+            }
         }
     }
 
@@ -125,7 +130,7 @@ impl Machine {
                 for check in resolving.no_wait.drain(..) {
                     let _gone = check.send(Checked { number, state: CheckState::Processing });
                 }
-                fx.contacts.push(number);
+                self.ask(number, ctx, fx);
             }
         }
     }
@@ -166,10 +171,19 @@ impl Machine {
         }
     }
 
-    pub(super) fn ask_again(&mut self, number: Number, fx: &mut Effects) {
+    pub(super) fn ask_again(&mut self, number: Number, ctx: &Ctx<'_>, fx: &mut Effects) {
         if self.resolving.contains_key(&number) {
-            fx.contacts.push(number);
+            self.ask(number, ctx, fx);
         }
+    }
+
+    fn ask(&self, number: Number, ctx: &Ctx<'_>, fx: &mut Effects) {
+        if ctx.tracing
+            && let Some(resolving) = self.resolving.get(&number)
+        {
+            self.asks_about(number, &resolving.jobs, fx);
+        }
+        fx.contacts.push(number);
     }
 
     fn known(&mut self, number: Number, known: Known, ctx: &Ctx<'_>, fx: &mut Effects) {
@@ -187,6 +201,7 @@ impl Machine {
     }
 
     fn addressed(&mut self, key: Key, known: Known, ctx: &Ctx<'_>, fx: &mut Effects) {
+        self.end(key, None, ctx, fx);
         let Some(job) = self.jobs.get_mut(&key) else { return };
         job.wa_id = known.wa_id;
         if known.wa_id.is_none() {
@@ -196,8 +211,11 @@ impl Machine {
             self.transmit(key, ctx, fx);
         } else {
             let (route, wa_id) = (job.route, known.wa_id.unwrap_or(job.meta.to));
+            let traced = job.meta.trace.is_some();
             if ctx.sealing == Sealing::Plain || self.keyed(wa_id, route, ctx, fx) {
                 self.list(route);
+            } else if traced {
+                self.waits_for_keys(key, ctx, fx);
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
-use contract::{Key, Number, Route, message::Stored};
+use contract::{Key, Number, Route, TraceContext, message::Stored};
 use store::{
     rows::{Job as JobRow, Message},
     write::{Class, Op},
@@ -18,7 +18,7 @@ use super::{
     incoming::Place,
     machine::{Machine, Timer, Wanted, Written},
     peers::PeerItem,
-    queue::{Job, Meta, Stage},
+    queue::{Files, Job, Meta, Stage},
 };
 
 /// Times a message is sealed again for one device.
@@ -37,6 +37,7 @@ pub(super) struct Resend {
     device: u32,
     retry: Retry,
     stored: Stored,
+    trace: Option<TraceContext>,
 }
 
 impl Machine {
@@ -75,7 +76,8 @@ impl Machine {
     ) {
         if self.jobs.contains_key(&receipt.key) {
             // The answer was lost, but the request proves that the network has the message.
-            let sent = Sent { timestamp_ms: receipt.timestamp_ms };
+            let Receipt { timestamp_ms, conversation, .. } = receipt;
+            let sent = Sent { timestamp_ms, conversation };
             self.sent(receipt.key, sent, ctx, fx);
             self.after(SETTLING, Timer::Resend(place, Box::new((receipt, retry))), ctx);
             return;
@@ -100,8 +102,9 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        let stored = match found.map(|row| row.and_then(|row| Stored::decode(&row.body).ok())) {
-            Ok(Some(stored)) => stored,
+        let decoded = |row: Message| Some((Stored::decode(&row.body).ok()?, row.trace));
+        let (stored, trace) = match found.map(|row| row.and_then(decoded)) {
+            Ok(Some(known)) => known,
             Ok(None) => return self.done(place),
             Err(error) => {
                 tracing::warn!(
@@ -114,7 +117,7 @@ impl Machine {
                 return;
             }
         };
-        let resend = Resend { key: receipt.key, device: receipt.device, retry, stored };
+        let resend = Resend { key: receipt.key, device: receipt.device, retry, stored, trace };
         self.with_peer(receipt.from, PeerItem::Resend(place, resend), ctx, fx);
     }
 
@@ -127,7 +130,7 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
-        let Resend { key, device: number, retry, stored } = resend;
+        let Resend { key, device: number, retry, stored, trace } = resend;
         if self.jobs.contains_key(&key) {
             // Another device of the same recipient asked first.
             return self.done(place);
@@ -149,8 +152,8 @@ impl Machine {
             self.fetching.entry(wa_id).or_default().push(route);
         }
         let (id, message) = (self.mint_job(), stored.message.clone());
-        let meta = Arc::new(Meta::from(stored));
-        let row = JobRow { id, key, route, created_ms: ctx.now_ms, header: meta.encode() };
+        let meta = Arc::new(Meta { trace, ..Meta::from(stored) });
+        let row = JobRow { id, key, route, created_ms: ctx.now_ms, header: meta.encode(), trace };
         self.body_bytes += message.len();
         self.jobs.insert(
             key,
@@ -162,6 +165,7 @@ impl Machine {
                 body_hash: None,
                 body: Some(message),
                 wa_id: Some(wa_id),
+                files: Files::Unseen,
                 envelopes: Vec::new(),
                 durable: 0,
                 stale: 0,
@@ -169,6 +173,7 @@ impl Machine {
                 stage: Stage::Waiting,
                 left: true,
                 not_before: None,
+                doing: None,
             },
         );
         ctx.gate.restore();

@@ -3,7 +3,9 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{Code, Key, Number, Route, ShardId, message::Category, settings::Application};
+use contract::{
+    ApiError, Code, Key, Number, Route, ShardId, message::Category, settings::Application,
+};
 use session::{Identity, PreKeyId, SignedPreKey};
 use store::{
     Found, Read, ReadAnswer, ShardLoad,
@@ -27,6 +29,7 @@ use super::{
 };
 use crate::{
     intake::Gate,
+    media::{Unready, Wanted},
     prekeys::{Keys, Ring},
     settings::View,
 };
@@ -34,6 +37,9 @@ use crate::{
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const DIALLED: &str = "5215512345678";
 const WA_ID: &str = "525512345678";
+const TEXT: &[u8] = br#"{"type":"text","text":{"body":"hi"}}"#;
+const IMAGE: &[u8] = br#"{"type":"image","image":{"id":"f043afd0"}}"#;
+const AT_PHONES: &[u8] = br#"{"type":"image","image":{"handle":"h"}}"#;
 
 fn number(text: &str) -> Number {
     Number::parse(text).unwrap()
@@ -57,6 +63,10 @@ struct World {
     /// What the network was asked for, in order.
     asked: Vec<Number>,
     sent: Vec<Key>,
+    /// What left, as phones get it.
+    left: Vec<Bytes>,
+    /// Messages whose files are wanted.
+    wanted: Vec<Wanted>,
     acked: u64,
     next_key: u8,
     next_seq: u64,
@@ -75,7 +85,11 @@ impl World {
         let signed = [(signed.id(), signed)].into();
         let keys = Ring::new(me, Keys { signed, newest, ..Keys::default() });
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
-        let (gate, window, view) = (Gate::new(100, 0), Window::new(100), View::of(application));
+        let (gate, window, view) = (
+            Gate::new(100, 0),
+            Window::new(100),
+            View::of(application, Some(number("15550100100"))),
+        );
         let ctx = Ctx {
             now,
             now_ms,
@@ -84,11 +98,13 @@ impl World {
             window: &window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &keys,
             rng: &*rng,
         };
-        let machine = Machine::new(shard(), 1, number("15550100100"), ShardLoad::default(), &ctx);
+        let machine = Machine::new(shard(), 1, ShardLoad::default(), &ctx);
         Self {
             now,
             now_ms,
@@ -105,6 +121,8 @@ impl World {
             heard: 0,
             asked: Vec::new(),
             sent: Vec::new(),
+            left: Vec::new(),
+            wanted: Vec::new(),
             acked: 0,
             next_key: 0,
             next_seq: 0,
@@ -120,6 +138,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -129,7 +149,7 @@ impl World {
     /// The process starts anew on its rows.
     fn restart(&mut self) {
         let load = ShardLoad { blocked: self.blocked.clone(), ..ShardLoad::default() };
-        self.machine = Machine::new(shard(), 2, number("15550100100"), load, &self.ctx());
+        self.machine = Machine::new(shard(), 2, load, &self.ctx());
     }
 
     /// One turn, and every row it touches.
@@ -171,6 +191,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: Sealing::Plain,
+
+            tracing: true,
             generation: 1,
             keys: &self.keys,
             rng: &*self.rng,
@@ -180,9 +202,14 @@ impl World {
         out.writes.append(&mut fx.writes);
         out.reads.append(&mut fx.reads);
         self.asked.append(&mut fx.contacts);
+        self.wanted.append(&mut fx.files);
         for outgoing in fx.sends {
             match outgoing {
-                Outgoing::Send(item) => self.sent.push(item.key),
+                Outgoing::Send(item) => {
+                    self.sent.push(item.key);
+                    self.left
+                        .extend(item.envelopes.into_iter().map(|envelope| envelope.ciphertext));
+                }
                 Outgoing::Ack { seq, .. } => self.acked = seq,
                 other => panic!("nobody sends {other:?} here"),
             }
@@ -236,6 +263,10 @@ impl World {
     }
 
     fn send(&mut self, to: &str) -> (Key, Option<Accepted>) {
+        self.send_message(to, TEXT)
+    }
+
+    fn send_message(&mut self, to: &str, message: &'static [u8]) -> (Key, Option<Accepted>) {
         self.next_key += 1;
         let mut bytes = [0; 9];
         bytes[8] = self.next_key;
@@ -248,10 +279,11 @@ impl World {
             route: Route::of(&to),
             input: to.to_string(),
             category: Category::Text,
-            message: Bytes::from_static(br#"{"type":"text","text":{"body":"hi"}}"#),
+            message: Bytes::from_static(message),
             idempotent: None,
             attempt: 1,
             deadline: self.now + Duration::from_secs(10),
+            trace: None,
             reply: ReplyTo::Once(reply),
         };
         self.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));
@@ -268,7 +300,10 @@ impl World {
             self.network_says(to, registered(to));
         }
         assert_eq!(self.sent.last(), Some(&key));
-        let answer = Item::Answer { key, result: Ok(Sent { timestamp_ms: self.now_ms }) };
+        let answer = Item::Answer {
+            key,
+            result: Ok(Sent { timestamp_ms: self.now_ms, conversation: None }),
+        };
         self.turn(|machine, ctx, fx| machine.item(0, answer, ctx, fx));
         key
     }
@@ -477,7 +512,59 @@ async fn a_delivered_message_is_not_asked_about() {
     let mut world = World::with(&noticing());
     let key = world.send_and_lose(DIALLED);
     let (from, kind, timestamp_ms) = (number(DIALLED), ReceiptKind::Delivered, world.now_ms);
-    world.down(Item::Receipt(Receipt { key, from, device: 0, kind, timestamp_ms }));
+    world.down(Item::Receipt(Receipt {
+        key,
+        from,
+        device: 0,
+        kind,
+        timestamp_ms,
+        conversation: None,
+    }));
     world.days(3);
     assert_eq!(world.asked, []);
+}
+
+/// One whose messages leave as soon as they can.
+fn attached() -> World {
+    let mut world = World::new();
+    let welcome = Item::Welcome { epoch_seen: 1, acked_our_seq: 0 };
+    world.turn(|machine, ctx, fx| machine.item(0, welcome, ctx, fx));
+    world.check(DIALLED, true, false);
+    world.network_says(DIALLED, registered(WA_ID));
+    world
+}
+
+#[tokio::test]
+async fn a_message_waits_for_its_files_and_what_follows_it_waits_behind_it() {
+    let mut world = attached();
+    let (image, accepted) = world.send_message(DIALLED, IMAGE);
+    accepted.unwrap().unwrap();
+    let (text, _) = world.send(DIALLED);
+    assert_eq!(world.sent, []);
+    let asked: Vec<_> = world.wanted.iter().map(|wanted| (wanted.key, &*wanted.message)).collect();
+    assert_eq!(asked, [(image, IMAGE)], "once");
+    world.turn(|machine, ctx, fx| {
+        machine.files(image, Ok(Bytes::from_static(AT_PHONES)), ctx, fx);
+    });
+    assert_eq!(world.sent, [image, text], "in order");
+    assert_eq!(world.left, [AT_PHONES, TEXT]);
+}
+
+#[tokio::test]
+async fn a_message_whose_files_cannot_be_had_fails_and_lets_the_next_one_pass() {
+    let mut world = attached();
+    let (image, _) = world.send_message(DIALLED, IMAGE);
+    let (text, _) = world.send(DIALLED);
+    let later = Err(Unready::Later(Duration::from_secs(2)));
+    world.turn(|machine, ctx, fx| machine.files(image, later, ctx, fx));
+    assert_eq!((world.wanted.len(), world.sent.len()), (1, 0), "not at once");
+    world.now += Duration::from_secs(3);
+    world.turn(Machine::tick);
+    assert_eq!(world.wanted.len(), 2, "asked again");
+    let details = "Failed to fetch https://cdn/1: HTTP status 404";
+    let gone = Err(Unready::Final(ApiError::new(Code::INTERNAL, details)));
+    world.turn(|machine, ctx, fx| machine.files(image, gone, ctx, fx));
+    let failed = world.failures(image);
+    assert!(failed.len() == 1 && failed[0].contains("1014") && failed[0].contains(details));
+    assert_eq!(world.sent, [text]);
 }

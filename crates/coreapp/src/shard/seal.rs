@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{
     ApiError, Code, Direction, Key, MessageId, Number, Route,
-    callback::{EventKind, StatusEvent, StatusKind, status},
+    callback::{Conversation, EventKind, StatusEvent, StatusKind, status},
     message::Stored,
 };
 use session::{EncryptError, Kind};
@@ -24,7 +24,8 @@ use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Timer, Wanted, Written},
     open::unsealable,
-    queue::{Meta, Stage},
+    queue::{Files, Meta, Stage},
+    steps::{Writing, tells},
 };
 
 /// Messages of one recipient that may be unanswered.
@@ -44,6 +45,7 @@ struct SealBatch {
     /// Whose sessions it advances, each once.
     peers: Vec<Number>,
     bytes: usize,
+    spans: Vec<Writing>,
 }
 
 impl SealBatch {
@@ -91,6 +93,7 @@ impl Machine {
                 Ok(envelopes) => {
                     self.take_from_line(route, key);
                     batch.add(key, wa_id, envelopes.iter());
+                    batch.spans.extend(self.seals(key, ctx, fx));
                     if let Some(job) = self.jobs.get_mut(&key) {
                         job.stage = Stage::Sealing;
                         job.envelopes.extend(envelopes);
@@ -131,10 +134,15 @@ impl Machine {
         if job.body.is_none() {
             self.read_body(key, fx);
         }
+        // Files and keys are waited for together.
+        let has_files = self.has_files(key, fx);
         let sealed = ctx.sealing == Sealing::EndToEnd;
         if sealed
             && (!self.keyed(wa_id, route, ctx, fx) || self.held_back(key, route, wa_id, ctx, fx))
         {
+            return None;
+        }
+        if !has_files {
             return None;
         }
         Some((key, wa_id, self.jobs.get(&key)?.body.clone()?))
@@ -205,7 +213,7 @@ impl Machine {
 
     /// The sealed bytes and the sessions that made them, in one write.
     fn write_seal(&mut self, batch: SealBatch, ctx: &Ctx<'_>, fx: &mut Effects) {
-        let SealBatch { keys, mut ops, peers, .. } = batch;
+        let SealBatch { keys, mut ops, peers, spans, .. } = batch;
         for wa_id in &peers {
             let Some(peer) = self.peers.peek(wa_id) else { continue };
             ops.extend(peer.devices.iter().map(|(number, device)| {
@@ -216,6 +224,7 @@ impl Machine {
             self.pin(wa_id);
         }
         self.sealing = true;
+        self.writing.extend(spans);
         self.write(Class::Hot, ops, Some(Written::Seal(keys, peers)), fx);
     }
 
@@ -224,7 +233,10 @@ impl Machine {
             recipient.waiting.pop_front();
             recipient.unanswered += 1;
         }
-        if let Some(body) = self.jobs.get_mut(&key).and_then(|job| job.body.take()) {
+        let Some(job) = self.jobs.get_mut(&key) else { return };
+        // Read again, it is as it was stored.
+        job.files = Files::Unseen;
+        if let Some(body) = job.body.take() {
             self.body_bytes = self.body_bytes.saturating_sub(body.len());
         }
     }
@@ -252,8 +264,10 @@ impl Machine {
                 self.list(route);
             }
             Ok(None) => {
+                let trace_id = job.meta.trace_id();
                 tracing::error!(
                     table = "message", column = "body", shard = self.shard.get(), row.key = %key,
+                    trace_id,
                     "a job's message is missing or unreadable; it is reported as failed"
                 );
                 let error =
@@ -351,6 +365,9 @@ impl Machine {
             envelopes: job.envelopes.clone(),
             left_out,
         }));
+        if job.meta.trace.is_some() {
+            self.sends(key, ctx, fx);
+        }
     }
 
     /// Sends whatever is sealed, in order of acceptance.
@@ -377,6 +394,7 @@ impl Machine {
         ctx: &Ctx<'_>,
         fx: &mut Effects,
     ) {
+        self.end(key, result.as_ref().err().map(|_| "the network refused it"), ctx, fx);
         match result {
             Ok(sent) => self.sent(key, sent, ctx, fx),
             Err(Refused::Final { code, details }) => {
@@ -506,6 +524,7 @@ impl Machine {
                     route,
                     StatusKind::Sent,
                     sent.timestamp_ms,
+                    sent.conversation,
                     &[],
                     ctx,
                 )
@@ -527,6 +546,7 @@ impl Machine {
                 route,
                 StatusKind::Failed,
                 ctx.now_ms,
+                None,
                 errors,
                 ctx,
             ))
@@ -538,8 +558,9 @@ impl Machine {
         key: Key,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
-        event: impl FnOnce(&Self, &Meta, Route) -> Option<NewEvent>,
+        event: impl FnOnce(&mut Self, &Meta, Route) -> Option<NewEvent>,
     ) {
+        self.end(key, None, ctx, fx);
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let route = job.route;
         match job.stage {
@@ -582,7 +603,8 @@ impl Machine {
     ) {
         if let Err(error) = result {
             // The rows stay: the next start sends the same bytes again and settles then.
-            tracing::error!(shard = self.shard.get(), %error, "failed to settle a message");
+            let trace_id = self.jobs.get(&key).and_then(|job| job.meta.trace_id());
+            tracing::error!(shard = self.shard.get(), %error, trace_id, "failed to settle a message");
         }
         self.forget(key, ctx);
     }
@@ -603,12 +625,13 @@ impl Machine {
     /// The callback that tells what became of a message.
     #[expect(clippy::too_many_arguments, reason = "each is one field of the event")]
     pub(super) fn status_event(
-        &self,
+        &mut self,
         key: Key,
         meta: &Meta,
         route: Route,
         kind: StatusKind,
         timestamp_ms: i64,
+        conversation: Option<Conversation>,
         errors: &[ApiError],
         ctx: &Ctx<'_>,
     ) -> NewEvent {
@@ -622,15 +645,22 @@ impl Machine {
             input: &meta.input,
             kind,
             timestamp_s: timestamp_ms.div_euclid(1_000),
+            conversation: conversation.filter(|_| ctx.settings.pricing),
             errors,
         });
-        NewEvent {
+        let event = NewEvent {
             kind: EventKind::Status.get(),
             route,
             key: Some(key),
             held: false,
             created_ms: ctx.now_ms,
             body: body.into(),
+            trace: meta.trace,
+        };
+        // What it goes into is the next write.
+        if ctx.tracing {
+            self.writing.extend(tells(meta, key, kind, &event, ctx));
         }
+        event
     }
 }

@@ -209,12 +209,13 @@ impl Network {
             self.delivered.push(item.key);
             for kind in [ReceiptKind::Delivered, ReceiptKind::Read] {
                 let (key, from) = (item.key, item.to);
-                let receipt = Receipt { key, from, device: 0, kind, timestamp_ms: 1_000 };
+                let receipt =
+                    Receipt { key, from, device: 0, kind, timestamp_ms: 1_000, conversation: None };
                 self.keep(Item::Receipt(receipt));
             }
             self.taken.insert(item.key, item.clone());
         }
-        self.answers.push_back((item.key, Ok(Sent { timestamp_ms: 1_000 })));
+        self.answers.push_back((item.key, Ok(Sent { timestamp_ms: 1_000, conversation: None })));
     }
 }
 
@@ -257,6 +258,7 @@ impl Client {
             attempt,
             deadline: now + Duration::from_secs(10),
             idempotent: self.name,
+            trace: None,
             reply: ReplyTo::Once(reply),
         }
     }
@@ -319,7 +321,7 @@ impl World {
         let mut dice = Dice(seed);
         let mut application = Application::default();
         application.webhooks.message.sent = true;
-        let view = View::of(&application);
+        let view = View::of(&application, Some(own()));
         let (gate, window) = (Gate::new(1_000, 0), Window::new(6));
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
         let clients = (0..messages)
@@ -352,11 +354,13 @@ impl World {
                 window: &window,
                 frozen: false,
                 sealing,
+
+                tracing: true,
                 generation: 1,
                 keys: &keys,
                 rng: &*rng,
             };
-            Machine::new(ShardId::new(0).unwrap(), 1, own(), Tables::default().load(), &ctx)
+            Machine::new(ShardId::new(0).unwrap(), 1, Tables::default().load(), &ctx)
         };
         Self {
             refusals: dice.roll(2) == 0,
@@ -401,6 +405,8 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
@@ -733,11 +739,13 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
+
+            tracing: true,
             generation: self.generation,
             keys: &self.keys,
             rng: &*self.rng,
         };
-        self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, own(), load, &ctx);
+        self.machine = Machine::new(ShardId::new(0).unwrap(), self.epoch, load, &ctx);
         self.turn(Machine::resume);
         self.hear_answers();
     }

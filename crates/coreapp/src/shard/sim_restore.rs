@@ -102,7 +102,14 @@ impl World {
         self.network.asked.insert(item.key);
         let kind = ReceiptKind::Retry(self.phones.retry(item.to, 1));
         let (key, from) = (item.key, item.to);
-        self.network.keep(Item::Receipt(Receipt { key, from, device: 0, kind, timestamp_ms: 1 }));
+        self.network.keep(Item::Receipt(Receipt {
+            key,
+            from,
+            device: 0,
+            kind,
+            timestamp_ms: 1,
+            conversation: None,
+        }));
     }
 
     /// The customer's phone is asked for a message again.

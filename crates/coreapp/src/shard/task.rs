@@ -9,8 +9,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Key, Number, Rng, ShardId};
 use store::{Lanes, ReadAnswer, Reader, ShardLoad, write::Answer};
+use telemetry::Traces;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, MissedTickBehavior},
@@ -28,6 +30,7 @@ use crate::{
     cluster::beat::Beat,
     delivery::Flights,
     intake::{Gate, pipe},
+    media::{Unready, Wanted},
     metrics::Metrics,
     prekeys::{Ring, SetUp},
     settings::View,
@@ -64,6 +67,7 @@ pub(crate) struct Shared {
     pub link: mpsc::Sender<Outgoing>,
     pub contacts: mpsc::UnboundedSender<Vec<Number>>,
     pub bundles: mpsc::UnboundedSender<Vec<Number>>,
+    pub files: mpsc::UnboundedSender<Vec<Wanted>>,
     pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
     pub sealing: Sealing,
@@ -71,6 +75,7 @@ pub(crate) struct Shared {
     pub generation: i64,
     pub keys: Arc<Ring>,
     pub rng: Arc<dyn Rng>,
+    pub traces: Traces,
 }
 
 /// Hands for all drivers.
@@ -110,7 +115,6 @@ enum Control {
     Own {
         shard: ShardId,
         epoch: i64,
-        own_number: Number,
         load: ShardLoad,
         done: oneshot::Sender<()>,
     },
@@ -123,6 +127,11 @@ enum Control {
         standing: Standing,
     },
     SetUp(SetUp),
+    Files {
+        shard: ShardId,
+        key: Key,
+        ready: Result<Bytes, Unready>,
+    },
     Cancel {
         shard: ShardId,
         key: Key,
@@ -215,15 +224,9 @@ impl Drivers {
     }
 
     /// Gives a shard to its driver; done when its writes may pass.
-    pub(crate) async fn own(
-        &self,
-        shard: ShardId,
-        epoch: i64,
-        own_number: Number,
-        load: ShardLoad,
-    ) {
+    pub(crate) async fn own(&self, shard: ShardId, epoch: i64, load: ShardLoad) {
         let (done, owned) = oneshot::channel();
-        self.control(self.index(shard), Control::Own { shard, epoch, own_number, load, done });
+        self.control(self.index(shard), Control::Own { shard, epoch, load, done });
         let _ended = owned.await;
     }
 
@@ -319,6 +322,11 @@ impl Drivers {
     pub(crate) fn set_up(&self, set_up: SetUp) {
         let shard = contract::Route::of(&set_up.wa_id).shard();
         self.control(self.index(shard), Control::SetUp(set_up));
+    }
+
+    /// The files of a message are at the network, or are not.
+    pub(crate) fn files(&self, shard: ShardId, key: Key, ready: Result<Bytes, Unready>) {
+        self.control(self.index(shard), Control::Files { shard, key, ready });
     }
 
     /// Passes on what the link said; waits while the drivers are behind.
@@ -429,6 +437,7 @@ impl Driver {
             window: &shared.window,
             frozen: shared.beat.frozen(),
             sealing: shared.sealing,
+            tracing: shared.traces.is_on(),
             generation: self.generation,
             keys: &shared.keys,
             rng: &*shared.rng,
@@ -517,10 +526,10 @@ impl Driver {
 
     fn control(&mut self, control: Control, ctx: &Ctx<'_>, fx: &mut Effects) {
         match control {
-            Control::Own { shard, epoch, own_number, load, done } => {
+            Control::Own { shard, epoch, load, done } => {
                 let next_seq = load.next_seq();
                 self.shared.lanes.own(shard, epoch, next_seq, self.answers.clone());
-                let mut machine = Machine::new(shard, epoch, own_number, load, ctx);
+                let mut machine = Machine::new(shard, epoch, load, ctx);
                 machine.resume(ctx, fx);
                 self.machines.insert(shard, machine);
                 let _gone = done.send(());
@@ -543,6 +552,11 @@ impl Driver {
             Control::SetUp(set_up) => {
                 if let Some(machine) = self.machine_of(&set_up.wa_id) {
                     machine.set_up(set_up, ctx, fx);
+                }
+            }
+            Control::Files { shard, key, ready } => {
+                if let Some(machine) = self.machine(shard) {
+                    machine.files(key, ready, ctx, fx);
                 }
             }
             Control::Renew { generation, shards, done } => {
@@ -653,12 +667,22 @@ impl Driver {
         for read in fx.reads {
             self.shared.reader.submit(read, self.reads.clone());
         }
+        for span in fx.spans {
+            self.shared.traces.record(span);
+        }
+        // Before the questions they wait for.
+        for (operation, number, context) in fx.waiting {
+            self.shared.traces.waits_for(operation, number, context);
+        }
         if !fx.contacts.is_empty() {
             // The sync ends with the process.
             let _ended = self.shared.contacts.send(fx.contacts);
         }
         if !fx.bundles.is_empty() {
             let _ended = self.shared.bundles.send(fx.bundles);
+        }
+        if !fx.files.is_empty() {
+            let _ended = self.shared.files.send(fx.files);
         }
         for setup in fx.setups {
             let _ended = self.shared.setups.send(setup);
@@ -696,7 +720,7 @@ impl Inputs {
 }
 
 /// One message a stream, whatever the number of answers.
-fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
+pub(crate) fn send_replies(replies: Vec<(ReplyTo, Accepted)>) {
     let mut streams: HashMap<*const pipe::StreamOut, (Arc<pipe::StreamOut>, Vec<_>)> =
         HashMap::new();
     for (to, accepted) in replies {

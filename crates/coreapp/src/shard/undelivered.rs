@@ -32,9 +32,7 @@ pub(super) struct Watched {
 
 /// What a message to nobody ends with: 1013 for a template, 470 for everything else.
 pub(super) fn no_account(category: Category) -> Code {
-    match category {
-        Category::Text => Code::RE_ENGAGEMENT,
-    }
+    if category.is_template() { Code::USER_NOT_VALID } else { Code::RE_ENGAGEMENT }
 }
 
 impl Machine {
@@ -95,7 +93,7 @@ impl Machine {
         );
         let errors = std::slice::from_ref(&error);
         let failed = StatusKind::Failed;
-        let event = self.status_event(key, &meta, route, failed, ctx.now_ms, errors, ctx);
+        let event = self.status_event(key, &meta, route, failed, ctx.now_ms, None, errors, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], None, fx);
     }
 }

@@ -6,7 +6,7 @@ use clap::Args;
 use contract::Number;
 use serde::Deserialize;
 use telemetry::{
-    Metrics, SystemClock, SystemRng,
+    Metrics, SystemClock, SystemRng, Traces,
     config::{self, ConfigError, Database, Internal, Sources},
     logs::{self, Log},
     shutdown, system,
@@ -37,7 +37,8 @@ pub(crate) struct UpArgs {
     /// Configuration file [default: heliograph.toml, if it exists]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the database file, the certificate and what the sandbox remembers are kept
+    /// Where the database file, the certificate, files of messages and what the sandbox remembers are
+    /// kept
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
     /// Database: sqlite:PATH, postgres://USER:PASSWORD@HOST:PORT/NAME or mysql://… (MariaDB too)
@@ -82,6 +83,8 @@ pub(crate) enum UpError {
     NotLoopback { option: &'static str, address: SocketAddr },
     #[error(transparent)]
     Metrics(#[from] telemetry::metrics::MetricError),
+    #[error(transparent)]
+    Traces(#[from] telemetry::traces::TracesError),
     #[error("failed to start the sandbox: failed to {0}")]
     Sandbox(#[from] sandbox::StartError),
     #[error("failed to start the coreapp: {0}")]
@@ -155,8 +158,10 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
             .map_err(|error| UpError::DataDir { path: args.data_dir.clone(), error })?;
         config.coreapp.master_key = Some(key);
     }
+    let metrics = Metrics::with_process()?;
+    let traces = Traces::start(&config.telemetry, "heliograph", clock.clone(), &metrics)?;
     let core_env =
-        coreapp::Env { clock: clock.clone(), rng: rng.clone(), metrics: Metrics::with_process()? };
+        coreapp::Env { clock: clock.clone(), rng: rng.clone(), metrics, traces: traces.clone() };
     let started = tokio::select! {
         started = coreapp::start(config, core_env) => started,
         () = stop.cancelled() => return Ok(()),
@@ -169,7 +174,8 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
         control: control.to_string(),
     };
     let config = webapp_config(&args, &sources, core)?;
-    let web_env = webapp::Env { clock, rng, metrics: Metrics::new(), identity: None };
+    let web_env =
+        webapp::Env { clock, rng, metrics: Metrics::new(), identity: None, traces: traces.clone() };
     let webapp = webapp::start(config, web_env).await?;
 
     wait_until_ready(args.http).await?;
@@ -183,6 +189,7 @@ pub(crate) async fn run(args: UpArgs) -> Result<(), UpError> {
     };
     webapp.stop().await;
     coreapp.stop().await;
+    traces.stop().await;
     if let Some(sandbox) = sandbox {
         sandbox.stop().await;
     }
@@ -216,6 +223,7 @@ fn coreapp_config(
         ..coreapp::Args::default()
     };
     let mut config = coreapp::Config::load(&options, env)?;
+    config.media.directory.get_or_insert_with(|| args.data_dir.join("media"));
     // One process, one machine.
     config.internal = Internal::default();
     config.account.number.get_or_insert(

@@ -3,10 +3,13 @@
 //! What lives here: the routes and how bodies are read and errors told. The other files hold the
 //! handlers.
 
+mod businesses;
 mod devices;
 mod faults;
+mod media;
 mod messages;
 mod phones;
+mod written;
 
 use std::sync::Arc;
 
@@ -19,7 +22,7 @@ use axum::{
     },
     http::StatusCode,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use contract::Number;
 use serde::de::DeserializeOwned;
@@ -44,10 +47,15 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/messages", get(messages::delivered))
         .route("/phones/{wa_id}", get(phones::show).put(phones::change))
         .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
+        .route("/phones/{wa_id}/messages/{id}", delete(phones::delete))
+        .route("/phones/{wa_id}/sent", get(phones::sent))
+        .route("/phones/{wa_id}/media/{handle}", get(media::file))
         .route("/phones/{wa_id}/read", post(phones::read))
         .route("/devices", post(devices::register))
         .route("/devices/{wa_id}/envelopes", get(devices::envelopes).post(devices::write))
         .route("/devices/{wa_id}/receipts", post(devices::receipt))
+        .route("/businesses/{number}", get(businesses::show))
+        .route("/businesses/{number}/photo", get(businesses::photo))
         .route("/business/bundle", get(devices::business_bundle))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
@@ -67,8 +75,9 @@ async fn nothing_here() -> Problem {
     Problem::new(
         StatusCode::NOT_FOUND,
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
-         /phones/{wa_id}/messages, /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
-         /devices/{wa_id}/receipts or /business/bundle",
+         /phones/{wa_id}/messages, /phones/{wa_id}/sent, /phones/{wa_id}/media/{handle}, \
+         /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
+         /devices/{wa_id}/receipts, /businesses/{number} or /business/bundle",
     )
 }
 
@@ -102,10 +111,13 @@ impl IntoResponse for Problem {
 impl From<ControlError> for Problem {
     fn from(error: ControlError) -> Self {
         let status = match error {
-            ControlError::Plan(_) | ControlError::Devices => StatusCode::BAD_REQUEST,
-            ControlError::NoSuchKey(_) | ControlError::NotOutside | ControlError::NoSuchDevice => {
-                StatusCode::NOT_FOUND
+            ControlError::Plan(_) | ControlError::NoSuchCode(_) | ControlError::Devices => {
+                StatusCode::BAD_REQUEST
             }
+            ControlError::NoSuchKey(_)
+            | ControlError::NotOutside
+            | ControlError::NeverRegistered
+            | ControlError::NoSuchDevice => StatusCode::NOT_FOUND,
             ControlError::Unacked
             | ControlError::Phones
             | ControlError::Letters

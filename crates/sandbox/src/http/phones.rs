@@ -1,4 +1,5 @@
-//! What a phone does: `GET` and `PUT /phones/{wa_id}`, `POST …/messages`, `POST …/read`.
+//! What a phone does: `GET` and `PUT /phones/{wa_id}`, `POST …/messages`, `DELETE …/messages/{id}`,
+//! `GET …/sent`, `POST …/read`.
 
 use std::sync::Arc;
 
@@ -15,10 +16,14 @@ use contract::{Direction, Key, MessageId, Number};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Problem, body, phone};
+use super::{
+    Problem, body, phone,
+    written::{Asked, check},
+};
 use crate::{
     driver::Shared,
     network::{PhonePatch, PhoneView, Written},
+    numbering::wa_id,
 };
 
 /// Name of a customer that writes without naming one.
@@ -54,7 +59,57 @@ pub(super) async fn write(
     bytes: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let phone = phone(path)?;
-    let written = written(body(bytes)?)?;
+    let message: Map<String, Value> = body(bytes)?;
+    match check(&message)? {
+        Asked::Message => send(&shared, phone, written(message)?).await,
+        Asked::Number(new) => {
+            shared.with(|network, _| network.change_number(phone, wa_id(new)))?;
+            shared.durable().await?;
+            Ok((StatusCode::CREATED, Json(json!({}))))
+        }
+        Asked::Identity => {
+            shared.with(|network, _| network.new_identity(phone));
+            shared.durable().await?;
+            Ok((StatusCode::CREATED, Json(json!({}))))
+        }
+    }
+}
+
+/// The customer deletes a message: told inside an envelope, as everything customers write.
+pub(super) async fn delete(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<(String, String)>, PathRejection>,
+) -> Result<(StatusCode, Json<Value>), Problem> {
+    let Path((wa_id, id)) = path.map_err(|rejection| Problem::bad(rejection.body_text()))?;
+    let phone = phone(Ok(Path(wa_id)))?;
+    let theirs = |id: &MessageId| id.direction == Direction::Inbound && id.number == phone;
+    if !id.parse().is_ok_and(|id: MessageId| theirs(&id)) {
+        return Err(Problem::bad("the path names no message that this phone has written"));
+    }
+    let content = json!({ "type": "revoke", "revoke": { "message_id": id } }).to_string();
+    let profile_name = PROFILE_NAME.to_owned();
+    send(&shared, phone, Written { to: None, profile_name, content: content.into() }).await
+}
+
+/// What the phone has written, in order, and whether the business has read it.
+pub(super) async fn sent(
+    State(shared): State<Arc<Shared>>,
+    path: Result<Path<String>, PathRejection>,
+) -> Result<Json<Value>, Problem> {
+    let phone = phone(path)?;
+    let written = shared.with(|network, _| network.written(&phone));
+    let messages = written.into_iter().map(|(to, written)| {
+        let id = MessageId { direction: Direction::Inbound, number: phone, key: written.key };
+        json!({ "id": id.to_string(), "to": to, "read": written.read })
+    });
+    Ok(Json(json!({ "messages": messages.collect::<Vec<_>>() })))
+}
+
+async fn send(
+    shared: &Shared,
+    phone: Number,
+    written: Written,
+) -> Result<(StatusCode, Json<Value>), Problem> {
     let key = shared.with(|network, now| network.write_from(phone, written, now))?;
     shared.durable().await?;
     let id = MessageId { direction: Direction::Inbound, number: phone, key };
@@ -76,19 +131,6 @@ fn written(mut message: Map<String, Value>) -> Result<Written, Problem> {
         Some(Value::String(name)) => name,
         Some(_) => return Err(Problem::bad("\"profile_name\" is a string")),
     };
-    match message.get("type") {
-        Some(Value::String(kind)) if kind == "text" => {
-            if !message.get("text").is_some_and(|text| text["body"].is_string()) {
-                return Err(Problem::bad("a text has its words in \"text\":{\"body\":\"…\"}"));
-            }
-        }
-        Some(Value::String(_)) => {}
-        _ => {
-            return Err(Problem::bad(
-                "\"type\" is missing: \"text\", \"image\", … as webhooks show it",
-            ));
-        }
-    }
     let content = serde_json::to_vec(&message)
         .map_err(|error| Problem::bad(format!("the message cannot be written: {error}")))?;
     Ok(Written { to, profile_name, content: content.into() })

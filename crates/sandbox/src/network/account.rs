@@ -6,7 +6,7 @@ use bytes::Bytes;
 use contract::{Key, Number, ShardId};
 use rpc::upstream as wire;
 
-use super::{StreamId, business::Published};
+use super::{StreamId, business::Published, counting::Counted};
 
 /// Kept items of one number before nothing more is taken for it: new messages are told to come
 /// later, inbound messages are refused at the control API. Receipts of messages already taken
@@ -17,7 +17,15 @@ pub(super) const UNACKED_MAX: usize = 1_000_000;
 #[derive(Clone)]
 pub(super) enum Kept {
     /// The many.
-    Receipt { key: Key, from: Number, device: u32, kind: wire::receipt::Type, unix_ms: i64 },
+    Receipt {
+        key: Key,
+        from: Number,
+        device: u32,
+        kind: wire::receipt::Type,
+        code: u16,
+        unix_ms: i64,
+        counted: Option<Counted>,
+    },
     /// Inbound messages, notices, and receipts that carry more.
     Other(Box<wire::down::Item>),
 }
@@ -169,15 +177,16 @@ impl Shard {
 impl Kept {
     pub(super) fn to_down(&self, shard: ShardId, seq: u64) -> wire::Down {
         let item = match self {
-            Self::Receipt { key, from, device, kind, unix_ms } => {
+            Self::Receipt { key, from, device, kind, code, unix_ms, counted } => {
                 wire::down::Item::Receipt(wire::Receipt {
                     key: Bytes::copy_from_slice(key.as_bytes()),
                     from: from.to_string(),
                     r#type: (*kind).into(),
                     timestamp_ms: *unix_ms,
                     device: *device,
-                    code: 0,
+                    code: (*code).into(),
                     retry: None,
+                    conversation: counted.map(Counted::to_wire),
                 })
             }
             Self::Other(item) => (**item).clone(),

@@ -1,7 +1,7 @@
 //! What the control API asks of the network.
 
 use bytes::Bytes;
-use contract::{Clock, Key, Number, Rng, ShardId};
+use contract::{Clock, Code, Key, Number, Rng, ShardId};
 use rpc::upstream as wire;
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,10 @@ pub(crate) enum ControlError {
     NoSuchDevice,
     #[error("a phone has at most {DEVICES_MAX} devices")]
     Devices,
+    #[error("the error catalogue has no code {0}; 0 ends the behaviour")]
+    NoSuchCode(u16),
+    #[error("no coreapp has asked for a code, or set a profile, for this number")]
+    NeverRegistered,
     #[error("too many own numbers")]
     Accounts,
     #[error("{0}")]
@@ -77,6 +81,12 @@ pub(crate) struct PhonePatch {
     read: Option<bool>,
     /// How many devices the account has.
     devices: Option<u32>,
+    /// Code of the error catalogue that messages are refused with; 0: they are not.
+    refuses: Option<u16>,
+    /// The same for messages that are taken and fail later.
+    fails: Option<u16>,
+    /// Products in messages are not to be had: each such message has a `warning`.
+    products_missing: Option<bool>,
     /// True: the phone is set up anew, now.
     new_identity: Option<bool>,
 }
@@ -91,6 +101,13 @@ pub(crate) struct PhoneView {
     delivered: bool,
     read: bool,
     devices: u32,
+    /// Codes that messages are refused with, or fail with later.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refuses: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fails: Option<u16>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    products_missing: bool,
     /// The caller of the control API keeps its keys.
     outside: bool,
 }
@@ -186,7 +203,20 @@ impl Network {
             devices = u32::try_from(count).unwrap_or(u32::MAX);
         }
         let outside = outside.is_some();
-        PhoneView { wa_id: phone, registered, deleted, offline, delivered, read, devices, outside }
+        let Override { refuses, fails, products_missing, .. } = self.phones.ends(&phone);
+        PhoneView {
+            wa_id: phone,
+            registered,
+            deleted,
+            offline,
+            delivered,
+            read,
+            devices,
+            refuses,
+            fails,
+            products_missing: products_missing.unwrap_or(false),
+            outside,
+        }
     }
 
     /// Changes a phone; one that comes online gets what waited for it.
@@ -202,6 +232,12 @@ impl Network {
         if patch.devices.is_some_and(|count| !(1..=DEVICES_MAX).contains(&count)) {
             return Err(ControlError::Devices);
         }
+        for code in [patch.refuses, patch.fails].into_iter().flatten() {
+            if code != 0 && Code::from_u32(code.into()).is_none() {
+                return Err(ControlError::NoSuchCode(code));
+            }
+        }
+        let code = |new: Option<u16>, old: Option<u16>| new.or(old).filter(|code| *code != 0);
         let set = &mut self.phones.phone(phone).ok_or(ControlError::Phones)?.set;
         *set = Override {
             registered: patch.registered.or(set.registered),
@@ -210,6 +246,9 @@ impl Network {
             delivered: patch.delivered.or(patch.receipts).or(set.delivered),
             read: patch.read.or(patch.receipts).or(set.read),
             devices: patch.devices.or(set.devices),
+            refuses: code(patch.refuses, set.refuses),
+            fails: code(patch.fails, set.fails),
+            products_missing: patch.products_missing.or(set.products_missing),
         };
         self.record_phone(phone);
         if patch.new_identity == Some(true) {
@@ -329,6 +368,9 @@ impl Network {
                 let busy = not_kept(ShardId::CONTROL, item);
                 self.push(id, Ready::Other(Box::new(busy)));
             }
+        }
+        if let Some(trouble) = &patch.trouble {
+            self.trouble(trouble);
         }
         if patch.disconnect_now {
             self.close_all("the fault plan disconnects");

@@ -6,7 +6,7 @@ use std::{
     mem,
 };
 
-use contract::{Key, Number};
+use contract::{Key, Number, callback::Origin};
 use rpc::upstream::Envelope;
 
 use super::AccountId;
@@ -29,6 +29,8 @@ pub(super) struct Known {
     pub(super) digest: u64,
     /// When it was taken, Unix milliseconds; `None` as long as it was refused.
     pub(super) taken_ms: Option<i64>,
+    /// What it is counted as; not known of messages of before a restart.
+    pub(super) origin: Option<Origin>,
     /// Times it came from the coreapp.
     pub(super) sends: u32,
     /// Times it reached the phone.
@@ -54,6 +56,7 @@ impl Dedup {
             None => self.current.entry(name).or_insert(Known {
                 digest,
                 taken_ms: None,
+                origin: None,
                 sends: 0,
                 copies: 0,
             }),
@@ -65,7 +68,7 @@ impl Dedup {
 
     /// Takes up what was known before a restart.
     pub(super) fn resume(&mut self, name: Name, digest: u64, taken_ms: i64, copies: u32) {
-        let known = Known { digest, taken_ms: Some(taken_ms), sends: 1, copies };
+        let known = Known { digest, taken_ms: Some(taken_ms), origin: None, sends: 1, copies };
         self.current.insert(name, known);
     }
 
@@ -91,6 +94,13 @@ impl Dedup {
         if let Some(known) = self.known(name) {
             known.digest = digest;
             known.taken_ms = Some(unix_ms);
+        }
+    }
+
+    /// Notes what `name` is counted as.
+    pub(super) fn counted(&mut self, name: &Name, origin: Origin) {
+        if let Some(known) = self.known(name) {
+            known.origin = Some(origin);
         }
     }
 

@@ -4,7 +4,10 @@
 //! an aspect: `send` what happens to a message, `opening` what its phone makes of it, `writing` what
 //! customers write, `bundles` and `business` pre-keys of either side, `outside` phones whose keys
 //! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
-//! `record` what survives a restart, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`, `timeline`.
+//! `registration` what a business is to the network, `counting` conversations, `reading` what
+//! businesses have read, `notices` what they are told unasked, `record` what survives a restart,
+//! `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`,
+//! `timeline`.
 //! What costs CPU leaves as jobs and comes back as [`Done`].
 
 mod account;
@@ -12,12 +15,16 @@ mod bundles;
 mod business;
 mod contacts;
 mod control;
+mod counting;
 mod dedup;
+mod notices;
 mod opening;
 mod outside;
 mod phones;
 mod published;
+mod reading;
 mod record;
+mod registration;
 mod remembered;
 mod reuse;
 mod send;
@@ -43,6 +50,8 @@ pub(crate) use control::{ControlError, Page, PhonePatch, PhoneView, ReceivedView
 pub(crate) use dedup::Name;
 pub(crate) use outside::{Mail, OutsideReceipt};
 pub(crate) use record::Record;
+pub(crate) use registration::Registration;
+use registration::Registrations;
 pub(crate) use send::LaneId;
 pub use stats::Stats;
 pub(crate) use writing::Letter;
@@ -53,6 +62,7 @@ use self::{
     opening::Asked,
     outside::Outside,
     phones::{Flight, Phones},
+    reading::Reading,
     remembered::Remembered,
     reuse::Reuse,
     send::Lane,
@@ -111,6 +121,7 @@ pub(crate) enum Pull {
 pub(crate) struct Network {
     accounts: Vec<Account>,
     by_number: HashMap<Number, AccountId>,
+    registrations: Registrations,
     streams: HashMap<StreamId, Stream>,
     last_stream: u64,
     timeline: Timeline<Event>,
@@ -125,6 +136,7 @@ pub(crate) struct Network {
     asked: Asked,
     desk: Desk,
     outside: Outside,
+    reading: Reading,
     /// Work for the threads.
     jobs: Vec<Job>,
     /// `None`: nothing survives a restart.
@@ -147,6 +159,7 @@ impl Network {
         Self {
             accounts: Vec::new(),
             by_number: HashMap::new(),
+            registrations: Registrations::new(),
             streams: HashMap::new(),
             last_stream: 0,
             timeline: Timeline::default(),
@@ -160,6 +173,7 @@ impl Network {
             asked: Asked::default(),
             desk: Desk::default(),
             outside: Outside::default(),
+            reading: Reading::default(),
             jobs: Vec::new(),
             records: None,
             remembered: Remembered::default(),

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use bytes::Bytes;
-use contract::{Number, ShardId};
+use contract::{Code, Number, ShardId};
 use rpc::upstream as wire;
 
 use super::{Event, Network, Now, account::Kept, dedup::Name, phones::Received, send::Step};
@@ -187,6 +187,7 @@ impl Network {
             device,
             code: 0,
             retry: Some(retry),
+            conversation: None,
         };
         let item = wire::down::Item::Receipt(receipt);
         self.keep(name.account, home, Kept::Other(Box::new(item)));
@@ -201,6 +202,10 @@ impl Network {
             return;
         }
         self.stats.delivered += 1;
+        if self.phones.ends(&phone).products_missing == Some(true) && self.has_products(n) {
+            let code = Code::PRODUCTS_MISSING.get();
+            self.told(name, home, wire::receipt::Type::Warning, code, now);
+        }
         if behaviour.delivered {
             self.stats.receipts.delivered += 1;
             self.receipt(name, home, wire::receipt::Type::Delivered, now);
@@ -217,9 +222,18 @@ impl Network {
         }
     }
 
+    /// Whether the message at a place of the log shows products.
+    fn has_products(&mut self, n: u64) -> bool {
+        let received = self.phones.received_mut(n).and_then(|received| received.content.as_deref());
+        let content: Option<serde_json::Value> =
+            received.and_then(|content| serde_json::from_slice(content).ok());
+        let kind = content.as_ref().and_then(|content| content["interactive"]["type"].as_str());
+        matches!(kind, Some("product" | "product_list" | "catalog_message"))
+    }
+
     /// The phone is set up anew: its keys and sessions are gone. Nothing happens when all phones
     /// share their keys.
-    pub(super) fn new_identity(&mut self, phone: Number) {
+    pub(crate) fn new_identity(&mut self, phone: Number) {
         if self.shared_bundle.is_some() {
             return;
         }

@@ -54,6 +54,15 @@ pub(crate) struct Override {
     pub(super) delivered: Option<bool>,
     pub(super) read: Option<bool>,
     pub(super) devices: Option<u32>,
+    /// Messages are refused for ever with this code.
+    #[serde(default)]
+    pub(super) refuses: Option<u16>,
+    /// Messages are taken and fail later with this code.
+    #[serde(default)]
+    pub(super) fails: Option<u16>,
+    /// Products in messages are not to be had: each such message has a warning.
+    #[serde(default)]
+    pub(super) products_missing: Option<bool>,
 }
 
 #[derive(Default)]
@@ -108,6 +117,11 @@ impl Phones {
             keys: digits.keys,
             devices: set.devices.unwrap_or(digits.devices),
         }
+    }
+
+    /// How messages to it end that do not arrive well.
+    pub(super) fn ends(&self, wa_id: &Number) -> Override {
+        self.phones.get(wa_id).map(|phone| phone.set).unwrap_or_default()
     }
 
     /// How often the phone's identity has changed.

@@ -15,6 +15,7 @@ use super::{
     key_of,
     phones::{Flight, Override, Phone},
     published::Published,
+    registration::Registration,
     send::LaneId,
     writing::Letter,
 };
@@ -48,6 +49,11 @@ pub(crate) enum Record {
     KeyUsed {
         number: Number,
         id: u32,
+    },
+    /// What a business is to the network.
+    Business {
+        number: Number,
+        registration: Box<Registration>,
     },
     /// An outside device's keys; `last_n`: of the last envelope its phone was given.
     Device {
@@ -265,6 +271,10 @@ impl Network {
                 out.push(Record::Keys { number, keys: published.to_keys() });
             }
         }
+        out.extend(self.registrations.iter().map(|(number, registration)| Record::Business {
+            number: *number,
+            registration: Box::new(registration.clone()),
+        }));
         self.outside.snapshot(&self.accounts, &mut out);
         out.extend(self.phones.own().map(|(wa_id, phone)| own(wa_id, phone)));
         out.extend(self.remembered.sessions().map(session));
@@ -341,6 +351,9 @@ impl Network {
             Record::KeyUsed { number, id } => {
                 let account = self.account_of(number)?;
                 self.accounts.get_mut(account.0)?.published.as_mut()?.used(id);
+            }
+            Record::Business { number, registration } => {
+                self.registrations.insert(number, *registration);
             }
             Record::Device { wa_id, device, last_n, keys } => {
                 self.outside.register(wa_id, device, &keys).ok()?;

@@ -9,6 +9,7 @@ use rpc::upstream as wire;
 use super::{
     AccountId, Event, Network, Now, StreamId,
     account::{Kept, UNACKED_MAX},
+    counting::{self, Counted},
     dedup::{self, Name},
     key_of,
     phones::{Flight, Received},
@@ -112,19 +113,22 @@ impl Network {
             (Some(unix_ms), Some(envelopes)) => {
                 self.stats.retries.answered += 1;
                 self.dedup.taken(&name, digest, unix_ms);
-                (Verdict::Sent { unix_ms }, Some(envelopes))
+                (Verdict::Sent { unix_ms, counted: self.counted(&name) }, Some(envelopes))
             }
             (Some(unix_ms), None) => {
                 self.stats.duplicate_sends += 1;
                 self.stats.different_bytes += u64::from(!same);
-                (Verdict::Sent { unix_ms }, None)
+                (Verdict::Sent { unix_ms, counted: self.counted(&name) }, None)
             }
             (None, _) => {
-                let verdict = self.judge(account, to, send, now);
+                let mut verdict = self.judge(account, to, send, now);
                 let taken = matches!(verdict, Verdict::Sent { .. });
                 if taken {
                     self.stats.accepted += 1;
                     self.dedup.taken(&name, digest, now.unix_ms);
+                    self.dedup.counted(&name, counting::origin(&send.category));
+                    let counted = self.counted(&name);
+                    verdict = Verdict::Sent { unix_ms: now.unix_ms, counted };
                 }
                 (verdict, taken.then(|| send.envelopes.clone()))
             }
@@ -194,7 +198,7 @@ impl Network {
         }
         let phone = wa_id(to);
         let behaviour = self.phones.behaviour(&phone);
-        let template = send.category == "template";
+        let template = matches!(send.category.as_str(), "template" | "hsm");
         if !behaviour.registered || self.by_number.contains_key(&phone) {
             return match template {
                 true => never(Code::USER_NOT_VALID, "the recipient has no account"),
@@ -203,7 +207,10 @@ impl Network {
         }
         if behaviour.deleted {
             // For as long as senders may still hold the account for valid: taken, and that is all.
-            return Verdict::Sent { unix_ms: now.unix_ms };
+            return Verdict::Sent { unix_ms: now.unix_ms, counted: None };
+        }
+        if let Some(code) = self.phones.ends(&phone).refuses.and_then(known) {
+            return never(code, "the phone is set to refuse");
         }
         match behaviour.refused {
             Some(Refusal::Rate) => {
@@ -234,7 +241,7 @@ impl Network {
         if named != devices.len() || !devices.iter().all(is_for) {
             return Verdict::Stale { devices };
         }
-        Verdict::Sent { unix_ms: now.unix_ms }
+        Verdict::Sent { unix_ms: now.unix_ms, counted: None }
     }
 
     /// The devices an account has now.
@@ -281,6 +288,10 @@ impl Network {
             self.record_landed(name);
             return self.outside_takes(&phone, name, flight.envelopes);
         }
+        if let Some(code) = self.phones.ends(&phone).fails.and_then(known) {
+            self.record_landed(name);
+            return self.told(name, home, wire::receipt::Type::Failed, code.get(), now);
+        }
         let plain = |envelope: &wire::Envelope| envelope.kind() == wire::envelope::Kind::Plain;
         match flight.envelopes.first() {
             None => self.arrived(name, home, 0, now),
@@ -325,9 +336,28 @@ impl Network {
         kind: wire::receipt::Type,
         now: Now,
     ) {
+        self.told(name, home, kind, 0, now);
+    }
+
+    /// A receipt with a code of the error catalogue; 0: none.
+    pub(super) fn told(
+        &mut self,
+        name: Name,
+        home: ShardId,
+        kind: wire::receipt::Type,
+        code: u16,
+        now: Now,
+    ) {
         let Name { account, to, key } = name;
-        let unix_ms = now.unix_ms;
-        self.keep(account, home, Kept::Receipt { key, from: to, device: 0, kind, unix_ms });
+        let (unix_ms, counted) = (now.unix_ms, self.counted(&name));
+        let receipt = Kept::Receipt { key, from: to, device: 0, kind, code, unix_ms, counted };
+        self.keep(account, home, receipt);
+    }
+
+    /// The conversation of a message that was taken.
+    fn counted(&self, name: &Name) -> Option<Counted> {
+        let known = self.dedup.get(name)?;
+        Some(Counted::new(name.account, name.to, known.origin?, known.taken_ms?))
     }
 
     /// Sends on their way what waited for a phone.
@@ -353,6 +383,11 @@ impl Network {
         self.happened((account, letter.from));
         self.draft(account, letter, now.unix_ms);
     }
+}
+
+/// A code that a phone was set to.
+fn known(code: u16) -> Option<Code> {
+    Code::from_u32(code.into())
 }
 
 fn class_name(class: wire::refused::Class) -> &'static str {

@@ -46,6 +46,8 @@ pub struct Stats {
     pub inbound: u64,
     /// Customers' messages that businesses have complained about.
     pub reported: u64,
+    /// Customers' messages that businesses have read.
+    pub marked_read: u64,
     pub in_flight: InFlight,
     /// Messages that wait for phones that are offline.
     pub waiting_offline: usize,
@@ -69,7 +71,9 @@ pub struct Calls {
     pub sync_contacts: u64,
     pub fetch_bundles: u64,
     pub publish_keys: u64,
+    pub account: u64,
     pub report: u64,
+    pub mark_read: u64,
 }
 
 /// Messages sent again because a peer could not decrypt.

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use contract::{Key, ShardId};
 use rpc::upstream as wire;
 
-use super::AccountId;
+use super::{AccountId, counting::Counted};
 
 /// Unanswered messages, answers waiting to be read included, of one stream before it is ended:
 /// sixteen windows. A coreapp that keeps to its window never gets there.
@@ -42,6 +42,7 @@ pub(super) enum Ready {
 pub(super) enum Verdict {
     Sent {
         unix_ms: i64,
+        counted: Option<Counted>,
     },
     /// The envelopes were not for these, the devices of now.
     Stale {
@@ -58,9 +59,10 @@ pub(super) enum Verdict {
 impl Verdict {
     pub(super) fn into_down(self, shard: ShardId, key: &Key) -> wire::Down {
         let result = match self {
-            Self::Sent { unix_ms } => {
-                wire::answer::Result::Sent(wire::Sent { timestamp_ms: unix_ms })
-            }
+            Self::Sent { unix_ms, counted } => wire::answer::Result::Sent(wire::Sent {
+                timestamp_ms: unix_ms,
+                conversation: counted.map(Counted::to_wire),
+            }),
             Self::Stale { devices } => wire::answer::Result::Stale(wire::StaleDevices { devices }),
             Self::Refused { class, after_ms, code, details } => {
                 wire::answer::Result::Refused(wire::Refused {

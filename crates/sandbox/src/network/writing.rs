@@ -143,6 +143,7 @@ impl Network {
     /// The letter reaches the network.
     pub(super) fn post(&mut self, account: AccountId, letter: &Letter, envelope: wire::Envelope) {
         self.stats.inbound += 1;
+        self.reading.written((account, letter.from), letter.key);
         let inbound = wire::Inbound {
             key: Bytes::copy_from_slice(letter.key.as_bytes()),
             from: letter.from.to_string(),

@@ -19,6 +19,7 @@ use upstream::{
     Sent, Upstream, sandbox::Sandbox,
 };
 
+#[allow(unused_imports, reason = "not every test has devices of its own")]
 pub use device::{Counting, Device};
 
 pub const DEADLINE: Duration = Duration::from_secs(30);

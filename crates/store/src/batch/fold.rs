@@ -5,14 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use contract::{Key, Number, Route, ShardId};
+use contract::{Key, MediaId, Number, Route, ShardId, trace};
 
 use crate::{
     batch::Batch,
     codec::{self, Dated},
     rows::{
-        Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job, Message,
-        NewEvent, Outbox, OwnKey, Revoked, Session, User,
+        BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound,
+        Job, Media, Message, NewEvent, Outbox, OwnKey, Revoked, Session, User,
     },
     write::Op,
 };
@@ -24,6 +24,8 @@ pub(crate) struct Changes<'a> {
     pub(crate) inbound: Vec<(ShardId, &'a Inbound)>,
     pub(crate) events: Vec<(ShardId, i64, &'a NewEvent)>,
     pub(crate) idempotency: Vec<(ShardId, Dated, &'a Idempotency)>,
+    /// Of the messages that have one.
+    pub(crate) traces: Vec<(ShardId, Key, [u8; trace::LEN])>,
     pub(crate) jobs: Keyed<(ShardId, i64), &'a Job>,
     pub(crate) outbox: Keyed<(ShardId, Key, i32), &'a Outbox>,
     /// `None`: deleted.
@@ -38,6 +40,9 @@ pub(crate) struct Changes<'a> {
     pub(crate) identities: BTreeMap<(ShardId, Number, i32), Option<&'a Identity>>,
     /// `None`: deleted.
     pub(crate) own_keys: BTreeMap<(i16, i64), Option<&'a OwnKey>>,
+    /// `None`: deleted, and the handle with it.
+    pub(crate) media: BTreeMap<MediaId, Option<&'a Media>>,
+    pub(crate) handles: BTreeMap<MediaId, &'a BlobHandle>,
     pub(crate) configs: BTreeMap<&'a str, &'a Config>,
     /// `None`: deleted.
     pub(crate) users: BTreeMap<&'a str, Option<&'a User>>,
@@ -83,6 +88,7 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
     }
     changes.messages.sort_unstable_by_key(|(shard, row)| (*shard, row.key));
     changes.inbound.sort_unstable_by_key(|(shard, row)| (*shard, row.peer, row.key));
+    changes.traces.sort_unstable_by_key(|(shard, key, _)| (*shard, *key));
     changes.idempotency.sort_unstable_by_key(|(shard, dated, _)| (*shard, *dated));
     changes.events.sort_unstable_by_key(|(shard, seq, _)| (*shard, *seq));
     changes
@@ -91,7 +97,10 @@ pub(crate) fn fold(batch: &Batch) -> Changes<'_> {
 impl<'a> Changes<'a> {
     fn add(&mut self, shard: ShardId, op: &'a Op, seq: &mut i64) {
         match op {
-            Op::InsertMessage(row) => self.messages.push((shard, row)),
+            Op::InsertMessage(row) => {
+                self.messages.push((shard, row));
+                self.traces.extend(row.trace.map(|trace| (shard, row.key, trace.to_bytes())));
+            }
             Op::InsertInbound(row) => self.inbound.push((shard, row)),
             Op::InsertIdempotency(row) => {
                 let dated = codec::dated(codec::day(row.created_ms), &row.hash);
@@ -144,6 +153,16 @@ impl<'a> Changes<'a> {
             Op::DeleteOwnKey { kind, id } => {
                 self.own_keys.insert((*kind, *id), None);
             }
+            Op::PutMedia(row) => {
+                self.media.insert(row.id, Some(row));
+            }
+            Op::DeleteMedia(id) => {
+                self.media.insert(*id, None);
+                self.handles.remove(id);
+            }
+            Op::PutBlobHandle(row) => {
+                self.handles.insert(row.id, row);
+            }
             Op::PutConfig(row) => {
                 self.configs.insert(&row.name, row);
             }
@@ -187,6 +206,8 @@ impl<'a> Changes<'a> {
             || self.identities.values().any(Option::is_none)
             || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
+            || !self.media.is_empty()
+            || !self.handles.is_empty()
             || !self.configs.is_empty()
             || !self.users.is_empty()
             || !self.revoked.is_empty()

@@ -113,6 +113,7 @@ fn op_bytes(op: &Op) -> usize {
             Op::PutOwnKey(row) => row.body.len(),
             Op::PutConfig(row) => row.document.len(),
             Op::PutUser(row) => row.password_hash.len(),
+            Op::PutMedia(row) => row.source.len(),
             _ => 0,
         }
 }
@@ -128,6 +129,8 @@ pub(crate) fn unstorable(ops: &[Op]) -> Option<&'static str> {
             Op::PutConfig(row) => name(&row.name),
             Op::PutUser(row) => name(&row.name),
             Op::DeleteUser(row) => name(row),
+            Op::PutMedia(row) => name(&row.mime),
+            Op::PutBlobHandle(row) => name(&row.handle),
             Op::PutRevoked(row) => name(&row.rand),
             Op::PutOwnKey(row) if !(1..=3).contains(&row.kind) => Some("a key's kind is unknown"),
             Op::PutOwnKey(row) => u32::try_from(row.id).err().map(|_| "a key's id is too large"),

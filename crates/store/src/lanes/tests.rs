@@ -176,6 +176,7 @@ fn message(n: u64) -> Op {
         created_ms: 1,
         body_hash: [0; 32],
         body: Bytes::new(),
+        trace: None,
     })
 }
 
@@ -187,6 +188,7 @@ fn event(body: String) -> Op {
         held: false,
         created_ms: 1,
         body: body.into(),
+        trace: None,
     })
 }
 

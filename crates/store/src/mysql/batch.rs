@@ -105,6 +105,7 @@ pub(crate) fn script(fence: Fence, changes: &Changes<'_>) -> Script {
     text.sql(" AND live = 1 AND batch = ").int(batch - 1).sql(STOP_UNLESS_MOVED);
     let mut script = Script { text, tables: FENCE.to_vec() };
     script.usual(changes);
+    script.traced(changes);
     if changes.has_rare() {
         script.rare(changes);
     }
@@ -227,6 +228,19 @@ impl Script {
         );
     }
 
+    /// A key that is taken is told by `message`.
+    fn traced(&mut self, changes: &Changes<'_>) {
+        self.insert(
+            "trace",
+            ";INSERT INTO trace (shard, `key`, context) VALUES ",
+            " ON DUPLICATE KEY UPDATE context = context",
+            &changes.traces,
+            |text, (shard, key, context)| {
+                text.int(shard.get()).sql(", ").bytes(key.as_bytes()).sql(", ").bytes(context);
+            },
+        );
+    }
+
     fn rare(&mut self, changes: &Changes<'_>) {
         self.insert(
             "job",
@@ -336,6 +350,34 @@ impl Script {
             self.text.sql(" AND id = ").int(*id);
         }
         self.insert(
+            "media",
+            ";INSERT INTO media (id, created_ms, state, size, sha256, mime, source) VALUES ",
+            " ON DUPLICATE KEY UPDATE created_ms = VALUES(created_ms), state = VALUES(state), \
+             size = VALUES(size), sha256 = VALUES(sha256), mime = VALUES(mime), \
+             source = VALUES(source)",
+            changes.media.values().filter_map(|row| *row),
+            |text, row| {
+                text.bytes(row.id.as_bytes()).sql(", ").int(row.created_ms).sql(", ");
+                text.int(row.state as i16).sql(", ").int(row.size).sql(", ").bytes(&row.sha256);
+                text.sql(", ").bytes(row.mime.as_bytes()).sql(", ").bytes(&row.source);
+            },
+        );
+        for (id, _) in changes.media.iter().filter(|(_, row)| row.is_none()) {
+            self.statement("blob_handle", ";DELETE FROM blob_handle WHERE id = ")
+                .bytes(id.as_bytes());
+            self.statement("media", ";DELETE FROM media WHERE id = ").bytes(id.as_bytes());
+        }
+        self.insert(
+            "blob_handle",
+            ";INSERT INTO blob_handle (id, uploaded_ms, handle) VALUES ",
+            " ON DUPLICATE KEY UPDATE uploaded_ms = VALUES(uploaded_ms), handle = VALUES(handle)",
+            changes.handles.values(),
+            |text, row| {
+                text.bytes(row.id.as_bytes()).sql(", ").int(row.uploaded_ms).sql(", ");
+                text.bytes(row.handle.as_bytes());
+            },
+        );
+        self.insert(
             "config",
             ";INSERT INTO config (name, version, document) VALUES ",
             " ON DUPLICATE KEY UPDATE version = VALUES(version), document = VALUES(document)",
@@ -377,9 +419,14 @@ impl Script {
             self.statement("revoked", ";DELETE FROM revoked WHERE expires < ").int(before_s);
         }
         for (shard, (key, most)) in &changes.trim.messages {
-            self.statement("message", ";DELETE FROM message WHERE shard = ").int(shard.get());
-            self.text.sql(" AND `key` < ").bytes(key.as_bytes());
-            self.text.sql(" ORDER BY `key` LIMIT ").int(*most);
+            for (table, begin) in [
+                ("message", ";DELETE FROM message WHERE shard = "),
+                ("trace", ";DELETE FROM trace WHERE shard = "),
+            ] {
+                self.statement(table, begin).int(shard.get());
+                self.text.sql(" AND `key` < ").bytes(key.as_bytes());
+                self.text.sql(" ORDER BY `key` LIMIT ").int(*most);
+            }
         }
         for (shard, (first, most)) in &changes.trim.idempotency {
             self.statement("idempotency", ";DELETE FROM idempotency WHERE shard = ");

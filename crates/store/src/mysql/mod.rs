@@ -16,7 +16,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
@@ -25,7 +25,7 @@ use crate::{
     error::StoreError,
     history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::{Connector, Session, in_time};
@@ -116,6 +116,10 @@ impl Engine for Mysql {
         on!(self.inner.reads, reads::dead_after(endpoint, after, limit))
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        on!(self.inner.reads, reads::messages_before(shard, key))
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         on!(self.inner.reads, reads::dead_count(endpoint))
     }
@@ -147,6 +151,14 @@ impl Engine for Mysql {
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
         on!(self.inner.reads, reads::own_keys())
+    }
+
+    async fn file(&self, id: MediaId) -> Result<Option<File>, StoreError> {
+        on!(self.inner.reads, reads::file(id))
+    }
+
+    async fn files_after(&self, id: MediaId, limit: i64) -> Result<Vec<File>, StoreError> {
+        on!(self.inner.reads, reads::files_after(id, limit))
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

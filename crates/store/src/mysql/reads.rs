@@ -1,6 +1,6 @@
 //! Reads, on pooled connections. What is read together is one text, so one round trip.
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 use mysql_async::{Conn, prelude::Queryable};
 
 use crate::{
@@ -11,7 +11,7 @@ use crate::{
         connect::{next_rows, rows},
         text::{Row, Text},
     },
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     reads::REACHES,
     rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
@@ -24,8 +24,10 @@ const CONTACT: [&str; 2] = [
     " k JOIN contact c FORCE INDEX (PRIMARY) ON c.shard = k.shard AND c.number = k.k",
 ];
 const MESSAGE: [&str; 2] = [
-    "SELECT STRAIGHT_JOIN k.n, 1, m.created_ms, 0, m.body_hash, m.body, 0 FROM ",
-    " k JOIN message m FORCE INDEX (PRIMARY) ON m.shard = k.shard AND m.`key` = k.k",
+    "SELECT STRAIGHT_JOIN k.n, 1, m.created_ms, 0, \
+     CONCAT(m.body_hash, COALESCE(t.context, '')), m.body, 0 FROM ",
+    " k JOIN message m FORCE INDEX (PRIMARY) ON m.shard = k.shard AND m.`key` = k.k \
+     LEFT JOIN trace t FORCE INDEX (PRIMARY) ON t.shard = m.shard AND t.`key` = m.`key`",
 ];
 const SESSION: [&str; 2] = [
     "SELECT STRAIGHT_JOIN k.n, 2, s.device, s.generation, s.record, m.mark, 0 FROM ",
@@ -111,9 +113,13 @@ fn part<K>(
 
 pub(crate) async fn load_shard(conn: &mut Conn, shard: ShardId) -> Result<ShardLoad, StoreError> {
     let of = shard.get();
-    let mut text =
-        Text::of("SELECT id, `key`, route_hash, created_ms, header FROM job WHERE shard = ");
-    text.int(of).sql(" ORDER BY id;SELECT `key`, device, kind, payload FROM outbox WHERE shard = ");
+    let mut text = Text::of(
+        "SELECT j.id, j.`key`, j.route_hash, j.created_ms, j.header, t.context FROM job j \
+         LEFT JOIN trace t FORCE INDEX (PRIMARY) ON t.shard = j.shard AND t.`key` = j.`key` \
+         WHERE j.shard = ",
+    );
+    text.int(of)
+        .sql(" ORDER BY j.id;SELECT `key`, device, kind, payload FROM outbox WHERE shard = ");
     text.int(of)
         .sql(" ORDER BY `key`, device;SELECT coalesce(max(seq), 0) FROM event WHERE shard = ");
     text.int(of).sql(";SELECT event_floor FROM shard WHERE id = ");
@@ -153,9 +159,12 @@ pub(crate) async fn events(
     limit: i64,
 ) -> Result<Vec<Event>, StoreError> {
     let mut text = Text::of(
-        "SELECT seq, kind, route_hash, msg_key, held, created_ms, body FROM event WHERE shard = ",
+        "SELECT e.seq, e.kind, e.route_hash, e.msg_key, e.held, e.created_ms, e.body, t.context \
+         FROM event e LEFT JOIN trace t FORCE INDEX (PRIMARY) \
+         ON t.shard = e.shard AND t.`key` = e.msg_key WHERE e.shard = ",
     );
-    text.int(shard.get()).sql(" AND seq > ").int(after_seq).sql(" ORDER BY seq LIMIT ").int(limit);
+    text.int(shard.get()).sql(" AND e.seq > ").int(after_seq);
+    text.sql(" ORDER BY e.seq LIMIT ").int(limit);
     let rows: Vec<codec::EventColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::event(shard, row)).collect()
 }
@@ -167,8 +176,10 @@ pub(crate) async fn dead_events(
     let DeadPage { endpoint, shard, state, after_seq, limit } = page;
     let mut text = Text::of(
         "SELECT e.seq, e.kind, e.route_hash, e.msg_key, e.state, e.due_ms, e.tries, e.created_ms, \
-         e.body, r.tried FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
-         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq WHERE e.endpoint = ",
+         e.body, r.tried, t.context FROM dead_event e LEFT JOIN refusal r FORCE INDEX (PRIMARY) \
+         ON r.endpoint = e.endpoint AND r.shard = e.shard AND r.seq = e.seq \
+         LEFT JOIN trace t FORCE INDEX (PRIMARY) ON t.shard = e.shard AND t.`key` = e.msg_key \
+         WHERE e.endpoint = ",
     );
     text.int(endpoint).sql(" AND e.shard = ").int(shard.get()).sql(" AND e.seq > ").int(after_seq);
     text.sql(" AND e.state = ").int(state as i16).sql(" ORDER BY e.seq LIMIT ").int(limit);
@@ -192,6 +203,17 @@ pub(crate) async fn dead_after(
     text.sql(") ORDER BY e.shard, e.seq LIMIT ").int(limit);
     let rows: Vec<codec::DeadAfterColumns> = rows(conn, &text).await?;
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
+}
+
+pub(crate) async fn messages_before(
+    conn: &mut Conn,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    let mut text = Text::of("SELECT count(*) FROM message WHERE shard = ");
+    text.int(shard.get()).sql(" AND `key` < ").bytes(key.as_bytes());
+    let rows: Vec<i64> = rows(conn, &text).await?;
+    Ok(rows.first().copied().unwrap_or(0))
 }
 
 pub(crate) async fn dead_count(conn: &mut Conn, endpoint: i16) -> Result<i64, StoreError> {
@@ -273,6 +295,27 @@ pub(crate) async fn own_keys(conn: &mut Conn) -> Result<Vec<OwnKey>, StoreError>
     let text = Text::of("SELECT kind, id, state, created_ms, body FROM own_key ORDER BY kind, id");
     let rows: Vec<codec::OwnKeyColumns> = rows(conn, &text).await?;
     Ok(rows.into_iter().map(codec::own_key).collect())
+}
+
+const FILES: &str = "SELECT m.id, m.created_ms, m.state, m.size, m.sha256, m.mime, m.source, \
+    h.uploaded_ms, h.handle FROM media m LEFT JOIN blob_handle h ON h.id = m.id WHERE m.id ";
+
+pub(crate) async fn file(conn: &mut Conn, id: MediaId) -> Result<Option<File>, StoreError> {
+    let mut text = Text::of(FILES);
+    text.sql("= ").bytes(id.as_bytes());
+    let rows: Vec<codec::FileColumns> = rows(conn, &text).await?;
+    rows.into_iter().next().map(codec::file).transpose()
+}
+
+pub(crate) async fn files_after(
+    conn: &mut Conn,
+    id: MediaId,
+    limit: i64,
+) -> Result<Vec<File>, StoreError> {
+    let mut text = Text::of(FILES);
+    text.sql("> ").bytes(id.as_bytes()).sql(" ORDER BY m.id LIMIT ").int(limit);
+    let rows: Vec<codec::FileColumns> = rows(conn, &text).await?;
+    rows.into_iter().map(codec::file).collect()
 }
 
 const USERS: &str = "SELECT name, password_hash, admin, must_change, not_before FROM `user`";

@@ -72,6 +72,10 @@ const USUAL: &[Part] = &[
 const KEYED: &[Part] = &["INSERT INTO idempotency (shard, hash, created_ms, key) \
      SELECT * FROM unnest(?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f)"];
 
+/// What a batch has in which a message is traced. A key that is taken is told by `message`.
+const TRACED: &[Part] = &["INSERT INTO trace (shard, key, context) \
+     SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) ON CONFLICT DO NOTHING"];
+
 /// What a batch rarely has; [`rare_binds`] gives the arrays in this order.
 const RARE: &[Part] = &[
     "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
@@ -131,6 +135,18 @@ const RARE: &[Part] = &[
      created_ms = excluded.created_ms, body = excluded.body",
     "DELETE FROM own_key t USING unnest(?, ?) AS d(kind, id) \
      WHERE t.kind = d.kind AND t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO media (id, created_ms, state, size, sha256, mime, source) \
+     SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (id) DO UPDATE SET created_ms = excluded.created_ms, state = excluded.state, \
+     size = excluded.size, sha256 = excluded.sha256, mime = excluded.mime, \
+     source = excluded.source",
+    "DELETE FROM media t USING unnest(?) AS d(id) \
+     WHERE t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM blob_handle t USING unnest(?) AS d(id) \
+     WHERE t.id = d.id AND EXISTS (SELECT 1 FROM f)",
+    "INSERT INTO blob_handle (id, uploaded_ms, handle) \
+     SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
+     ON CONFLICT (id) DO UPDATE SET uploaded_ms = excluded.uploaded_ms, handle = excluded.handle",
     "INSERT INTO config (name, version, document) \
      SELECT * FROM unnest(?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
      ON CONFLICT (name) DO UPDATE SET version = excluded.version, document = excluded.document",
@@ -147,6 +163,10 @@ const RARE: &[Part] = &[
      WHERE t.expires < d.before_s AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM message t USING unnest(?, ?, ?) AS d(shard, key, most), \
      LATERAL (SELECT key FROM message WHERE shard = d.shard AND key < d.key \
+     ORDER BY key LIMIT d.most) AS o \
+     WHERE t.shard = d.shard AND t.key = o.key AND EXISTS (SELECT 1 FROM f)",
+    "DELETE FROM trace t USING unnest(?, ?, ?) AS d(shard, key, most), \
+     LATERAL (SELECT key FROM trace WHERE shard = d.shard AND key < d.key \
      ORDER BY key LIMIT d.most) AS o \
      WHERE t.shard = d.shard AND t.key = o.key AND EXISTS (SELECT 1 FROM f)",
     "DELETE FROM inbound t USING unnest(?, ?, ?, ?) AS d(shard, peer_hash, before_ms, most), \
@@ -177,8 +197,10 @@ const TRIM_EVENTS: &str = "old AS (SELECT d.shard, max(w.seq) AS seq \
 static USUAL_TEXT: LazyLock<String> = LazyLock::new(|| statement(USUAL, ""));
 static KEYED_TEXT: LazyLock<String> = LazyLock::new(|| statement(&[USUAL, KEYED].concat(), ""));
 /// The same with the rare parts: planning and running empty ones is not free.
+static TRACED_TEXT: LazyLock<String> =
+    LazyLock::new(|| statement(&[USUAL, KEYED, TRACED].concat(), ""));
 static FULL_TEXT: LazyLock<String> =
-    LazyLock::new(|| statement(&[USUAL, KEYED, RARE].concat(), TRIM_EVENTS));
+    LazyLock::new(|| statement(&[USUAL, KEYED, TRACED, RARE].concat(), TRIM_EVENTS));
 
 fn statement(parts: &[Part], last: &str) -> String {
     let mut text = format!("WITH {FENCE}");
@@ -212,8 +234,13 @@ pub(crate) async fn commit(
     usual_binds(changes, &mut binds);
     let text = if changes.has_rare() {
         keyed_binds(changes, &mut binds);
+        traced_binds(changes, &mut binds);
         rare_binds(changes, &mut binds);
         &*FULL_TEXT
+    } else if !changes.traces.is_empty() {
+        keyed_binds(changes, &mut binds);
+        traced_binds(changes, &mut binds);
+        &*TRACED_TEXT
     } else if !changes.idempotency.is_empty() {
         keyed_binds(changes, &mut binds);
         &*KEYED_TEXT
@@ -357,6 +384,13 @@ fn keyed_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(ManyBytes(rows.iter().map(|(.., row)| row.key.as_bytes()).collect()));
 }
 
+fn traced_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
+    let rows = &changes.traces;
+    binds.push(ids(rows.iter().map(|(shard, ..)| shard)));
+    binds.push(ManyBytes(rows.iter().map(|(_, key, _)| key.as_bytes()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|(.., context)| context.as_slice()).collect()));
+}
+
 fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     job_binds(changes.jobs.puts(), binds);
     outbox_binds(changes.outbox.puts(), binds);
@@ -394,6 +428,24 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Smalls(gone().map(|(kind, _)| *kind).collect()));
     binds.push(Bigs(gone().map(|(_, id)| *id).collect()));
 
+    let rows: Vec<_> = changes.media.values().filter_map(|row| *row).collect();
+    binds.push(ManyBytes(rows.iter().map(|row| row.id.as_bytes().as_slice()).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.created_ms).collect()));
+    binds.push(Smalls(rows.iter().map(|row| row.state as i16).collect()));
+    binds.push(Bigs(rows.iter().map(|row| row.size).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| row.sha256.as_slice()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| row.mime.as_bytes()).collect()));
+    binds.push(ManyBytes(rows.iter().map(|row| &*row.source).collect()));
+    let gone = || changes.media.iter().filter(|(_, row)| row.is_none()).map(|(id, _)| id);
+    // Twice: of the file and of its handle.
+    for _ in 0..2 {
+        binds.push(ManyBytes(gone().map(|id| id.as_bytes().as_slice()).collect()));
+    }
+    let rows = &changes.handles;
+    binds.push(ManyBytes(rows.keys().map(|id| id.as_bytes().as_slice()).collect()));
+    binds.push(Bigs(rows.values().map(|row| row.uploaded_ms).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| row.handle.as_bytes()).collect()));
+
     let rows = &changes.configs;
     binds.push(ManyBytes(rows.keys().map(|name| name.as_bytes()).collect()));
     binds.push(Bigs(rows.values().map(|row| row.version).collect()));
@@ -414,9 +466,12 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
     binds.push(Bigs(changes.trim.revoked.into_iter().collect()));
 
     let rows = &changes.trim.messages;
-    binds.push(ids(rows.keys()));
-    binds.push(ManyBytes(rows.values().map(|(key, _)| key.as_bytes()).collect()));
-    binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+    // Of the messages, and of their traces.
+    for _ in 0..2 {
+        binds.push(ids(rows.keys()));
+        binds.push(ManyBytes(rows.values().map(|(key, _)| key.as_bytes()).collect()));
+        binds.push(Bigs(rows.values().map(|(_, most)| (*most).into()).collect()));
+    }
 
     let rows = &changes.trim.inbound;
     binds.push(ids(rows.keys().map(|(shard, _)| shard)));
@@ -515,6 +570,9 @@ mod tests {
         keyed_binds(&changes, &mut binds);
         assert!(KEYED_TEXT.contains(&format!("${}", binds.len())));
         assert!(!KEYED_TEXT.contains(&format!("${}", binds.len() + 1)));
+        traced_binds(&changes, &mut binds);
+        assert!(TRACED_TEXT.contains(&format!("${}", binds.len())));
+        assert!(!TRACED_TEXT.contains(&format!("${}", binds.len() + 1)));
         rare_binds(&changes, &mut binds);
         assert!(FULL_TEXT.contains(&format!("${}", binds.len())));
         assert!(!FULL_TEXT.contains(&format!("${}", binds.len() + 1)));
@@ -524,9 +582,9 @@ mod tests {
     fn every_part_that_writes_asks_for_the_fence() {
         let writes = ["INSERT INTO", "DELETE FROM", "UPDATE shard"];
         let parts = writes.iter().map(|verb| FULL_TEXT.matches(verb).count()).sum::<usize>();
-        assert_eq!(parts, USUAL.len() + KEYED.len() + RARE.len() + 2);
+        assert_eq!(parts, USUAL.len() + KEYED.len() + TRACED.len() + RARE.len() + 2);
         assert!(FULL_TEXT.matches("EXISTS (SELECT 1 FROM f)").count() >= parts);
-        for part in USUAL.iter().chain(KEYED).chain(RARE) {
+        for part in USUAL.iter().chain(KEYED).chain(TRACED).chain(RARE) {
             assert!(part.contains("EXISTS (SELECT 1 FROM f)"), "{part}");
         }
     }

@@ -13,7 +13,7 @@ mod tls;
 
 use std::sync::Arc;
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 use diesel_async::{
     AsyncPgConnection, RunQueryDsl,
     pooled_connection::deadpool::{Object, Pool},
@@ -26,7 +26,7 @@ use crate::{
     error::StoreError,
     history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use connect::Connector;
@@ -107,6 +107,10 @@ impl Engine for Postgres {
         reads::dead_after(&mut *self.reads().await?, endpoint, after, limit).await
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        reads::messages_before(&mut *self.reads().await?, shard, key).await
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         reads::dead_count(&mut *self.reads().await?, endpoint).await
     }
@@ -138,6 +142,14 @@ impl Engine for Postgres {
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
         reads::own_keys(&mut *self.reads().await?).await
+    }
+
+    async fn file(&self, id: MediaId) -> Result<Option<File>, StoreError> {
+        reads::file(&mut *self.reads().await?, id).await
+    }
+
+    async fn files_after(&self, id: MediaId, limit: i64) -> Result<Vec<File>, StoreError> {
+        reads::files_after(&mut *self.reads().await?, id, limit).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

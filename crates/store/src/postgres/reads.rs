@@ -1,6 +1,6 @@
 //! Reads, on pooled connections.
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 use diesel::{
     OptionalExtension,
     sql_types::{BigInt, Binary, Nullable, SmallInt},
@@ -15,7 +15,7 @@ use crate::{
         Bind::{self, Big, Bigs, ManyBytes, Smalls},
         Stmt,
     },
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     reads,
     rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     unions::{self, LookedUp},
@@ -27,9 +27,10 @@ const LOOK_UP: &str = "\
     unnest($1, $2, $3) AS k(n, shard, number) \
     JOIN contact c ON c.shard = k.shard AND c.number = k.number \
     UNION ALL \
-    SELECT k.n, 1::smallint, m.created_ms, 0, m.body_hash, m.body, 0::smallint FROM \
-    unnest($4, $5, $6) AS k(n, shard, key) \
+    SELECT k.n, 1::smallint, m.created_ms, 0, m.body_hash || coalesce(t.context, ''::bytea), \
+    m.body, 0::smallint FROM unnest($4, $5, $6) AS k(n, shard, key) \
     JOIN message m ON m.shard = k.shard AND m.key = k.key \
+    LEFT JOIN trace t ON t.shard = m.shard AND t.key = m.key \
     UNION ALL \
     SELECT k.n, 2::smallint, s.device, s.generation, s.record, m.mark, 0::smallint FROM \
     unnest($7, $8, $9) AS k(n, shard, wa_id) \
@@ -166,6 +167,14 @@ pub(crate) async fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) async fn messages_before(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    Ok(reads::messages_before(shard.get(), key.as_bytes()).get_result(conn).await?)
+}
+
 pub(crate) async fn dead_count(
     conn: &mut AsyncPgConnection,
     endpoint: i16,
@@ -248,6 +257,24 @@ pub(crate) async fn generations(
 pub(crate) async fn own_keys(conn: &mut AsyncPgConnection) -> Result<Vec<OwnKey>, StoreError> {
     let rows: Vec<codec::OwnKeyColumns> = reads::own_keys().load(conn).await?;
     Ok(rows.into_iter().map(codec::own_key).collect())
+}
+
+pub(crate) async fn file(
+    conn: &mut AsyncPgConnection,
+    id: MediaId,
+) -> Result<Option<File>, StoreError> {
+    let row: Option<codec::FileColumns> =
+        reads::file(id.as_bytes()).get_result(conn).await.optional()?;
+    row.map(codec::file).transpose()
+}
+
+pub(crate) async fn files_after(
+    conn: &mut AsyncPgConnection,
+    id: MediaId,
+    limit: i64,
+) -> Result<Vec<File>, StoreError> {
+    let rows: Vec<codec::FileColumns> = reads::files_after(id.as_bytes(), limit).load(conn).await?;
+    rows.into_iter().map(codec::file).collect()
 }
 
 pub(crate) async fn users(conn: &mut AsyncPgConnection) -> Result<Vec<User>, StoreError> {

@@ -14,7 +14,7 @@ mod write;
 
 use std::sync::Arc;
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 
 use crate::{
     batch::{Batch, fold},
@@ -23,7 +23,7 @@ use crate::{
     error::StoreError,
     history::{Mark, Reach, Stretch},
     lanes::{Done, Fence, LaneEngine},
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     rows::{Config, DeadEvent, Event, Generation, Node, NodeState, OwnKey, Revoked, Shard, User},
 };
 use checkpoint::Checkpoints;
@@ -110,6 +110,10 @@ impl Engine for Sqlite {
         self.inner.reader.ask(move |conn| reads::dead_after(conn, endpoint, after, limit)).await
     }
 
+    async fn messages_before(&self, shard: ShardId, key: Key) -> Result<i64, StoreError> {
+        self.inner.reader.ask(move |conn| reads::messages_before(conn, shard, key)).await
+    }
+
     async fn dead_count(&self, endpoint: i16) -> Result<i64, StoreError> {
         self.inner.reader.ask(move |conn| reads::dead_count(conn, endpoint)).await
     }
@@ -143,6 +147,14 @@ impl Engine for Sqlite {
 
     async fn own_keys(&self) -> Result<Vec<OwnKey>, StoreError> {
         self.inner.reader.ask(reads::own_keys).await
+    }
+
+    async fn file(&self, id: MediaId) -> Result<Option<File>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::file(conn, id)).await
+    }
+
+    async fn files_after(&self, id: MediaId, limit: i64) -> Result<Vec<File>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::files_after(conn, id, limit)).await
     }
 
     async fn users(&self) -> Result<Vec<User>, StoreError> {

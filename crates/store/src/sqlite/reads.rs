@@ -1,7 +1,7 @@
 //! Reads, on the read connection. Look-ups go one by one: a cached statement by primary key costs a
 //! few microseconds, and the whole group is one hop to the thread.
 
-use contract::{Key, Route, ShardId};
+use contract::{Key, MediaId, Route, ShardId};
 use diesel::{
     OptionalExtension, RunQueryDsl, SqliteConnection,
     sql_types::{BigInt, Binary, Nullable, SmallInt},
@@ -11,7 +11,7 @@ use crate::{
     codec,
     error::StoreError,
     history::{Mark, Reach, Stretch},
-    reader::{DeadPage, Found, Read, ShardLoad},
+    reader::{DeadPage, File, Found, Read, ShardLoad},
     reads,
     rows::{Config, DeadEvent, DeadState, Event, Generation, OwnKey, Revoked, Shard, User},
     sqlite::stmt::{
@@ -43,12 +43,18 @@ fn one(conn: &mut SqliteConnection, shard: ShardId, what: Read) -> Result<Found,
             Ok(Found::Contact(row.map(|row| codec::contact(number, row)).transpose()?))
         }
         Read::Message(key) => {
-            let rows: Vec<codec::MessageColumns> = Stmt::<(BigInt, Binary, Binary)>::new(
-                "SELECT created_ms, body_hash, body FROM message WHERE shard = ? AND key = ?",
+            type Row = (BigInt, Binary, Nullable<Binary>, Binary);
+            type Columns = (i64, Vec<u8>, Option<Vec<u8>>, Vec<u8>);
+            let rows: Vec<Columns> = Stmt::<Row>::new(
+                "SELECT m.created_ms, m.body_hash, t.context, m.body FROM message m \
+                 LEFT JOIN trace t USING (shard, key) WHERE m.shard = ? AND m.key = ?",
                 &[Small(shard.get()), Bytes(key.as_bytes())],
             )
             .load(conn)?;
-            let row = rows.into_iter().next();
+            let row = rows.into_iter().next().map(|(created_ms, mut hash, trace, body)| {
+                hash.extend(trace.unwrap_or_default());
+                (created_ms, hash, body)
+            });
             Ok(Found::Message(row.map(|row| codec::message(key, row)).transpose()?))
         }
         Read::Peer(wa_id) => {
@@ -158,6 +164,14 @@ pub(crate) fn dead_after(
     rows.into_iter().map(|row| codec::dead_after(endpoint, row)).collect()
 }
 
+pub(crate) fn messages_before(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    key: Key,
+) -> Result<i64, StoreError> {
+    Ok(reads::messages_before(shard.get(), key.as_bytes()).first(conn)?)
+}
+
 pub(crate) fn dead_count(conn: &mut SqliteConnection, endpoint: i16) -> Result<i64, StoreError> {
     Ok(reads::dead_count(endpoint, DeadState::Dead as i16).first(conn)?)
 }
@@ -233,6 +247,20 @@ pub(crate) fn generations(conn: &mut SqliteConnection) -> Result<Vec<Generation>
 pub(crate) fn own_keys(conn: &mut SqliteConnection) -> Result<Vec<OwnKey>, StoreError> {
     let rows: Vec<codec::OwnKeyColumns> = reads::own_keys().load(conn)?;
     Ok(rows.into_iter().map(codec::own_key).collect())
+}
+
+pub(crate) fn file(conn: &mut SqliteConnection, id: MediaId) -> Result<Option<File>, StoreError> {
+    let row: Option<codec::FileColumns> = reads::file(id.as_bytes()).first(conn).optional()?;
+    row.map(codec::file).transpose()
+}
+
+pub(crate) fn files_after(
+    conn: &mut SqliteConnection,
+    id: MediaId,
+    limit: i64,
+) -> Result<Vec<File>, StoreError> {
+    let rows: Vec<codec::FileColumns> = reads::files_after(id.as_bytes(), limit).load(conn)?;
+    rows.into_iter().map(codec::file).collect()
 }
 
 pub(crate) fn users(conn: &mut SqliteConnection) -> Result<Vec<User>, StoreError> {

@@ -106,6 +106,12 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
             ],
         )?;
     }
+    for (shard, key, context) in &changes.traces {
+        run(
+            "INSERT OR IGNORE INTO trace (shard, key, context) VALUES (?, ?, ?)",
+            &[Small(shard.get()), Bytes(key.as_bytes()), Bytes(context)],
+        )?;
+    }
     for ((shard, id), row) in changes.jobs.inserts() {
         run(
             "INSERT INTO job (shard, id, key, route_hash, created_ms, header) \
@@ -352,6 +358,36 @@ fn control(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<us
             )?,
         };
     }
+    for (id, row) in &changes.media {
+        rows += match row {
+            Some(row) => execute(
+                conn,
+                "INSERT OR REPLACE INTO media (id, created_ms, state, size, sha256, mime, source) \
+                 VALUES (?, ?, ?, ?, ?, ?, ?)",
+                &[
+                    Bytes(id.as_bytes()),
+                    Big(row.created_ms),
+                    Small(row.state as i16),
+                    Big(row.size),
+                    Bytes(&row.sha256),
+                    Bytes(row.mime.as_bytes()),
+                    Bytes(&row.source),
+                ],
+            )?,
+            None => {
+                let id = [Bytes(id.as_bytes())];
+                execute(conn, "DELETE FROM blob_handle WHERE id = ?", &id)?
+                    + execute(conn, "DELETE FROM media WHERE id = ?", &id)?
+            }
+        };
+    }
+    for (id, row) in &changes.handles {
+        rows += execute(
+            conn,
+            "INSERT OR REPLACE INTO blob_handle (id, uploaded_ms, handle) VALUES (?, ?, ?)",
+            &[Bytes(id.as_bytes()), Big(row.uploaded_ms), Bytes(row.handle.as_bytes())],
+        )?;
+    }
     for (name, row) in &changes.configs {
         rows += execute(
             conn,
@@ -410,12 +446,16 @@ fn trim(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize
         )?;
     }
     for (shard, (key, limit)) in &changes.trim.messages {
-        rows += execute(
-            conn,
+        let of = Small(shard.get());
+        for text in [
             "DELETE FROM message WHERE shard = ? AND key IN \
              (SELECT key FROM message WHERE shard = ? AND key < ? ORDER BY key LIMIT ?)",
-            &[Small(shard.get()), Small(shard.get()), Bytes(key.as_bytes()), Big((*limit).into())],
-        )?;
+            "DELETE FROM trace WHERE shard = ? AND key IN \
+             (SELECT key FROM trace WHERE shard = ? AND key < ? ORDER BY key LIMIT ?)",
+        ] {
+            let which = [of, of, Bytes(key.as_bytes()), Big((*limit).into())];
+            rows += execute(conn, text, &which)?;
+        }
     }
     for ((shard, from), (before_ms, limit)) in &changes.trim.inbound {
         rows += execute(

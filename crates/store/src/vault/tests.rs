@@ -23,7 +23,15 @@ fn vault(keys: bool) -> Vault {
 
 fn event(created_ms: i64, body: Vec<u8>) -> NewEvent {
     let body = body.into();
-    NewEvent { kind: 1, route: Route::from_i64(1), key: None, held: false, created_ms, body }
+    NewEvent {
+        kind: 1,
+        route: Route::from_i64(1),
+        key: None,
+        held: false,
+        created_ms,
+        body,
+        trace: None,
+    }
 }
 
 proptest! {

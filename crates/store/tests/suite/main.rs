@@ -14,6 +14,7 @@ mod database;
 mod history;
 mod lanes;
 mod mariadb_only;
+mod media;
 mod member;
 mod outcome;
 mod pools;

@@ -102,6 +102,7 @@ pub(crate) fn message(n: u64) -> Message {
         created_ms: 1_700_000_000_000,
         body_hash: [7; 32],
         body: Bytes::from(vec![1; 300]),
+        trace: None,
     }
 }
 
@@ -112,6 +113,7 @@ pub(crate) fn job(n: u64) -> Job {
         route: Route::of(&number(n)),
         created_ms: 1_700_000_000_000,
         header: Bytes::from_static(b"\x01header"),
+        trace: None,
     }
 }
 
@@ -181,6 +183,7 @@ pub(crate) fn event(body: impl Into<Bytes>) -> NewEvent {
         held: false,
         created_ms: 1_700_000_000_000,
         body: body.into(),
+        trace: None,
     }
 }
 

@@ -3,22 +3,22 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
-use contract::{Number, Route};
+use contract::{Number, Route, TraceContext};
 use store::{
     Found, Read, ReadRequest,
     rows::{
-        Blocked, Config, Contact, Cursor, Identity, Inbound, NewEvent, OwnKey, Revoked, Session,
-        User,
+        Blocked, Config, Contact, Cursor, DeadEvent, DeadState, Identity, Inbound, Job, Message,
+        NewEvent, OwnKey, Revoked, Session, User,
     },
-    write::Op,
+    write::{Op, WriteError},
 };
 use tokio::sync::mpsc;
 
 use crate::{
     database::Database,
     member::{
-        Member, event, identity, job, key, log, look_up, message, number, outbox, own_key, peer,
-        session, shard,
+        Member, dead_event, dead_events, event, identity, job, key, log, look_up, message, number,
+        outbox, own_key, peer, session, shard,
     },
     on_every_engine,
 };
@@ -27,6 +27,7 @@ on_every_engine!(
     every_row_is_read_back_as_it_was_written,
     look_ups_are_answered_each_with_its_token,
     a_read_that_is_given_up_spoils_no_other,
+    a_traced_message_is_known_by_whatever_is_told_of_it,
     a_blocked_number_stays_so_until_its_row_goes,
     the_latest_messages_of_a_customer_come_newest_first,
     sessions_identities_and_own_keys_are_put_replaced_and_deleted,
@@ -76,6 +77,52 @@ async fn every_row_is_read_back_as_it_was_written(database: &Database) {
     }
     // Nothing of it in the neighbour's shard.
     assert_eq!(reader.load_shard(shard(25)).await.unwrap(), store::ShardLoad::default());
+}
+
+async fn a_traced_message_is_known_by_whatever_is_told_of_it(database: &Database) {
+    let store = database.open().await;
+    let member = Member::join(&store, 1).await;
+    let of = member.take(&[shard(26)]).await[0];
+    let trace = |n: u64| Some(TraceContext { trace_id: 1 << 127 | u128::from(n), span_id: n });
+    let told = |n| NewEvent { key: Some(key(n)), trace: trace(n), ..event("{}") };
+    let ops = vec![
+        Op::InsertMessage(Message { trace: trace(1), ..message(1) }),
+        Op::InsertJob(job(1)),
+        Op::InsertMessage(message(2)),
+        Op::InsertJob(job(2)),
+        Op::InsertEvent(told(1)),
+        Op::InsertEvent(NewEvent { trace: None, ..told(2) }),
+        Op::PutDeadEvent(DeadEvent { event: told(1), ..dead_event(1) }),
+    ];
+    member.write(of.id, of.epoch, ops).await.unwrap();
+    let reader = store.reader();
+    let read = reader.message(of.id, key(1)).await.unwrap().unwrap();
+    assert_eq!(read, Message { trace: trace(1), ..message(1) });
+    assert_eq!(reader.message(of.id, key(2)).await.unwrap(), Some(message(2)));
+    let jobs = reader.load_shard(of.id).await.unwrap().jobs;
+    assert_eq!(jobs, [Job { trace: trace(1), ..job(1) }, job(2)]);
+    let events = log(&store, of.id).await;
+    assert_eq!(events.iter().map(|e| e.event.trace).collect::<Vec<_>>(), [trace(1), None]);
+    let parked = dead_events(&store, of.id, DeadState::Parked).await;
+    assert_eq!(parked.iter().map(|row| row.event.trace).collect::<Vec<_>>(), [trace(1)]);
+
+    // Whose key is taken is told, traced or not, and leaves nothing behind.
+    let again = vec![
+        Op::InsertMessage(Message { trace: trace(3), ..message(3) }),
+        Op::InsertMessage(Message { trace: trace(9), ..message(1) }),
+    ];
+    let refused = member.write(of.id, of.epoch, again).await;
+    assert_eq!(refused.unwrap_err(), WriteError::Conflict);
+    member.write(of.id, of.epoch, vec![Op::InsertMessage(message(3))]).await.unwrap();
+    assert_eq!(reader.message(of.id, key(3)).await.unwrap(), Some(message(3)));
+    assert_eq!(reader.message(of.id, key(1)).await.unwrap().unwrap().trace, trace(1));
+
+    // It goes with the message, within the same limit.
+    let trim = vec![Op::TrimMessages { key: key(3), limit: 100 }];
+    member.write(of.id, of.epoch, trim).await.unwrap();
+    let anew = vec![Op::InsertMessage(message(1)), Op::InsertMessage(message(2))];
+    member.write(of.id, of.epoch, anew).await.unwrap();
+    assert_eq!(reader.message(of.id, key(1)).await.unwrap(), Some(message(1)));
 }
 
 async fn a_blocked_number_stays_so_until_its_row_goes(database: &Database) {

@@ -111,6 +111,7 @@ async fn old_messages_and_inbound_rows_are_trimmed_within_the_limit(database: &D
         member.write(of.id, of.epoch, ops.collect()).await.unwrap();
     }
     let of = claimed[0];
+    assert_eq!(store.reader().messages_before(of.id, key(8)).await.unwrap(), 8);
     let trim = vec![
         Op::TrimMessages { key: key(8), limit: 3 },
         Op::TrimInbound { from: Route::from_i64(3), before_ms: 100, limit: 4 },

@@ -34,8 +34,19 @@ pub const DEFAULT_FILE: &str = "heliograph.toml";
 
 /// Every section there is. One file serves all roles, so each must know the others' names.
 pub const SECTIONS: &[&str] = &[
-    "account", "coreapp", "database", "egress", "internal", "log", "node", "sandbox", "settings",
-    "upstream", "webapp",
+    "account",
+    "coreapp",
+    "database",
+    "egress",
+    "internal",
+    "log",
+    "media",
+    "node",
+    "sandbox",
+    "settings",
+    "telemetry",
+    "upstream",
+    "webapp",
 ];
 
 /// What configuration is made of. Nothing else is read.

@@ -1,4 +1,5 @@
-//! The environment names of the original, and the setting each one means.
+//! The environment names of the original, and the setting each one means; and the one that every
+//! program that traces knows.
 
 /// One `WA_*` name.
 pub(super) struct Name {
@@ -26,6 +27,7 @@ pub(super) const NAMES: &[Name] = &[
     text("WACORE_HOSTNAME", "webapp.coreapps"),
     text("WA_SECRET", "internal.secret"),
     text("WA_WEB_JWT_CRYPTO_KEY", "webapp.token_key"),
+    text("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
     Name { variable: "WA_API_KEY", setting: "webapp.api_key", read: api_key },
 ];
 

@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::{Code, Key, Number, ShardId};
+use contract::{
+    Code, Key, Number, ShardId,
+    callback::{Conversation, Origin, PricingModel},
+};
 use rpc::upstream as wire;
 use session::IdentityKey;
 use tracing::warn;
@@ -95,7 +98,10 @@ fn try_down(down: wire::Down, out: &mut Vec<Incoming>) -> Result<(), &'static st
         wire::down::Item::Answer(answer) => Item::Answer {
             key: key(&answer.key)?,
             result: match answer.result.ok_or("answer.result")? {
-                wire::answer::Result::Sent(sent) => Ok(Sent { timestamp_ms: sent.timestamp_ms }),
+                wire::answer::Result::Sent(sent) => Ok(Sent {
+                    timestamp_ms: sent.timestamp_ms,
+                    conversation: sent.conversation.and_then(|it| conversation(&it)),
+                }),
                 wire::answer::Result::Refused(refused) => Err(refusal(refused)?),
                 wire::answer::Result::Stale(stale) => Err(Refused::StaleDevices(stale.devices)),
             },
@@ -108,12 +114,14 @@ fn try_down(down: wire::Down, out: &mut Vec<Incoming>) -> Result<(), &'static st
                 wire::receipt::Type::Delivered => ReceiptKind::Delivered,
                 wire::receipt::Type::Read => ReceiptKind::Read,
                 wire::receipt::Type::Failed => ReceiptKind::Failed(code(receipt.code)),
+                wire::receipt::Type::Warning => ReceiptKind::Warning(code(receipt.code)),
                 wire::receipt::Type::Retry => {
                     ReceiptKind::Retry(keys::retry(&receipt.retry.ok_or("receipt.retry")?))
                 }
                 wire::receipt::Type::Unspecified => return Err("receipt.type"),
             },
             timestamp_ms: receipt.timestamp_ms,
+            conversation: receipt.conversation.and_then(|it| conversation(&it)),
         }),
         wire::down::Item::Notice(notice) => match notice.notice.ok_or("notice")? {
             wire::notice::Notice::IdentityChanged(changed) => Item::IdentityChanged {
@@ -123,6 +131,13 @@ fn try_down(down: wire::Down, out: &mut Vec<Incoming>) -> Result<(), &'static st
                     .map_err(|_| "identity_changed.identity_key")?,
             },
             wire::notice::Notice::KeysLow(low) => Item::KeysLow { left: low.left },
+            wire::notice::Notice::NumberChanged(changed) => Item::NumberChanged {
+                wa_id: number(&changed.wa_id)?,
+                new_wa_id: number(&changed.new_wa_id)?,
+            },
+            wire::notice::Notice::Trouble(trouble) => {
+                Item::Trouble { code: code(trouble.code), details: trouble.details }
+            }
         },
         wire::down::Item::Inbound(inbound) => Item::Inbound(Inbound {
             key: key(&inbound.key)?,
@@ -147,6 +162,17 @@ fn refusal(refused: wire::Refused) -> Result<Refused, &'static str> {
             Refused::Final { code: code(refused.code), details: refused.details }
         }
         wire::refused::Class::Unspecified => return Err("refused.class"),
+    })
+}
+
+/// Of a kind that this version does not know, nothing is told: the message matters more.
+fn conversation(told: &wire::Conversation) -> Option<Conversation> {
+    Some(Conversation {
+        id: <[u8; 16]>::try_from(&told.id[..]).ok()?,
+        origin: Origin::from_word(&told.origin)?,
+        expires_s: told.expires_s,
+        model: PricingModel::from_word(&told.pricing_model)?,
+        billable: told.billable,
     })
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Streaming, transport::Channel};
 
-use super::{backoff::Backoff, convert};
+use super::{backoff::Backoff, convert, line::Line};
 use crate::{Incoming, Outgoing};
 
 /// How long opening the stream may take; longer counts as a failed attempt.
@@ -43,14 +43,19 @@ enum End {
 /// Runs until the owner closes `outgoing` or drops `incoming`.
 pub(super) async fn run(
     mut client: UpstreamClient<Channel>,
-    number: Number,
+    mut line: Line,
     outgoing: &mut mpsc::Receiver<Outgoing>,
     incoming: &mpsc::Sender<Vec<Incoming>>,
 ) {
     let started = Instant::now();
     let mut backoff = Backoff::default();
     loop {
-        let end = connection(&mut client, number, outgoing, incoming, &mut backoff).await;
+        let Some(number) = discard_until(outgoing, incoming, line.any()).await else { return };
+        let connection = connection(&mut client, number, outgoing, incoming, &mut backoff);
+        let end = tokio::select! {
+            end = connection => end,
+            () = line.leaves(number) => End::Network("the account has another number".to_owned()),
+        };
         let End::Network(reason) = end else { return };
         if incoming.send(vec![Incoming::Disconnected(reason)]).await.is_err() {
             return;

@@ -3,27 +3,35 @@
 //! What lives here: the connection settings and the control-rate calls. The stream is in `link`, the
 //! translation between protocol and neutral types in `convert`, that of keys in `keys`.
 
+mod account;
 mod backoff;
 mod convert;
 mod keys;
+mod line;
 mod link;
+mod media;
 
 use std::time::Duration;
 
 use bytes::Bytes;
-use contract::Number;
+use contract::{Key, Number};
 use rpc::{
     http2,
     upstream::{
-        FetchBundlesRequest, ReportRequest, SyncContactsRequest, upstream_client::UpstreamClient,
+        FetchBundlesRequest, MarkReadRequest, ReportRequest, SyncContactsRequest,
+        upstream_client::UpstreamClient,
     },
 };
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
 use tonic::{Response, Status, transport::Channel};
 
+use self::line::Line;
 use crate::{
-    Batch, CallError, Caps, ContactResult, InboundBy, Incoming, Outgoing, OwnKeys, Report, Resend,
-    Sealing, Upstream, UserBundles,
+    AccountAction, AccountAnswer, Batch, CallError, Caps, ContactResult, InboundBy, Incoming,
+    Outgoing, OwnKeys, Piece, Report, Resend, Sealing, Upstream, UserBundles,
 };
 
 /// Numbers one contact sync may ask for; the network refuses more.
@@ -36,7 +44,9 @@ pub const BUNDLES_PER_CALL: usize = 1_000;
 pub const BUNDLES_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long publishing our keys may take; it may be repeated.
 pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a complaint may take; it may be repeated.
+/// How long what concerns the account may take.
+pub const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(8);
+/// How long a complaint, or telling that something was read, may take; both may be repeated.
 pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Messages to one recipient that may be unanswered at once: the stream keeps their order.
 pub const PER_RECIPIENT: usize = 8;
@@ -47,7 +57,9 @@ pub const WINDOW: usize = 4_096;
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     channel: Channel,
-    number: Number,
+    /// Files on their way hold up nothing else.
+    media: Channel,
+    line: Line,
 }
 
 /// The address of the sandbox is no URL.
@@ -65,10 +77,28 @@ impl Sandbox {
     /// When `url` is not a URL. That nobody listens there shows later, as
     /// [`Incoming::Disconnected`].
     pub fn new(url: &str, number: Number) -> Result<Self, UrlError> {
-        match http2::channel(url, None) {
-            Ok(channel) => Ok(Self { channel, number }),
-            Err(source) => Err(UrlError { url: url.to_owned(), source }),
-        }
+        Self::on(url, Line::fixed(number))
+    }
+
+    /// The same for a number that is registered later, or changes: without one nothing connects, with
+    /// another one it connects anew.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn following(url: &str, number: watch::Receiver<Option<Number>>) -> Result<Self, UrlError> {
+        Self::on(url, Line::new(number))
+    }
+
+    fn on(url: &str, line: Line) -> Result<Self, UrlError> {
+        let channel = || {
+            let wrong = |source| UrlError { url: url.to_owned(), source };
+            http2::channel(url, None).map_err(wrong)
+        };
+        Ok(Self { channel: channel()?, media: channel()?, line })
+    }
+
+    fn media_client(&self) -> UpstreamClient<Channel> {
+        UpstreamClient::new(self.media.clone()).max_decoding_message_size(http2::MAX_MESSAGE)
     }
 
     fn client(&self) -> UpstreamClient<Channel> {
@@ -93,7 +123,7 @@ impl Upstream for Sandbox {
 
     async fn check_contacts(&self, numbers: Vec<Number>) -> Result<Vec<ContactResult>, CallError> {
         let request = SyncContactsRequest {
-            number: self.number.to_string(),
+            number: self.line.number()?.to_string(),
             numbers: numbers.iter().map(Number::to_string).collect(),
         };
         let mut client = self.client();
@@ -103,7 +133,7 @@ impl Upstream for Sandbox {
 
     async fn fetch_bundles(&self, users: Vec<Number>) -> Result<Vec<UserBundles>, CallError> {
         let request = FetchBundlesRequest {
-            number: self.number.to_string(),
+            number: self.line.number()?.to_string(),
             users: users.iter().map(Number::to_string).collect(),
         };
         let mut client = self.client();
@@ -112,7 +142,7 @@ impl Upstream for Sandbox {
     }
 
     async fn publish_keys(&self, keys: OwnKeys) -> Result<u32, CallError> {
-        let request = keys::publication(self.number, &keys);
+        let request = keys::publication(self.line.number()?, &keys);
         let mut client = self.client();
         let response = answered(PUBLISH_TIMEOUT, client.publish_keys(request)).await?;
         Ok(response.one_time_left)
@@ -120,7 +150,7 @@ impl Upstream for Sandbox {
 
     async fn report(&self, report: Report) -> Result<(), CallError> {
         let request = ReportRequest {
-            number: self.number.to_string(),
+            number: self.line.number()?.to_string(),
             wa_id: report.wa_id.to_string(),
             keys: report.keys.iter().map(|key| Bytes::copy_from_slice(key.as_bytes())).collect(),
             reason: report.reason,
@@ -128,12 +158,38 @@ impl Upstream for Sandbox {
         answered(REPORT_TIMEOUT, self.client().report(request)).await.map(|_| ())
     }
 
+    async fn mark_read(&self, wa_id: Number, key: Key) -> Result<(), CallError> {
+        let request = MarkReadRequest {
+            number: self.line.number()?.to_string(),
+            wa_id: wa_id.to_string(),
+            key: Bytes::copy_from_slice(key.as_bytes()),
+        };
+        answered(REPORT_TIMEOUT, self.client().mark_read(request)).await.map(|_| ())
+    }
+
+    async fn put_media(
+        &self,
+        content_type: String,
+        pieces: mpsc::Receiver<Piece>,
+    ) -> Result<String, CallError> {
+        media::put(self.media_client(), self.line.number()?, content_type, pieces).await
+    }
+
+    async fn account(
+        &self,
+        number: Number,
+        action: AccountAction,
+    ) -> Result<AccountAnswer, CallError> {
+        let request = account::request(number, action);
+        account::answer(answered(ACCOUNT_TIMEOUT, self.client().account(request)).await?)
+    }
+
     async fn link(
         &self,
         mut outgoing: mpsc::Receiver<Outgoing>,
         incoming: mpsc::Sender<Vec<Incoming>>,
     ) {
-        link::run(self.client(), self.number, &mut outgoing, &incoming).await;
+        link::run(self.client(), self.line.clone(), &mut outgoing, &incoming).await;
     }
 }
 

@@ -14,7 +14,8 @@ use crate::{
     hop::Asker,
 };
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// The caller's place in a trace, or our own.
+pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 /// Length of a `traceparent` of version 00.
 const TRACEPARENT_LEN: usize = 55;
 

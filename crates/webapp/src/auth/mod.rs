@@ -8,6 +8,6 @@ mod token;
 
 pub(crate) use api_key::ApiKey;
 pub(crate) use cache::Tokens;
-pub(crate) use caller::{Admin, Caller, Monitor, traceparent};
+pub(crate) use caller::{Admin, Caller, Monitor, TRACEPARENT, traceparent};
 pub(crate) use password::Passwords;
 pub(crate) use token::{Claims, LIFETIME_S, rand as token_rand};

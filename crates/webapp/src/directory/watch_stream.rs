@@ -11,8 +11,11 @@ use crate::hop::{Backoff, Cores, cause};
 
 /// To open the stream and get its first frame.
 const OPEN: Duration = Duration::from_secs(5);
-/// Longest silence: a sign of life comes every 5 s.
-const SILENCE: Duration = Duration::from_secs(12);
+/// Longest silence: a sign of life comes every second. Within it and one attempt more the shards of a
+/// coreapp that says nothing are looked for with another one.
+const SILENCE: Duration = Duration::from_secs(3);
+
+const STALE: &str = "the coreapp does not hear of the database";
 
 /// Follows the coreapps, one after another, for ever.
 pub(crate) async fn follow(directory: Arc<Directory>, cores: Arc<Cores>, webapp: String) {
@@ -22,6 +25,13 @@ pub(crate) async fn follow(directory: Arc<Directory>, cores: Arc<Cores>, webapp:
         let client =
             DirectoryClient::new(channel).max_decoding_message_size(rpc::http2::MAX_MESSAGE);
         match timeout(OPEN, open(client, &webapp)).await.unwrap_or_else(|_| Err(silent(OPEN))) {
+            Ok((first, _)) if first.stale => {
+                // As old as what it says: nobody changes anything without the database.
+                if directory.current().is_ok() {
+                    directory.sign_of_life();
+                }
+                tracing::warn!(coreapp = address, "{STALE}");
+            }
             Ok((first, stream)) => {
                 let state = directory.state.borrow().first(first);
                 directory.publish(state);
@@ -63,6 +73,7 @@ async fn read(directory: &Directory, mut stream: Streaming<Snapshot>) -> Status 
             Err(_) => return silent(SILENCE),
             Ok(Err(status)) => return status,
             Ok(Ok(None)) => return ended(),
+            Ok(Ok(Some(frame))) if frame.stale => return Status::unavailable(STALE),
             Ok(Ok(Some(frame))) => {
                 if frame != (Snapshot { version: frame.version, ..Snapshot::default() }) {
                     let state = directory.state.borrow().then(frame);

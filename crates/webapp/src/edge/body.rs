@@ -19,6 +19,10 @@ const DISCARD: usize = 8 << 20;
 /// And for no longer than this.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
+/// Of an upload that is too large: all of it, within this time; a file is not sent in one go.
+const DISCARD_UPLOAD: usize = 128 << 20;
+const DISCARD_UPLOAD_TIME: Duration = Duration::from_secs(10);
+
 /// Reads a body of at most 1 MiB within 10 s.
 ///
 /// # Errors
@@ -39,14 +43,10 @@ pub(crate) async fn read_within(
     let _reading = Web::held(&metrics.reading);
     let read = match timeout(ARRIVAL, collect(&mut body, max)).await {
         Ok(read) => read,
-        Err(_) => Err(ApiError::new(
-            Code::INVALID_REQUEST,
-            format!("The body did not arrive within {} s", ARRIVAL.as_secs()),
-        )
-        .with_status(408)),
+        Err(_) => Err(too_slow(ARRIVAL)),
     };
     if read.as_ref().is_err_and(|error| error.status() == 413) {
-        let _gave_up = timeout(DISCARD_TIME, discard(&mut body)).await;
+        let _gave_up = timeout(DISCARD_TIME, discard(&mut body, DISCARD)).await;
     }
     read
 }
@@ -74,7 +74,10 @@ async fn collect(body: &mut Body, max: usize) -> Result<Bytes, ApiError> {
 }
 
 /// The next piece; trailers are dropped.
-async fn data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+///
+/// # Errors
+/// 400/1025 when there is no more although there should be.
+pub(crate) async fn data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| {
             ApiError::new(Code::INVALID_REQUEST, "The body broke off before its end")
@@ -86,9 +89,20 @@ async fn data(body: &mut Body) -> Result<Option<Bytes>, ApiError> {
     Ok(None)
 }
 
-async fn discard(body: &mut Body) {
+/// Reads on what is left of an upload that was refused.
+pub(crate) async fn discard_upload(mut body: Body) {
+    let _gave_up = timeout(DISCARD_UPLOAD_TIME, discard(&mut body, DISCARD_UPLOAD)).await;
+}
+
+/// 408: nothing came for so long.
+pub(crate) fn too_slow(waited: Duration) -> ApiError {
+    let details = format!("The body did not arrive within {} s", waited.as_secs());
+    ApiError::new(Code::INVALID_REQUEST, details).with_status(408)
+}
+
+async fn discard(body: &mut Body, most: usize) {
     let mut dropped = 0;
-    while dropped < DISCARD {
+    while dropped < most {
         match data(body).await {
             Ok(Some(piece)) => dropped += piece.len(),
             Ok(None) | Err(_) => return,

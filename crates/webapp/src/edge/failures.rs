@@ -32,6 +32,7 @@ impl FailureLog {
         status: u16,
         code: Option<Code>,
         duration_ms: f64,
+        trace_id: Option<&str>,
     ) {
         let Some(left_out) = self.may_write(Instant::now()) else { return };
         tracing::warn!(
@@ -40,6 +41,7 @@ impl FailureLog {
             http.status = status,
             error.code = code.map(Code::get),
             duration_ms,
+            trace_id,
             left_out,
             "a request failed"
         );

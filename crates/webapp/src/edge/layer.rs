@@ -10,7 +10,11 @@ use axum::{
 use contract::{ApiError, Code};
 use futures_util::future::Either;
 use governor::middleware::NoOpMiddleware;
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use telemetry::{
+    Traces,
+    traces::{Kind, Sampled, Span},
+};
 use tokio::time::{Instant, timeout};
 use tower::{Layer, Service};
 use tower_governor::{
@@ -26,6 +30,7 @@ use super::{
 };
 use crate::{
     app::App,
+    auth::TRACEPARENT,
     metrics::{RouteMetrics, Web},
 };
 
@@ -40,17 +45,24 @@ pub(crate) struct EdgeLayer {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
     logs_failures: bool,
+    limit: Duration,
 }
 
 impl EdgeLayer {
     pub(crate) fn new(app: Arc<App>, label: &'static str) -> Self {
         let route = Arc::new(RouteMetrics::new(Arc::clone(&app.metrics), label));
-        Self { app, route, logs_failures: true }
+        let limit = app.request_timeout;
+        Self { app, route, logs_failures: true, limit }
     }
 
     /// For a route whose 503 is an ordinary answer.
     pub(crate) fn quiet(self) -> Self {
         Self { logs_failures: false, ..self }
+    }
+
+    /// For a route whose request may take long to arrive; it has its own watch on that.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 }
 
@@ -63,6 +75,7 @@ impl<S> Layer<S> for EdgeLayer {
             app: Arc::clone(&self.app),
             route: Arc::clone(&self.route),
             logs_failures: self.logs_failures,
+            limit: self.limit,
             governed,
         }
     }
@@ -73,6 +86,7 @@ pub(crate) struct Edge<S> {
     app: Arc<App>,
     route: Arc<RouteMetrics>,
     logs_failures: bool,
+    limit: Duration,
     governed: Governor<SourceAddress, NoOpMiddleware, S, Body>,
 }
 
@@ -82,6 +96,7 @@ impl<S: Clone> Clone for Edge<S> {
             app: Arc::clone(&self.app),
             route: Arc::clone(&self.route),
             logs_failures: self.logs_failures,
+            limit: self.limit,
             governed: self.governed.clone(),
         }
     }
@@ -100,9 +115,11 @@ where
         self.governed.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&mut self, mut request: Request) -> Self::Future {
         let began = Instant::now();
         let context = request.extensions().get::<Context>().copied();
+        let traced = context.and_then(|context| traced(&self.app.traces, context, &mut request));
+        let trace_id = traced.as_ref().map(|(sampled, _)| sampled.context.id());
         let answer = match self.app.limits.address() {
             Some(limiter) => {
                 self.governed.limiter = limiter;
@@ -111,18 +128,21 @@ where
             None => Either::Right(self.governed.inner.call(request)),
         };
         let (app, route) = (Arc::clone(&self.app), Arc::clone(&self.route));
-        let logs_failures = self.logs_failures;
+        let (logs_failures, limit) = (self.logs_failures, self.limit);
         let work = async move {
             let _handling = Web::held(&app.metrics.handling);
-            let mut response = match timeout(app.request_timeout, answer).await {
+            let mut response = match timeout(limit, answer).await {
                 Ok(Ok(response)) => response,
-                Err(_) => too_slow(app.request_timeout).into_response(),
+                Err(_) => too_slow(limit).into_response(),
             };
             if let Some(context) = context {
                 let ms = began.elapsed().as_secs_f64() * 1_000.0;
                 count(&app, &route, ms, &response);
                 if logs_failures && response.status().is_server_error() {
-                    log(&app, &route, ms, context, &response);
+                    log(&app, &route, ms, context, &response, traced.as_ref());
+                }
+                if let Some(traced) = traced {
+                    record(&app.traces, traced, route.label, began, response.status());
                 }
                 finish(context, &mut response);
             }
@@ -131,7 +151,8 @@ where
         // Below the usual level: at work nobody pays for it.
         let span = match context {
             Some(Context { id, .. }) => {
-                tracing::debug_span!("request", request.id = %id, http.route = self.route.label)
+                let route = self.route.label;
+                tracing::debug_span!("request", request.id = %id, http.route = route, trace_id)
             }
             None => tracing::Span::none(),
         };
@@ -147,9 +168,51 @@ fn count(app: &App, route: &RouteMetrics, ms: f64, out: &Response) {
     }
 }
 
-fn log(app: &App, route: &RouteMetrics, ms: f64, context: Context, out: &Response) {
+fn log(
+    app: &App,
+    route: &RouteMetrics,
+    ms: f64,
+    context: Context,
+    out: &Response,
+    traced: Option<&(Sampled, Method)>,
+) {
     let code = out.extensions().get::<Refused>().map(|refused| refused.0);
-    app.failures.failed(context.id, route.label, out.status().as_u16(), code, ms);
+    let trace_id = traced.map(|(sampled, _)| sampled.context.id());
+    let (id, status) = (context.id, out.status().as_u16());
+    app.failures.failed(id, route.label, status, code, ms, trace_id.as_deref());
+}
+
+/// Whether the request is traced. What it asks of the coreapp is then below it, and is not traced
+/// otherwise, whatever its caller says.
+fn traced(traces: &Traces, context: Context, request: &mut Request) -> Option<(Sampled, Method)> {
+    if !traces.is_on() {
+        return None;
+    }
+    let caller = request.headers().get(TRACEPARENT).and_then(|value| value.to_str().ok());
+    let sampled = traces.sample(caller, context.id.number(), Instant::now());
+    let own = sampled.and_then(|sampled| HeaderValue::try_from(sampled.context.header()).ok());
+    match own {
+        Some(own) => request.headers_mut().insert(TRACEPARENT, own),
+        None => request.headers_mut().remove(TRACEPARENT),
+    };
+    Some((sampled?, request.method().clone()))
+}
+
+fn record(
+    traces: &Traces,
+    (Sampled { context, parent }, method): (Sampled, Method),
+    route: &'static str,
+    began: Instant,
+    status: StatusCode,
+) {
+    let error = status.is_server_error().then_some("answered 5xx");
+    let span = Span { context, parent, ..Span::below(context, route, 0, began) }
+        .kind(Kind::Server)
+        .with("http.request.method", method.as_str().to_owned())
+        .with("http.route", route)
+        .with("http.response.status_code", i64::from(status.as_u16()))
+        .failed(error);
+    traces.record(span);
 }
 
 /// The headers of every answer.

@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use contract::Rng;
+use contract::{Rng, trace::scrambled};
 use http::{Uri, uri::PathAndQuery};
 
 /// Travels in the extensions of a request.
@@ -20,6 +20,13 @@ pub(crate) struct Context {
 /// `X-Request-ID`: 32 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct RequestId(u128);
+
+impl RequestId {
+    /// Also that of its trace, if it begins one.
+    pub(super) fn number(self) -> u128 {
+        self.0
+    }
+}
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -43,13 +50,6 @@ impl RequestIds {
         let n = scrambled(self.counter.fetch_add(1, Ordering::Relaxed));
         RequestId(u128::from(n ^ self.process) << 64 | u128::from(scrambled(n ^ self.process)))
     }
-}
-
-/// The finaliser of SplitMix64: a permutation, so different counters stay different.
-fn scrambled(n: u64) -> u64 {
-    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    n ^ (n >> 31)
 }
 
 /// An address as limits see it: an IPv6 subscriber has a whole /64.

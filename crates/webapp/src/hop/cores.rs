@@ -46,6 +46,8 @@ struct Core {
     messages: Channel,
     contacts: Channel,
     control: Channel,
+    /// To the control listener too: files on their way hold up nothing else.
+    media: Channel,
 }
 
 /// Which listener a call goes to.
@@ -54,6 +56,7 @@ enum Port {
     Messages,
     Contacts,
     Control,
+    Media,
 }
 
 impl Core {
@@ -63,8 +66,8 @@ impl Core {
     ) -> Result<Self, tonic::transport::Error> {
         let channel = |at: &str| rpc::http2::channel(&format!("http://{at}"), identity);
         let (messages, contacts) = (channel(&address.messages)?, channel(&address.contacts)?);
-        let control = channel(&address.control)?;
-        Ok(Self { address, messages, contacts, control })
+        let (control, media) = (channel(&address.control)?, channel(&address.control)?);
+        Ok(Self { address, messages, contacts, control, media })
     }
 
     fn port(&self, port: Port) -> (&str, Channel) {
@@ -72,6 +75,7 @@ impl Core {
             Port::Messages => (&self.address.messages, self.messages.clone()),
             Port::Contacts => (&self.address.contacts, self.contacts.clone()),
             Port::Control => (&self.address.control, self.control.clone()),
+            Port::Media => (&self.address.control, self.media.clone()),
         }
     }
 }
@@ -237,6 +241,21 @@ impl Cores {
         F: Future<Output = Result<Response<T>, Status>>,
     {
         self.call(Port::Control, limit, call).await
+    }
+
+    /// The same over the connection for files. `limit` is for the answer to begin.
+    ///
+    /// # Errors
+    /// As [`Self::contacts`].
+    pub(crate) async fn media<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.call(Port::Media, limit, call).await
     }
 
     /// Calls the control listener of every coreapp that owns a shard, of the configured ones when

@@ -12,12 +12,14 @@ mod pipe;
 mod send;
 mod table;
 mod unary;
+mod upload;
 
 pub(crate) use backoff::Backoff;
 pub(crate) use cores::Cores;
 pub(crate) use send::{Failure, Message, Outcome};
 pub(crate) use table::Hop;
 pub(crate) use unary::{Asker, cause};
+pub(crate) use upload::Upload;
 
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use contract::{ApiError, Code, Direction, IdempotencyKey, Key, MessageId, Number, Route};
+use contract::{ApiError, Code, Direction, IdempotencyKey, Key, MessageId, Number, Route, ShardId};
 use futures_util::{StreamExt as _, stream};
 use rpc::coreapp::{Accepted, Quota, SendFrame, send_reply};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::{
     backoff::Backoff,
     live::{MAX_PENDING, NotTaken},
+    pipe::Pipe,
     table::Hop,
 };
 
@@ -22,6 +23,8 @@ use super::{
 const BUDGET: Duration = Duration::from_secs(10);
 /// Of one try; then it is repeated under the same key with the shard map of that moment.
 const TRY: Duration = Duration::from_secs(3);
+/// The former owner of a shard has answered by then, or does not live.
+const MOVED: Duration = Duration::from_millis(250);
 
 /// Of many messages, from the first to the last answer.
 const MANY_BUDGET: Duration = Duration::from_secs(30);
@@ -107,7 +110,7 @@ impl Hop {
     ) -> Result<Accepted, Failure> {
         let Ok(_place) = self.in_flight.try_acquire() else { return Err(Failure::Refused(full())) };
         let key = Bytes::copy_from_slice(message.key.as_bytes());
-        let frame = |attempt| SendFrame {
+        let frame = |attempt, way| SendFrame {
             seq: 0,
             key: key.clone(),
             to: message.to.as_str().to_owned(),
@@ -119,6 +122,7 @@ impl Hop {
             actor: message.actor.to_string(),
             request_id: message.request_id.clone(),
             traceparent: message.traceparent.clone(),
+            forward: way == Way::Around,
             idempotency_key: message
                 .idempotency_key
                 .as_ref()
@@ -127,14 +131,28 @@ impl Hop {
         };
         let mut backoff = Backoff::default();
         let (mut attempt, mut unknown) = (1, false);
+        // Where the next try goes, if there is an other way.
+        let mut next = Way::Owner;
         loop {
             let mut changes = self.changes();
-            let (wait, last) = match self
-                .attempt(&message.to, frame(attempt), deadline, quota)
-                .await
-            {
+            let shard = Route::of(&message.to).shard();
+            let (way, pipe) = self.way(shard, next);
+            next = Way::Owner;
+            let tried = match pipe {
+                Some(pipe) => {
+                    let frame = frame(attempt, way);
+                    self.attempt((shard, way), &pipe, frame, deadline, quota).await
+                }
+                None => self.no_owner(shard, deadline).await,
+            };
+            let (wait, last) = match tried {
                 Try::Accepted(accepted) => return Ok(accepted),
                 Try::Refused(error) => match after(&error, unknown) {
+                    // Does it fail the owner alone, which is then replaced, or everybody?
+                    After::Answer if silent(&error) && self.goes_around(shard, way) => {
+                        next = Way::Around;
+                        (Duration::ZERO, error)
+                    }
                     After::Answer => return Err(Failure::Refused(error)),
                     After::Repeat { settled } => {
                         attempt += 1;
@@ -146,6 +164,9 @@ impl Hop {
                 Try::Lost(cause) => {
                     attempt += 1;
                     unknown = true;
+                    if way == Way::Owner {
+                        next = Way::Around;
+                    }
                     (Duration::ZERO, ApiError::new(Code::NOT_READY, cause))
                 }
                 Try::Unsent(cause) => (backoff.next_delay(), ApiError::new(Code::NOT_READY, cause)),
@@ -169,20 +190,37 @@ impl Hop {
         }
     }
 
+    /// By which pipe a try goes: around, if it is told to or the owner's pipe is not open, and another
+    /// coreapp's is.
+    fn way(&self, shard: ShardId, next: Way) -> (Way, Option<Arc<Pipe>>) {
+        let owner = self.pipe(shard);
+        let around = next == Way::Around || owner.as_ref().is_some_and(|pipe| !pipe.is_live());
+        match self.another(shard).filter(|_| around) {
+            Some(another) => (Way::Around, Some(another)),
+            None => (Way::Owner, owner),
+        }
+    }
+
+    fn goes_around(&self, shard: ShardId, way: Way) -> bool {
+        way == Way::Owner && self.another(shard).is_some()
+    }
+
+    async fn no_owner(&self, shard: ShardId, deadline: Instant) -> Try {
+        let until = deadline.min(Instant::now() + TRY);
+        let _changed = timeout_at(until, self.changes().changed()).await;
+        Try::Unsent(format!("No coreapp owns shard {shard} at the moment"))
+    }
+
     async fn attempt(
         &self,
-        to: &Number,
+        (shard, way): (ShardId, Way),
+        pipe: &Arc<Pipe>,
         mut frame: SendFrame,
         deadline: Instant,
         quota: &mut Option<Quota>,
     ) -> Try {
         let until = deadline.min(Instant::now() + TRY);
-        let shard = Route::of(to).shard();
         let mut changes = self.changes();
-        let Some(pipe) = self.pipe(shard) else {
-            let _changed = timeout_at(until, changes.changed()).await;
-            return Try::Unsent(format!("No coreapp owns shard {shard} at the moment"));
-        };
         let live = match pipe.now() {
             Some(live) => Some(live),
             None => tokio::select! {
@@ -198,20 +236,43 @@ impl Hop {
             Err(NotTaken::Full) => return Try::Full,
             Err(NotTaken::Broken) => return Try::Unsent(pipe.cause()),
         };
-        match timeout_at(until, waiting.verdict()).await {
-            Ok(Some(verdict)) => {
+        let verdict = tokio::select! {
+            verdict = timeout_at(until, waiting.verdict()) => verdict.ok(),
+            () = self.moved(shard, pipe), if way == Way::Owner => None,
+        };
+        match verdict {
+            Some(Some(verdict)) => {
                 *quota = verdict.quota;
                 match verdict.result {
                     send_reply::Result::Accepted(accepted) => Try::Accepted(accepted),
                     send_reply::Result::Error(error) => Try::Refused(error.into()),
                 }
             }
-            Ok(None) => {
+            Some(None) => {
                 Try::Lost(format!("the connection to the coreapp at {} broke", pipe.address()))
             }
-            Err(_) => Try::Lost(format!("the coreapp at {} did not answer", pipe.address())),
+            None => Try::Lost(format!("the coreapp at {} did not answer", pipe.address())),
         }
     }
+
+    /// The shard has another owner, and had it long enough for the answers of the one before.
+    async fn moved(&self, shard: ShardId, pipe: &Arc<Pipe>) {
+        let mut changes = self.changes();
+        while self.pipe(shard).is_some_and(|owner| Arc::ptr_eq(&owner, pipe)) {
+            if changes.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+        sleep(MOVED).await;
+    }
+}
+
+/// By whom a try reaches the owner of its shard.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Owner,
+    /// By another coreapp, which hands it on.
+    Around,
 }
 
 enum After {
@@ -227,11 +288,18 @@ fn after(error: &ApiError, unknown: bool) -> After {
         // Starting, or no control shard: nothing was looked at.
         Code::NOT_READY | Code::NOT_PRIMARY_MASTER => After::Repeat { settled: true },
         // The shard moved or the database failed: perhaps after the commit.
+        Code::DATABASE if silent(error) && !unknown => After::Answer,
+        Code::DATABASE if silent(error) => After::Repeat { settled: true },
         Code::NOT_PRIMARY_COREAPP | Code::DATABASE => After::Repeat { settled: false },
         // Quota and queue are asked before the key is looked up: they say nothing of an earlier try.
         Code::TOO_MANY_REQUESTS | Code::OVERLOADED if unknown => After::Repeat { settled: true },
         _ => After::Answer,
     }
+}
+
+/// The database does not answer, or does not keep up: refused before anything was written.
+fn silent(error: &ApiError) -> bool {
+    error.code == Code::DATABASE && error.retry_after_ms.is_some()
 }
 
 fn full() -> ApiError {

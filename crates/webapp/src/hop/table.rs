@@ -111,6 +111,14 @@ impl Hop {
         self.table.borrow().get(place)?.clone()
     }
 
+    /// An open pipe to a coreapp that does not own the shard.
+    pub(super) fn another(&self, shard: ShardId) -> Option<Arc<Pipe>> {
+        let owner = self.pipe(shard)?;
+        let pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
+        let others = pipes.values().filter(|pipe| !Arc::ptr_eq(pipe, &owner));
+        others.filter(|pipe| pipe.is_live()).min_by_key(|pipe| pipe.unanswered()).cloned()
+    }
+
     /// Changes of the table.
     pub(super) fn changes(&self) -> watch::Receiver<Table> {
         self.table.subscribe()

@@ -5,7 +5,8 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use contract::{Code, Key};
 use futures_util::{Stream, StreamExt as _, future::join_all};
 use rpc::coreapp::{
-    Accepted, CancelRequest, CancelResponse, SendFrame, SendFrames, SendReplies, SendReply,
+    Accepted, CancelRequest, CancelResponse, MarkReadRequest, MarkReadResponse, SendFrame,
+    SendFrames, SendReplies, SendReply,
     messages_server::{Messages, MessagesServer},
     send_reply,
 };
@@ -81,6 +82,13 @@ impl Messages for Slow {
     async fn cancel(&self, _: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
         Err(Status::unimplemented("not asked for"))
     }
+
+    async fn mark_read(
+        &self,
+        _: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
 }
 
 /// More than the tasks a frame passes on its way to the socket.
@@ -145,4 +153,104 @@ async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more()
     let attempts = slow.attempts.lock().await;
     assert!(attempts.iter().all(|attempt| *attempt == 1), "no connection was lost on the way");
     assert_eq!(hop.parts().unanswered, 0);
+}
+
+/// Takes every frame and answers none, or accepts those that are to be handed on, or refuses all so.
+#[derive(Clone)]
+enum Other {
+    Silent,
+    HandsOn,
+    Refuses(rpc::coreapp::ApiError),
+}
+
+#[tonic::async_trait]
+impl Messages for Other {
+    type PipeStream = Pin<Box<dyn Stream<Item = Result<SendReplies, Status>> + Send>>;
+
+    async fn pipe(
+        &self,
+        request: Request<Streaming<SendFrames>>,
+    ) -> Result<Response<Self::PipeStream>, Status> {
+        let this = self.clone();
+        let replies = request.into_inner().filter_map(move |frames| {
+            let replies = frames.unwrap().frames.into_iter().filter_map(|frame| {
+                let accepted = Accepted { id: "a".to_owned(), replayed: false };
+                let result = match &this {
+                    Self::Silent => return None,
+                    Self::HandsOn if frame.forward => send_reply::Result::Accepted(accepted),
+                    Self::HandsOn => panic!("nobody asked for it to be handed on"),
+                    Self::Refuses(error) => send_reply::Result::Error(error.clone()),
+                };
+                Some(SendReply { seq: frame.seq, result: Some(result) })
+            });
+            let replies: Vec<_> = replies.collect();
+            let some = !replies.is_empty();
+            async move { some.then_some(Ok(SendReplies { replies, quota: None })) }
+        });
+        Ok(Response::new(Box::pin(replies)))
+    }
+
+    async fn mark_read(
+        &self,
+        _: Request<MarkReadRequest>,
+    ) -> Result<Response<MarkReadResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn send(&self, _: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    type SendManyStream = Pin<Box<dyn Stream<Item = Result<SendReply, Status>> + Send>>;
+
+    async fn send_many(
+        &self,
+        _: Request<Streaming<SendFrame>>,
+    ) -> Result<Response<Self::SendManyStream>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+
+    async fn cancel(&self, _: Request<CancelRequest>) -> Result<Response<CancelResponse>, Status> {
+        Err(Status::unimplemented("not asked for"))
+    }
+}
+
+/// The owner of every shard of messages, and another coreapp, which owns the last of them.
+async fn owner_and_another(owner: Other, another: Other) -> Arc<Hop> {
+    let mut addresses: Vec<Arc<str>> = Vec::new();
+    for core in [owner, another] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap().to_string().into());
+        tokio::spawn(
+            rpc::http2::server(64)
+                .add_service(MessagesServer::new(core))
+                .serve_with_incoming(rpc::io::incoming(listener, None)),
+        );
+    }
+    let hop =
+        Arc::new(Hop::new(Arc::new(Web::new(Metrics::new(), "test".to_owned()).unwrap()), None));
+    let mut owners = vec![Some(addresses[0].clone()); 64];
+    let to = contract::Route::of(&message(0).to).shard().get();
+    owners[if to == 63 { 0 } else { 63 }] = Some(addresses[1].clone());
+    hop.follow(&owners);
+    eventually(|| hop.parts().open == 2).await;
+    hop
+}
+
+#[tokio::test]
+async fn a_message_whose_owner_does_not_answer_goes_around() {
+    let hop = owner_and_another(Other::Silent, Other::HandsOn).await;
+    assert!(hop.send(message(0)).await.result.is_ok());
+}
+
+#[tokio::test]
+async fn that_the_database_is_away_is_said_at_once_when_another_coreapp_says_so_too() {
+    let away = || contract::ApiError::new(Code::DATABASE, "away").retry_after_ms(1_000).into();
+    let hop = owner_and_another(Other::Refuses(away()), Other::Refuses(away())).await;
+    let answer = timeout(Duration::from_secs(1), hop.send(message(0))).await.unwrap();
+    let Err(Failure::Refused(error)) = answer.result else { panic!("not refused") };
+    assert_eq!((error.code, error.retry_after_ms), (Code::DATABASE, Some(1_000)));
+
+    let hop = owner_and_another(Other::Refuses(away()), Other::HandsOn).await;
+    assert!(hop.send(message(0)).await.result.is_ok(), "it fails the owner alone");
 }

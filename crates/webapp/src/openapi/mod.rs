@@ -29,13 +29,17 @@ pub(crate) use route::{Route, route};
 const ABOUT: &str = include_str!("about.md");
 
 /// The resources, in the order in which they are shown.
-const TAGS: [(&str, &str); 9] = [
-    ("Users", "Logging in and out."),
+const TAGS: [(&str, &str); 13] = [
+    ("Users", "Logging in and out; who may call."),
     ("Messages", "Sending, one by one or many at once, and taking back."),
     ("Contacts", "Who can be reached, identity changes, blocks, reports."),
+    ("Media", "Files, to be sent or as they came."),
     ("Events", "The log of callbacks, read on from a cursor, and sent again."),
     ("Settings", "How the gateway behaves; in force at once."),
+    ("Account", "Registration of the own number, and moving it."),
+    ("Profile", "How customers see the business."),
     ("Certificates", "Private authorities."),
+    ("Services", "What is done once, when it is asked for."),
     ("Monitoring", "Health and figures."),
     ("Probes", "For orchestrators."),
     ("Documentation", "This description."),

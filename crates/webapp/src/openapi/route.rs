@@ -1,7 +1,7 @@
 //! A route and its description, made together: what is in no table is served nowhere, and what is
 //! served is described.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     handler::Handler,
@@ -38,6 +38,8 @@ pub(crate) struct Route {
     /// The API whose surface we serve does not have it.
     pub(super) addition: bool,
     quiet: bool,
+    /// For a request that may take longer than others to arrive.
+    within: Option<Duration>,
     mount: Box<dyn Fn(EdgeLayer) -> MethodRouter<Arc<App>>>,
 }
 
@@ -104,6 +106,7 @@ impl Route {
             alias: None,
             addition: false,
             quiet: false,
+            within: None,
             mount: Box::new(move |edge| on(filter, handler.clone().layer(edge))),
         }
     }
@@ -123,6 +126,11 @@ impl Route {
         Self { quiet: true, ..self }
     }
 
+    /// Gives a request longer than others.
+    pub(crate) fn within(self, limit: Duration) -> Self {
+        Self { within: Some(limit), ..self }
+    }
+
     pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
         [Some(self.path.as_str()), self.alias].into_iter().flatten()
     }
@@ -136,6 +144,10 @@ impl Route {
         self.paths().fold(router, |router, path| {
             let edge = EdgeLayer::new(Arc::clone(app), label(self.verb, path));
             let edge = if self.quiet { edge.quiet() } else { edge };
+            let edge = match self.within {
+                Some(limit) => edge.within(limit),
+                None => edge,
+            };
             router.route(path, (self.mount)(edge))
         })
     }

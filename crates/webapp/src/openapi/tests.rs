@@ -68,3 +68,19 @@ fn every_reference_leads_somewhere() {
     let document = parsed();
     check(&document, &document);
 }
+
+#[test]
+fn the_table_of_coverage_has_every_route_and_every_code() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/COVERAGE.md");
+    let table = fs::read_to_string(file).unwrap();
+    for (path, item) in parsed()["paths"].as_object().unwrap() {
+        for method in item.as_object().unwrap().keys() {
+            let row = format!("| `{} {path}` | ", method.to_uppercase());
+            assert!(table.contains(&row), "docs/COVERAGE.md has no row {row}");
+        }
+    }
+    for code in contract::Code::ALL {
+        let row = format!("| {} | {} | ", code.get(), code.title());
+        assert!(table.contains(&row), "docs/COVERAGE.md has no row {row}");
+    }
+}

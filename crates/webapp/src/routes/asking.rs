@@ -86,6 +86,39 @@ impl Asking {
         self.app.cores.owner_of(number, limit, call).await
     }
 
+    /// The same on its messages listener.
+    ///
+    /// # Errors
+    /// As [`Self::any`].
+    pub(super) async fn messages_owner_of<M, T, F>(
+        &self,
+        number: &Number,
+        limit: Duration,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<T, ApiError>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let call = |channel| call(channel, self.request(&message, limit));
+        self.app.cores.messages_owner_of(number, limit, call).await
+    }
+
+    /// Asks every coreapp on its control listener: address and answer of each.
+    pub(super) async fn every<M, T, F>(
+        &self,
+        limit: Duration,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Vec<(String, Result<T, ApiError>)>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.app.cores.every(limit, |channel| call(channel, self.request(&message, limit))).await
+    }
+
     fn request<M: Clone>(&self, message: &M, limit: Duration) -> Request<M> {
         self.asker.request(message.clone(), limit)
     }

@@ -25,7 +25,9 @@ use crate::{
 /// How long a batch waits for its turn; then 503/1016.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Accepts what can be accepted.
+/// Sends up to 1,000 messages in one request.
+///
+/// Each is judged and charged alone, so the answer is 200 whatever became of them.
 #[utoipa::path(
     post, path = "/v1/messages/batch", tag = "Messages",
     request_body(content = batch::BatchBody, description = "At most 2 MiB."),

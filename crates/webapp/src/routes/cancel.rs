@@ -27,8 +27,9 @@ const BUDGET: Duration = Duration::from_secs(10);
 /// Of one try.
 const TRY: Duration = Duration::from_secs(3);
 
-/// Cancels. To be repeated without harm, so a coreapp that is lost or has lost the shard is asked
-/// again, or its successor.
+/// Takes a message back, as long as it is not sealed.
+///
+/// May be repeated. A message that is cancelled never leaves, and there is no callback about it.
 #[utoipa::path(
     delete, path = "/v1/messages/{id}", tag = "Messages",
     params(("id" = String, Path, description = "As the answer to the message gave it.")),
@@ -49,6 +50,8 @@ pub(super) async fn cancel(
     let id = id.filter(|id| id.direction == Direction::Outbound).ok_or_else(unknown)?;
     let consulted = Consulted(Some(id.key));
     let asker = caller.asker(&context, &headers);
+    // To be repeated without harm, so a coreapp that is lost or has lost the shard is asked again, or
+    // its successor.
     let deadline = Instant::now() + BUDGET;
     let mut backoff = Backoff::default();
     loop {

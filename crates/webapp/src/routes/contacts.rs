@@ -22,7 +22,9 @@ const CALL: Duration = Duration::from_secs(10);
 /// Of one that waits: the coreapp answers after 30 s.
 const WAITING_CALL: Duration = Duration::from_secs(35);
 
-/// Checks numbers, answered in the order given.
+/// Says which numbers can be reached.
+///
+/// Sending does not need it.
 #[utoipa::path(
     post, path = "/v1/contacts", tag = "Contacts",
     request_body(content = contacts::CheckBody),

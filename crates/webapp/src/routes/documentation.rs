@@ -11,7 +11,7 @@ use crate::{
     openapi,
 };
 
-/// This description.
+/// This description, for programs.
 #[utoipa::path(
     get, path = "/v1/openapi.json", tag = "Documentation", security(()),
     responses((status = 200, description = "An OpenAPI 3.1 document.", body = Object)),
@@ -20,7 +20,7 @@ pub(super) async fn openapi_json() -> Response {
     json(StatusCode::OK, openapi::document())
 }
 
-/// The same as a page.
+/// This description, for people.
 #[utoipa::path(
     get, path = "/docs", tag = "Documentation", security(()),
     responses((status = 200, description = "HTML.", body = String, content_type = "text/html")),
@@ -29,7 +29,7 @@ pub(super) async fn page() -> Response {
     openapi::page()
 }
 
-/// Every error code.
+/// Lists every error code.
 #[utoipa::path(
     get, path = "/docs/errors", tag = "Documentation", security(()),
     responses((status = 200, description = "HTML.", body = String, content_type = "text/html")),
@@ -38,7 +38,7 @@ pub(super) async fn errors() -> Response {
     openapi::error_index()
 }
 
-/// What an error code means, and what to do.
+/// Says what an error code means, and what to do.
 ///
 /// The `href` of every error leads here.
 #[utoipa::path(

@@ -21,7 +21,9 @@ const CALL: Duration = Duration::from_secs(15);
 /// What the answer needs of the time that a request may take.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// What follows a cursor.
+/// Reads the log of events on, from a cursor.
+///
+/// Everything that was or will be POSTed to the webhook, in order within each conversation.
 #[utoipa::path(
     get, path = "/v1/events", tag = "Events", security(("Bearer" = ["ROLE_ADMIN"])),
     params(events::ListParams),
@@ -50,7 +52,7 @@ pub(super) async fn list(AskingAdmin(asking): AskingAdmin, uri: Uri) -> Result<R
     Ok(done(events::page(page.events.iter().map(item), &page.cursor)))
 }
 
-/// What the webhook would not take.
+/// Lists what the webhook would not take, and why.
 #[utoipa::path(
     get, path = "/v1/events/dead", tag = "Events", security(("Bearer" = ["ROLE_ADMIN"])),
     params(events::DeadParams),

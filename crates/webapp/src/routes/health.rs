@@ -17,7 +17,7 @@ use crate::{
 /// Of one node; the slowest decides when the answer comes.
 const CALL: Duration = Duration::from_secs(5);
 
-/// Asks every coreapp.
+/// Says how every coreapp is.
 #[utoipa::path(
     get, path = "/v1/health", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
     responses((status = 200, description = "Also of what is ill.", body = HealthAnswer)),

@@ -18,7 +18,7 @@ use crate::{
 /// The coreapp answers after 10 s at the latest, and then says why.
 const CALL: Duration = Duration::from_secs(12);
 
-/// Shows it.
+/// Shows a contact's identity key.
 #[utoipa::path(
     get, path = "/v1/contacts/{wa_id}/identity", tag = "Contacts",
     params(("wa_id" = String, Path, description = "Any notation of the number.")),
@@ -43,7 +43,7 @@ pub(super) async fn get(asking: Asking, wa_id: InPath) -> Result<Response, Refus
     })))
 }
 
-/// Acknowledges it.
+/// Acknowledges a contact's identity key, so that messages go on.
 #[utoipa::path(
     put, path = "/v1/contacts/{wa_id}/identity", tag = "Contacts",
     params(("wa_id" = String, Path, description = "Any notation of the number.")),

@@ -33,7 +33,10 @@ const MESSAGE_ID: HeaderName = HeaderName::from_static("x-heliograph-message-id"
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 const LEFT: HeaderName = HeaderName::from_static("ratelimit");
 
-/// Accepts a message: 201 with its id once a coreapp has committed it.
+/// Sends a message.
+///
+/// 201 with its id once it is flushed to disk; everything after that is told by callbacks. All but
+/// templates need a message of the customer within the last 24 hours, else the message fails with 470.
 #[utoipa::path(
     post, path = "/v1/messages", tag = "Messages",
     params(
@@ -50,7 +53,7 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
                 ("RateLimit" = String, description = "What is left of it."),
             ),
         ),
-        (status = 400, description = "1001 text too long, 1002 recipient type, 1008 something is missing, 1009 type or value, 1010 unknown field, 1021 own number, 1025 no JSON.", body = Errors),
+        (status = 400, description = "1001 too long, 1002 recipient type, 1008 something is missing, 1009 type or value, 1010 unknown field, 1021 own number, 1025 no JSON; the 2000 family: of templates and interactive messages.", body = Errors),
         (status = 409, description = "1028: the recipient's identity has changed and is not acknowledged.", body = Errors),
         (
             status = 503, description = "As everywhere; also 1011 \"outcome unknown\": repeat under the same key, else it may be sent twice.",

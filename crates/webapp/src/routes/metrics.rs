@@ -12,7 +12,7 @@ use http::{StatusCode, Uri};
 use super::wants_prometheus;
 use crate::{app::App, auth::Monitor, edge};
 
-/// JSON, or `?format=prometheus`.
+/// Shows this webapp's figures.
 #[utoipa::path(
     get, path = "/v1/metrics", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
     params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),

@@ -27,6 +27,7 @@ use axum::{
     extract::{Path, rejection::PathRejection},
     handler::Handler as _,
     response::Response,
+    routing::any,
 };
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
@@ -38,18 +39,28 @@ use crate::{
     openapi::{Route, route},
 };
 
+mod accounts;
 mod asking;
+mod backups;
 mod batch;
 mod cancel;
 mod contacts;
 mod documentation;
 mod events;
+mod groups;
 mod health;
 mod identity;
+mod media;
+mod media_providers;
 mod messages;
 mod metrics;
+mod people;
+mod photo;
 mod probes;
+mod profile;
+mod read_marks;
 mod replays;
+mod services;
 mod settings;
 mod standing;
 mod stats;
@@ -61,8 +72,13 @@ pub(crate) fn table() -> Vec<Route> {
     vec![
         route!(users::login),
         route!(users::logout),
+        route!(people::create),
+        route!(people::get),
+        route!(people::put),
+        route!(people::delete),
         route!(messages::send),
         route!(batch::send).addition(),
+        route!(read_marks::put),
         route!(cancel::cancel).addition(),
         route!(contacts::check),
         route!(identity::get),
@@ -70,6 +86,9 @@ pub(crate) fn table() -> Vec<Route> {
         route!(standing::block),
         route!(standing::unblock),
         route!(standing::report),
+        route!(media::upload).within(media::ARRIVAL),
+        route!(media::download),
+        route!(media::remove),
         route!(events::list).addition(),
         route!(events::dead).addition(),
         route!(replays::start).addition(),
@@ -78,9 +97,29 @@ pub(crate) fn table() -> Vec<Route> {
         route!(settings::get),
         route!(settings::patch),
         route!(settings::reset),
+        route!(media_providers::list),
+        route!(media_providers::put),
+        route!(media_providers::remove),
+        route!(accounts::request),
+        route!(accounts::verify),
+        route!(accounts::shards),
+        route!(accounts::set_shards),
+        route!(accounts::two_step),
+        route!(accounts::no_two_step),
+        route!(profile::business),
+        route!(profile::change_business),
+        route!(profile::about),
+        route!(profile::change_about),
+        route!(photo::get),
+        route!(photo::post),
+        route!(photo::delete),
+        route!(backups::backup),
+        route!(backups::restore),
         route!(webhook_authorities::get),
         route!(webhook_authorities::post),
         route!(webhook_authorities::delete),
+        route!(services::messages),
+        route!(services::media),
         route!(health::health),
         route!(stats::app),
         route!(metrics::metrics).alias("/metrics"),
@@ -93,12 +132,14 @@ pub(crate) fn table() -> Vec<Route> {
     ]
 }
 
-/// All routes, each in the one layer.
+/// All routes, each in the one layer. What the original took out of its API is answered, but no route.
 pub(crate) fn router(app: Arc<App>) -> Router {
     let edge = |label| EdgeLayer::new(Arc::clone(&app), label);
     table()
         .iter()
         .fold(Router::new(), |router, route| route.mount(router, &app))
+        .route("/v1/groups", any(groups::gone).layer(edge("v1_groups")))
+        .route("/v1/groups/{*rest}", any(groups::gone).layer(edge("v1_groups")))
         .fallback(unknown_path.layer(edge("unknown_path")))
         .method_not_allowed_fallback(wrong_method.layer(edge("wrong_method")))
         .with_state(app)

@@ -14,7 +14,9 @@ use crate::{
     edge::{Refusal, json},
 };
 
-/// The process works. Nothing else is asked: restarting it would not heal a coreapp.
+/// Does the process work?
+///
+/// Nothing else is asked: restarting it would not heal a coreapp.
 #[utoipa::path(
     get, path = "/livez", tag = "Probes", security(()),
     responses((status = 200, description = "It works.", body = Empty)),
@@ -23,7 +25,7 @@ pub(super) async fn live() -> Response {
     json(StatusCode::OK, answer::empty())
 }
 
-/// A message that comes now would be handled: the directory is fresh and a message pipe is open.
+/// Would a message that comes now be handled?
 #[utoipa::path(
     get, path = "/readyz", tag = "Probes", security(()),
     responses(

@@ -13,8 +13,9 @@ use crate::edge::{Refusal, read};
 /// One commit at most.
 const CALL: Duration = Duration::from_secs(10);
 
-/// 202: it is durable and will be done. Should a lost answer make two of one, events come once more
-/// under their ids.
+/// Has events sent to the webhook again, under their `webhook-id`.
+///
+/// Should a lost answer make two replays of one, events come once more under their ids.
 #[utoipa::path(
     post, path = "/v1/events/replay", tag = "Events", security(("Bearer" = ["ROLE_ADMIN"])),
     request_body(content = events::ReplayBody),
@@ -37,7 +38,7 @@ pub(super) async fn start(
     Ok(answered(StatusCode::ACCEPTED, events::progress(&replay.progress)))
 }
 
-/// How it stands.
+/// Shows how a replay stands.
 #[utoipa::path(
     get, path = "/v1/events/replay/{id}", tag = "Events", security(("Bearer" = ["ROLE_ADMIN"])),
     params(("id" = String, Path, description = "As the start of the replay gave it.")),
@@ -52,7 +53,7 @@ pub(super) async fn get(AskingAdmin(asking): AskingAdmin, id: InPath) -> Result<
     Ok(done(events::progress(&replay.progress)))
 }
 
-/// Stops it.
+/// Stops a replay.
 #[utoipa::path(
     delete, path = "/v1/events/replay/{id}", tag = "Events", security(("Bearer" = ["ROLE_ADMIN"])),
     params(("id" = String, Path, description = "As the start of the replay gave it.")),

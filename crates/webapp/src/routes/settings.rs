@@ -32,7 +32,7 @@ pub(super) async fn get(AskingAdmin(asking): AskingAdmin) -> Result<Response, Re
     Ok(done(answer::settings_application(&settings.application)))
 }
 
-/// Changes what is given, keeps the rest.
+/// Changes what is given of the settings, at once.
 #[utoipa::path(
     patch, path = "/v1/settings/application", tag = "Settings", security(("Bearer" = ["ROLE_ADMIN"])),
     request_body(content = ApplicationSettings),
@@ -55,7 +55,7 @@ pub(super) async fn patch(
     Ok(done(answer::empty()))
 }
 
-/// Back to the defaults.
+/// Puts all settings back to their defaults.
 #[utoipa::path(
     delete, path = "/v1/settings/application", tag = "Settings", security(("Bearer" = ["ROLE_ADMIN"])),
     responses((status = 200, description = "The defaults are in force.", body = Empty)),

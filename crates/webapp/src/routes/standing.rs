@@ -18,7 +18,7 @@ use crate::{
 /// The coreapp answers after 10 s at the latest, and then says why.
 const CALL: Duration = Duration::from_secs(12);
 
-/// Takes no more messages of a customer.
+/// Blocks a customer: their messages are dropped.
 #[utoipa::path(
     post, path = "/v1/contacts/{number}/block", tag = "Contacts",
     params(("number" = String, Path, description = "Any notation of the number.")),
@@ -40,7 +40,7 @@ pub(super) async fn block(asking: Asking, given: InPath, body: Body) -> Result<R
     Ok(done(answer::empty()))
 }
 
-/// Takes them again.
+/// Takes a customer's messages again.
 #[utoipa::path(
     post, path = "/v1/contacts/{number}/unblock", tag = "Contacts",
     params(("number" = String, Path, description = "Any notation of the number.")),
@@ -65,7 +65,7 @@ pub(super) async fn unblock(
     Ok(done(answer::empty()))
 }
 
-/// Complains to the network.
+/// Reports a customer to the network.
 #[utoipa::path(
     post, path = "/v1/contacts/{number}/report", tag = "Contacts",
     params(("number" = String, Path, description = "Any notation of the number.")),

@@ -25,7 +25,9 @@ const CALL: Duration = Duration::from_secs(5);
 /// Metrics by name; with several coreapps each sample says which.
 type Merged = BTreeMap<String, Metric>;
 
-/// Asks every coreapp. Those that do not answer are left out; if none does, it is an error.
+/// Shows the coreapps' figures.
+///
+/// Those that do not answer are left out; if none does, it is an error.
 #[utoipa::path(
     get, path = "/v1/stats/app", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
     params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),

@@ -29,7 +29,9 @@ const CALL: Duration = Duration::from_secs(5);
 /// For a change to come back with the directory before its author is answered.
 const SHOWN: Duration = Duration::from_secs(2);
 
-/// Basic login; `new_password` changes the password, and must when it is still the initial one.
+/// Logs in.
+///
+/// `new_password` changes the password, and must be given while the initial one is still set.
 #[utoipa::path(
     post, path = "/v1/users/login", tag = "Users", security(("Basic" = [])),
     request_body(content = Option<login::LoginBody>),
@@ -86,7 +88,7 @@ pub(super) async fn login(
     Ok(response)
 }
 
-/// Revokes the token it is called with.
+/// Logs out: voids the token this is called with, and no other.
 #[utoipa::path(
     post, path = "/v1/users/logout", tag = "Users",
     responses((status = 200, description = "The token is void.", body = Empty)),

@@ -22,7 +22,7 @@ use crate::edge::{Consulted, Refusal, read};
 /// As for settings: in force when it answers.
 const CALL: Duration = Duration::from_secs(10);
 
-/// The bundle as it was uploaded.
+/// Shows the authorities that a webhook may have its certificate from.
 #[utoipa::path(
     get, path = "/v1/certificates/webhooks/ca", tag = "Certificates", security(("Bearer" = ["ROLE_ADMIN"])),
     responses(
@@ -43,7 +43,7 @@ pub(super) async fn get(AskingAdmin(asking): AskingAdmin) -> Result<Response, Re
     Ok(pem(bundle.pem))
 }
 
-/// Replaces the bundle: PEM certificates, concatenated.
+/// Replaces them.
 #[utoipa::path(
     post, path = "/v1/certificates/webhooks/ca", tag = "Certificates", security(("Bearer" = ["ROLE_ADMIN"])),
     request_body(content = String, content_type = "text/plain", description = "PEM certificates, concatenated."),
@@ -64,7 +64,7 @@ pub(super) async fn post(
     set(&asking, pem).await
 }
 
-/// Takes the bundle away: only the public authorities are trusted then.
+/// Takes them away: only the public authorities are trusted then.
 #[utoipa::path(
     delete, path = "/v1/certificates/webhooks/ca", tag = "Certificates", security(("Bearer" = ["ROLE_ADMIN"])),
     responses((status = 200, description = "Gone.", body = Empty)),

@@ -69,6 +69,7 @@ impl Edge {
             rng: Arc::new(SystemRng::new()),
             metrics: Metrics::new(),
             identity: None,
+            traces: telemetry::Traces::default(),
         };
         let running = webapp::start(config, env).await.unwrap();
         let http = running.http.unwrap_or_else(|| "127.0.0.1:0".parse().unwrap());

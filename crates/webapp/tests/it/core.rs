@@ -150,7 +150,9 @@ impl Core {
             token_key: Some(proto::TokenKey { key: TOKEN_KEY.into() }),
             account: Some(proto::AccountState { number: "15550100100".to_owned() }),
             limits: Some(proto::Limits::default()),
+            stale: false,
             logging: None,
+            certificate: None,
         }
     }
 
@@ -274,6 +276,13 @@ impl Messages for Peer {
         let cancelled = (self.0.cancel.lock().unwrap())(&request.into_inner().id);
         cancelled.map_err(rpc::error::to_status)?;
         Ok(Response::new(proto::CancelResponse {}))
+    }
+
+    async fn mark_read(
+        &self,
+        _: Request<proto::MarkReadRequest>,
+    ) -> Result<Response<proto::MarkReadResponse>, Status> {
+        Ok(Response::new(proto::MarkReadResponse {}))
     }
 }
 

@@ -29,7 +29,7 @@ async fn who_may_call_a_route_is_what_its_description_says() {
         for (method, operation) in item.as_object().unwrap() {
             let verb: Method = method.to_uppercase().parse().unwrap();
             let path = path.replace("{wa_id}", "16315551004").replace("{number}", "16315551004");
-            let path = path.replace("{code}", "1008");
+            let path = path.replace("{code}", "1008").replace("{username}", "clerk_7");
             calls += 1;
             let as_whom = async |authorization: &str| {
                 let answer = edge.call(verb.clone(), &path, authorization, "").await;

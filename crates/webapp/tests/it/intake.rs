@@ -184,7 +184,9 @@ async fn an_item_whose_outcome_is_unknown_names_the_id_it_may_have() {
     let core = Core::start();
     let edge = Edge::start(&core).await;
     core.script(|_, frame| match frame.to.as_str() {
-        TO => Reaction::Refuse(ApiError::new(Code::DATABASE, "lost").retry_after_ms(60_000)),
+        TO => Reaction::Refuse(
+            ApiError::new(Code::NOT_PRIMARY_COREAPP, "lost").retry_after_ms(60_000),
+        ),
         _ => Reaction::Accept,
     });
     let body = batch(&edge, &json!([message(TO), message("16315551005")])).await.json();

@@ -69,6 +69,7 @@ async fn clear_text_beyond_this_machine_is_refused_at_the_start() {
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::new(),
         identity: None,
+        traces: telemetry::Traces::default(),
     };
     assert!(matches!(webapp::start(config, env).await.err(), Some(StartError::HttpNotLoopback(_))));
 }
@@ -83,6 +84,7 @@ async fn a_taken_port_is_an_error_that_names_the_option() {
         rng: Arc::new(SystemRng::new()),
         metrics: Metrics::new(),
         identity: None,
+        traces: telemetry::Traces::default(),
     };
     let error = webapp::start(config, env).await.err().unwrap().to_string();
     assert!(error.contains("--http") && error.contains(&edge.http.to_string()), "{error}");

@@ -13,3 +13,4 @@ mod intake;
 mod listen;
 mod monitoring;
 mod resources;
+mod walk;

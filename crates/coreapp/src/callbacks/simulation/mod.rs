@@ -126,6 +126,7 @@ fn a_backlog_costs_pages_and_no_more_than_a_window() {
                     held: false,
                     created_ms: EPOCH_MS,
                     body: Bytes::from(format!("{} {seq}", if seq % 2 == 0 { "a" } else { "b" })),
+                    trace: None,
                 };
                 // Now and then a row that was deleted by hand.
                 log.push((event, if dice.percent(2) { GONE } else { 0 }));

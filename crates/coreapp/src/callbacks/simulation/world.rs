@@ -438,6 +438,7 @@ impl World {
                 held: self.dice.percent(self.plan.held),
                 created_ms: EPOCH_MS + i64::try_from(self.now).unwrap(),
                 body: Bytes::from(format!("{shard} {seq}")),
+                trace: None,
             };
             log.push((event.clone(), self.now + self.dice.roll(HELD)));
             if unfed {

@@ -43,7 +43,7 @@ fn a_message_accepted_before_a_change_that_nobody_acknowledges_ends_failed_480_a
     world.refusals = false;
     let mut application = Application::default();
     application.show_security_notifications = true;
-    world.view = View::of(&application);
+    world.view = View::of(&application, Some(own()));
     let to = number(1);
     let before = world.accept(to);
     world.rest();

@@ -40,6 +40,7 @@ impl Clients {
             attempt: 1,
             deadline: self.world.now + Duration::from_secs(10),
             idempotent: name,
+            trace: None,
             reply: ReplyTo::Once(reply),
         };
         self.world.turn(|machine, ctx, fx| machine.accept(frame, ctx, fx));

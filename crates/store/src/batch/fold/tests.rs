@@ -176,7 +176,7 @@ fn number(n: u8) -> Number {
 
 fn event(body: Bytes) -> NewEvent {
     let route = Route::from_i64(5);
-    NewEvent { kind: 1, route, key: None, held: false, created_ms: 1, body }
+    NewEvent { kind: 1, route, key: None, held: false, created_ms: 1, body, trace: None }
 }
 
 /// Few keys, so that changes meet each other.
@@ -188,14 +188,16 @@ fn op() -> impl Strategy<Value = Op> {
             key: key(n),
             created_ms: 1,
             body_hash: [n; 32],
-            body
+            body,
+            trace: None,
         })),
         (1..4i64, bytes()).prop_map(|(id, header)| Op::InsertJob(Job {
             id,
             key: key(1),
             route: Route::from_i64(5),
             created_ms: 1,
-            header
+            header,
+            trace: None,
         })),
         (1..4i64).prop_map(Op::DeleteJob),
         (1..3u8, 0..2i32, bytes()).prop_map(|(n, device, payload)| Op::InsertOutbox(Outbox {
@@ -370,6 +372,7 @@ fn a_write_of_a_shard_that_is_not_owned_is_refused_and_takes_no_number() {
         held: false,
         created_ms: 1,
         body: Bytes::new(),
+        trace: None,
     });
     let items = [ours, lost, ours].map(|shard| item(shard, vec![event.clone()]));
     let built = build(items.into(), &vault(), |shard| {

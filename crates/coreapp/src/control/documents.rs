@@ -1,0 +1,142 @@
+//! Documents of the account that the control state keeps and passes on without looking into them:
+//! `config` rows, sealed at rest, read by every coreapp when their versions grow.
+
+use bytes::Bytes;
+use contract::{ApiError, settings::Application};
+use store::{Reader, rows::Config, write::Op};
+use tokio::sync::MutexGuard;
+
+use super::state::{Control, ControlError, State, refused};
+
+/// Which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// The own number and how it came to be ours.
+    Registration,
+    /// How customers see the business: texts.
+    Profile,
+    /// The same: picture.
+    Photo,
+    /// The certificate of the webapps.
+    Certificate,
+    /// `contract::media::Providers`.
+    MediaProviders,
+}
+
+impl Document {
+    const ALL: [Self; COUNT] =
+        [Self::Registration, Self::Profile, Self::Photo, Self::Certificate, Self::MediaProviders];
+
+    /// Of its row.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Registration => "registration",
+            Self::Profile => "profile",
+            Self::Photo => "photo",
+            Self::Certificate => "certificate",
+            Self::MediaProviders => "media_providers",
+        }
+    }
+}
+
+const COUNT: usize = 5;
+
+/// Versions of all of them; 0: there is no row.
+pub(super) type DocumentVersions = [i64; COUNT];
+
+/// By the names of the rows, as a tick has read them.
+pub(super) fn versions(of: impl Fn(&str) -> i64) -> DocumentVersions {
+    Document::ALL.map(|document| of(document.name()))
+}
+
+/// All of them; empty: there is none.
+#[derive(Clone, Default)]
+pub(super) struct Documents {
+    contents: [Bytes; COUNT],
+    pub(super) versions: DocumentVersions,
+}
+
+impl Documents {
+    pub(super) async fn read(reader: &Reader) -> Result<Self, ControlError> {
+        let mut documents = Self::default();
+        for document in Document::ALL {
+            if let Some(row) = reader.config(document.name()).await? {
+                documents.set(document, row.document, row.version);
+            }
+        }
+        Ok(documents)
+    }
+
+    pub(super) fn get(&self, document: Document) -> &Bytes {
+        &self.contents[document as usize]
+    }
+
+    fn set(&mut self, document: Document, contents: Bytes, version: i64) {
+        self.contents[document as usize] = contents;
+        self.versions[document as usize] = version;
+    }
+
+    fn with(&self, changes: Vec<(Document, Bytes)>) -> (Self, Vec<Op>) {
+        let (mut next, mut ops) = (self.clone(), Vec::new());
+        for (document, contents) in changes {
+            let version = next.versions[document as usize] + 1;
+            let name = document.name().to_owned();
+            ops.push(Op::PutConfig(Config { name, version, document: contents.clone() }));
+            next.set(document, contents, version);
+        }
+        (next, ops)
+    }
+}
+
+impl Control {
+    /// What a document holds; empty: there is none.
+    pub(crate) async fn document(&self, document: Document) -> Bytes {
+        self.state.lock().await.documents.get(document).clone()
+    }
+
+    /// Replaces documents, and the settings with them, in one write. In force everywhere when it
+    /// returns.
+    pub(crate) async fn put(
+        &self,
+        changes: Vec<(Document, Bytes)>,
+        settings: Option<Application>,
+    ) -> Result<(), ApiError> {
+        let state = self.state.lock().await;
+        self.replace_documents(state, changes, settings).await
+    }
+
+    /// Replaces a document by what `change` makes of it; changes come one after another. In force
+    /// everywhere when it returns.
+    ///
+    /// # Errors
+    /// What `change` refuses; 1017 when this coreapp may not write, 1023.
+    pub(crate) async fn change(
+        &self,
+        document: Document,
+        change: impl FnOnce(&[u8]) -> Result<Vec<u8>, ApiError>,
+    ) -> Result<(), ApiError> {
+        let state = self.state.lock().await;
+        let next = change(state.documents.get(document))?;
+        self.replace_documents(state, vec![(document, next.into())], None).await
+    }
+
+    async fn replace_documents(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        changes: Vec<(Document, Bytes)>,
+        settings: Option<Application>,
+    ) -> Result<(), ApiError> {
+        let (documents, mut ops) = state.documents.with(changes);
+        let settings = settings.map(|settings| self.settings_row(&state, settings));
+        ops.extend(settings.iter().map(|(_, row)| Op::PutConfig(row.clone())));
+        self.commit(ops).await.map_err(|error| refused(&error))?;
+        state.versions.documents = documents.versions;
+        state.documents = documents;
+        self.documents_in_force(&state.documents);
+        if let Some((settings, row)) = settings {
+            self.settings_in_force(&mut state, settings, row.version);
+        }
+        drop(state);
+        self.told().await
+    }
+}

@@ -1,0 +1,8 @@
+-- Where a message that is traced stands in its trace, for what is told of it later. Only such messages
+-- have a row; it goes with the message's.
+CREATE TABLE IF NOT EXISTS "trace" (
+    "shard" INTEGER NOT NULL,
+    "key" BLOB NOT NULL,
+    "context" BLOB NOT NULL,
+    PRIMARY KEY ("shard", "key")
+) STRICT, WITHOUT ROWID;

@@ -1,0 +1,82 @@
+"""Ways of failing, one a file: what happens to the processes while messages come in, and what of it is
+measured. Each has `rounds(stage, count)`, which gives a function for the measured fields, and may have
+`prepare(stage)`, before anything runs, `FIRST`, coreapps at the start, and `PATIENT` (clients that repeat
+what 503 or a broken connection tells them to).
+"""
+import asyncio
+import random
+import sys
+import time
+
+import gateway as gw
+
+HEALTHY_S = (0.0, 3.0)  # of the load, before the next round
+SHARED_S = 60.0         # for every coreapp to get its share again
+ACCEPTING_S = 60.0      # for messages to be accepted again
+
+
+class Stage:
+    """Who plays: processes, database, load; `broken` are promises that were not kept."""
+
+    def __init__(self, gateway, database, options):
+        self.gateway, self.database, self.options = gateway, database, options
+        self.load = None
+        self.proxy = None
+        self.broken = []
+
+    def fail(self, text):
+        gw.fail(f"{text}; errors {self.load.errors()}; logs in {self.gateway.directory}")
+
+    async def healthy(self):
+        await asyncio.sleep(random.uniform(*HEALTHY_S))
+        self.gateway.check_alive()
+
+    async def until(self, what, limit_s, condition):
+        """Polls the condition, which may block a thread, until it holds."""
+        deadline = time.monotonic() + limit_s
+        while not await asyncio.to_thread(condition):
+            if time.monotonic() > deadline:
+                self.fail(f"{what}: not within {limit_s:.0f} s ({self.gateway.shards()} shards)")
+            await asyncio.sleep(0.05)
+
+    async def accepting(self, since):
+        """Until a call that was begun later is accepted."""
+        await self.until("messages are accepted again", ACCEPTING_S,
+                         lambda: self.load.latest > since)
+
+    async def shared(self):
+        """Until everyone who runs has its share, and every shard an owner."""
+        if len(self.gateway.core_roles) > 1:
+            await self.until("the shards are shared again", SHARED_S, self.gateway.is_shared)
+
+    async def terminate(self, role, limit_s):
+        return await asyncio.to_thread(self.gateway.terminate, role, limit_s)
+
+    def shards_of(self, roles):
+        owned = dict(zip(self.gateway.core_roles, self.gateway.shards()))
+        return sum(owned[role] for role in roles)
+
+    def epochs(self):
+        """Sum of all shards' epochs: it grows by one whenever one changes hands."""
+        return int(self.database.sql("SELECT SUM(epoch) FROM shard"))
+
+    def took(self, since, within):
+        """How long after `since` the last call was answered that was begun so soon after it; `None`:
+        nobody called."""
+        ended = [one.ended - since for one in self.load.accepted.values()
+                 if since < one.began < since + within]
+        return max(ended, default=None)
+
+    def show(self, text):
+        print(f"\r{text}, accepted {len(self.load.accepted)}", end="", file=sys.stderr)
+
+
+def seconds(values, name):
+    """Fields with median and 99th percentile of durations."""
+    values = [value for value in values if value is not None]
+    return {f"{name}_p50_s": rounded(gw.percentile(values, 0.5)),
+            f"{name}_p99_s": rounded(gw.percentile(values, 0.99))}
+
+
+def rounded(value, digits=3):
+    return None if value is None else round(value, digits)

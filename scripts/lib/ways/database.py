@@ -1,0 +1,90 @@
+"""The database dies and is away (`--away`), then comes back; then all its connections are killed every five
+seconds for a while (`--cutting`). Nobody may be declared dead for it. While it is away, calls that begin
+are refused within a second, with 503/1023 and Retry-After; after it everything goes on as before.
+"""
+import asyncio
+import time
+
+NOTICED_S = 7.0    # after so long without a database no call is taken: 5 s, and one period of the beat
+REFUSED_S = 1.0    # a refusal must not take longer
+REFUSAL = "503/1023"
+RECOVERED_S = 3.0  # after so long the rate is what it was
+WINDOW_S = 10.0    # over which that is measured
+SHARE = 0.95
+CUT_S = 5.0        # between two killings of all connections
+
+KILL = {
+    "postgres": "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'",
+    "mariadb": "SELECT CONCAT('KILL ', id, ';') FROM information_schema.processlist "
+               "WHERE id <> CONNECTION_ID() AND user = 'heliograph'",
+}
+
+
+async def rounds(stage, count):
+    before = stage.epochs()
+    outages, cuts = [], []
+    for done in range(count):
+        await stage.healthy()
+        gone = time.monotonic()
+        await asyncio.to_thread(stage.database.crash)
+        await asyncio.sleep(stage.options.away)
+        await asyncio.to_thread(stage.database.resume)
+        back = time.monotonic()
+        outages.append((gone, back))
+        await stage.accepting(back)
+        await asyncio.sleep(RECOVERED_S + WINDOW_S)
+        began = time.monotonic()
+        while time.monotonic() < began + stage.options.cutting:
+            await asyncio.to_thread(cut, stage.database)
+            await asyncio.sleep(CUT_S)
+        cuts.append((began, time.monotonic()))
+        stage.gateway.check_alive()
+        await stage.shared()
+        stage.show(f"outage {done + 1}/{count}")
+    moved = stage.epochs() - before
+    return lambda: measured(stage, moved, outages, cuts)
+
+
+def cut(database):
+    found = database.sql(KILL[database.engine])
+    if database.engine == "mariadb":
+        for line in found.splitlines():
+            try:
+                database.sql(line)
+            except OSError:
+                pass
+
+
+def measured(stage, moved, outages, cuts):
+    load, slowest, wrong, answers, shares = stage.load, 0.0, {}, 0, []
+    for gone, back in outages:
+        for one in load.refused:
+            if gone + NOTICED_S < one.began < back - REFUSED_S:
+                answers += 1
+                slowest = max(slowest, one.ended - one.began)
+                if one.what != REFUSAL or not one.retry_after:
+                    wrong[one.what] = wrong.get(one.what, 0) + 1
+        waited = [one for one in load.accepted.values()
+                  if gone + NOTICED_S < one.began < back - REFUSED_S]
+        slowest = max([slowest, *(one.ended - one.began for one in waited)])
+        since = back + RECOVERED_S
+        came = sum(since <= one.ended < since + WINDOW_S for one in load.accepted.values())
+        shares.append(came / (load.rate * WINDOW_S))
+    cutting = sum(1 for one in load.refused if any(b <= one.began < e for b, e in cuts))
+    if moved:
+        stage.broken.append(f"{moved} shards changed hands although only the database was away")
+    if wrong:
+        stage.broken.append(f"while the database was away calls were answered {wrong} "
+                            f"instead of {REFUSAL} with Retry-After")
+    if slowest > REFUSED_S:
+        stage.broken.append(f"while the database was away an answer took {slowest:.1f} s")
+    if min(shares) < SHARE:
+        stage.broken.append(f"{RECOVERED_S:.0f} s after the database was back the rate was "
+                            f"{min(shares):.0%} of what was asked for")
+    after = sum(1 for one in load.refused
+                if any(one.began > back for _, back in outages) and not
+                any(gone <= one.began <= back for gone, back in outages))
+    return {"takeovers": moved, "refused_while_away": answers, "slowest_refusal_s": round(slowest, 3),
+            "rate_after": round(min(shares), 3), "client_errors_cutting": cutting,
+            "client_errors_after": after}

@@ -1,0 +1,67 @@
+//! What an internal service needs that speaks gRPC with a coreapp: the example of the documentation
+//! runs as it is, and tools learn the services by reflection.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+use std::path::Path;
+
+use support::roles::Roles;
+use tokio::process::Command;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
+
+const SECRET: &str = "a secret of the whole deployment, long enough";
+const PHONE: &str = "4915112345678";
+
+async fn example(roles: &Roles, environment: &[(&str, &str)]) -> (bool, String) {
+    let example = Path::new(env!("CARGO_BIN_EXE_heliograph")).parent().unwrap().join("examples/grpc");
+    let address = format!("127.0.0.1:{}", roles.coreapp);
+    let ran = Command::new(example)
+        .args([&address, PHONE, "from a service"])
+        .env_remove("WA_SECRET")
+        .envs(environment.iter().copied())
+        .kill_on_drop(true)
+        .output()
+        .await
+        .expect("the example is built with the tests");
+    let shown = [ran.stdout, ran.stderr].concat();
+    (ran.status.success(), String::from_utf8(shown).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_example_sends_and_learns_what_became_of_it_with_and_without_a_secret() {
+    let clear = Roles::start(1).await;
+    let (good, shown) = example(&clear, &[]).await;
+    assert!(good && shown.contains("accepted g") && shown.contains("delivered g"), "{shown}");
+    assert_eq!(clear.texts_at(PHONE).await, ["from a service"]);
+    drop(clear);
+    let sealed = Roles::start_in(1, &[("WA_SECRET", SECRET)]).await;
+    let (good, shown) = example(&sealed, &[("WA_SECRET", SECRET)]).await;
+    assert!(good && shown.contains("delivered g"), "{shown}");
+    let (good, shown) = example(&sealed, &[]).await;
+    assert!(!good, "clear text is no way in: {shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reflection_on_the_control_listener_names_the_services_of_all_listeners() {
+    let roles = Roles::start(1).await;
+    let url = format!("http://127.0.0.1:{}", roles.coreapp + 2);
+    let mut client = ServerReflectionClient::new(rpc::http2::channel(&url, None).unwrap());
+    let message_request = Some(MessageRequest::ListServices(String::new()));
+    let request = ServerReflectionRequest { message_request, ..Default::default() };
+    let asked = futures_util::stream::once(async { request });
+    let mut answers = client.server_reflection_info(asked).await.unwrap().into_inner();
+    let answer = answers.message().await.unwrap().unwrap().message_response.unwrap();
+    let MessageResponse::ListServicesResponse(listed) = answer else {
+        unreachable!("asked for services, got {answer:?}")
+    };
+    let names: Vec<_> = listed.service.iter().map(|service| service.name.as_str()).collect();
+    for service in ["Messages", "Contacts", "Events", "Admin", "Ops", "Media", "Account"] {
+        let name = format!("heliograph.coreapp.v1.{service}");
+        assert!(names.contains(&&*name), "{name} is not among {names:?}");
+    }
+}
