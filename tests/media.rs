@@ -292,7 +292,6 @@ async fn send(gateway: &Gateway, to: &str, kind: &str, file: Value) -> support::
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "messages of these types are refused by this version; it passes with the first that takes them"]
 async fn a_phone_gets_the_files_of_its_messages_in_their_order() {
     const PHONE: &str = "4915112341234";
     let gateway = Gateway::start().await;

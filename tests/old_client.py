@@ -521,8 +521,8 @@ class Steps:
                      self.inbound_messages, self.inbound_media, self.profile, self.failures):
             try:
                 step()
-            except (Failed, ApiError) as error:
-                failed[step.__name__] = str(error)
+            except (Failed, ApiError, LookupError, TypeError) as error:
+                failed[step.__name__] = repr(error)
                 print(f"{step.__name__}: {error}", file=sys.stderr)
             else:
                 print(f"{step.__name__}: as documented", file=sys.stderr)

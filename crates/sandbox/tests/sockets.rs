@@ -148,8 +148,8 @@ async fn the_control_api_says_what_is_wrong() {
         ("PUT", "/faults", r#"{"answer_loss":2}"#, 400, "between 0 and 1"),
         ("PUT", "/phones/4915112345678", r#"{"online":true}"#, 400, "online"),
         ("POST", "/phones/4915112345678/messages", r#"{"type":"text"}"#, 400, "body"),
-        ("POST", "/phones/4915112345678/messages", r#"{"type":"sticker"}"#, 409, "\"to\""),
-        ("POST", "/phones/4915112340000/messages", r#"{"type":"sticker"}"#, 409, "no account"),
+        ("POST", "/phones/4915112345678/messages", r#"{"type":"ephemeral"}"#, 409, "\"to\""),
+        ("POST", "/phones/4915112340000/messages", r#"{"type":"ephemeral"}"#, 409, "no account"),
         ("POST", "/phones/4915112345678/messages", &big, 413, "bytes"),
         ("POST", "/phones/4915112345678/read", r#"{"keys":["zz"]}"#, 400, "hexadecimal"),
     ] {

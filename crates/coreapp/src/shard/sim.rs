@@ -254,7 +254,7 @@ impl Client {
             route: Route::of(&self.to),
             input: self.to.to_string(),
             category: Category::Text,
-            message: Bytes::from(format!(r#"{{"n":{}}}"#, self.n)),
+            message: Bytes::from(format!(r#"{{"type":"text","text":{{"body":"{}"}}}}"#, self.n)),
             attempt,
             deadline: now + Duration::from_secs(10),
             idempotent: self.name,
@@ -354,7 +354,6 @@ impl World {
                 window: &window,
                 frozen: false,
                 sealing,
-
                 tracing: true,
                 generation: 1,
                 keys: &keys,
@@ -405,7 +404,6 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
-
             tracing: true,
             generation: self.generation,
             keys: &self.keys,
@@ -739,7 +737,6 @@ impl World {
             window: &self.window,
             frozen: false,
             sealing: self.sealing,
-
             tracing: true,
             generation: self.generation,
             keys: &self.keys,

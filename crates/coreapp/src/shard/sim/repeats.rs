@@ -36,7 +36,7 @@ impl Clients {
             route: Route::of(&to),
             input: to.to_string(),
             category: Category::Text,
-            message: Bytes::copy_from_slice(text.as_bytes()),
+            message: Bytes::from(format!(r#"{{"type":"text","text":{{"body":"{text}"}}}}"#)),
             attempt: 1,
             deadline: self.world.now + Duration::from_secs(10),
             idempotent: name,
