@@ -1,14 +1,14 @@
 //! What an internal service needs that speaks gRPC with a coreapp: the example of the documentation
 //! runs as it is, and tools learn the services by reflection.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../crates/heliograph/examples/grpc.rs"]
+#[expect(dead_code, reason = "its `main` is for the command line")]
+mod example;
 mod support;
 
-use std::path::Path;
-
 use support::roles::Roles;
-use tokio::process::Command;
 use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
@@ -17,33 +17,19 @@ use tonic_reflection::pb::v1::{
 const SECRET: &str = "a secret of the whole deployment, long enough";
 const PHONE: &str = "4915112345678";
 
-async fn example(roles: &Roles, environment: &[(&str, &str)]) -> (bool, String) {
-    let example = Path::new(env!("CARGO_BIN_EXE_heliograph")).parent().unwrap().join("examples/grpc");
-    let address = format!("127.0.0.1:{}", roles.coreapp);
-    let ran = Command::new(example)
-        .args([&address, PHONE, "from a service"])
-        .env_remove("WA_SECRET")
-        .envs(environment.iter().copied())
-        .kill_on_drop(true)
-        .output()
-        .await
-        .expect("the example is built with the tests");
-    let shown = [ran.stdout, ran.stderr].concat();
-    (ran.status.success(), String::from_utf8(shown).unwrap())
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_example_sends_and_learns_what_became_of_it_with_and_without_a_secret() {
     let clear = Roles::start(1).await;
-    let (good, shown) = example(&clear, &[]).await;
-    assert!(good && shown.contains("accepted g") && shown.contains("delivered g"), "{shown}");
-    assert_eq!(clear.texts_at(PHONE).await, ["from a service"]);
+    let address = format!("127.0.0.1:{}", clear.coreapp);
+    let (id, status) = example::send(&address, None, PHONE, "in the clear").await.unwrap();
+    assert!(id.starts_with('g') && ["delivered", "read"].contains(&&*status), "{status} {id}");
+    assert_eq!(clear.texts_at(PHONE).await, ["in the clear"]);
     drop(clear);
     let sealed = Roles::start_in(1, &[("WA_SECRET", SECRET)]).await;
-    let (good, shown) = example(&sealed, &[("WA_SECRET", SECRET)]).await;
-    assert!(good && shown.contains("delivered g"), "{shown}");
-    let (good, shown) = example(&sealed, &[]).await;
-    assert!(!good, "clear text is no way in: {shown}");
+    let address = format!("127.0.0.1:{}", sealed.coreapp);
+    example::send(&address, Some(SECRET), PHONE, "sealed").await.unwrap();
+    example::send(&address, None, PHONE, "in the clear").await.expect_err("no way in");
+    assert_eq!(sealed.texts_at(PHONE).await, ["sealed"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,15 +1,21 @@
 //! Good messages of the internal API, and a client that sends bytes as they are.
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes};
 use http::uri::PathAndQuery;
 use prost::Message;
 use rpc::coreapp as p;
+use tokio::time::timeout;
 use tonic::{
     Request, Status,
     client::Grpc,
     codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
     transport::Channel,
 };
+
+/// A broken message may ask to wait.
+pub const LIMIT: Duration = Duration::from_millis(500);
 
 const PHONE: &str = "4915112345678";
 const MESSAGES: u16 = 0;
@@ -39,7 +45,8 @@ pub fn good() -> Vec<Good> {
         idempotency_key: text("k"),
         ..Default::default()
     };
-    let frames = p::SendFrames { frames: vec![frame.clone(), frame.clone()] };
+    let other = p::SendFrame { seq: 2, ..frame.clone() };
+    let frames = p::SendFrames { frames: vec![frame.clone(), other] };
     vec![
         of(MESSAGES, "Messages/Send", &|| frame.encode_to_vec()),
         of(MESSAGES, "Messages/SendMany", &|| frame.encode_to_vec()),
@@ -60,9 +67,7 @@ pub fn good() -> Vec<Good> {
         of(CONTACTS, "Contacts/AckIdentity", &|| {
             p::AckIdentityRequest { wa_id: text(PHONE), hash: text("UKD6Y/5SqDU=") }.encode_to_vec()
         }),
-        of(CONTACTS, "Contacts/Block", &|| {
-            p::BlockRequest { number: text(PHONE) }.encode_to_vec()
-        }),
+        of(CONTACTS, "Contacts/Block", &|| p::BlockRequest { number: text(PHONE) }.encode_to_vec()),
         of(CONTACTS, "Contacts/Unblock", &|| {
             p::UnblockRequest { number: text(PHONE) }.encode_to_vec()
         }),
@@ -103,16 +108,20 @@ pub fn good() -> Vec<Good> {
     ]
 }
 
-/// Sends one message, whatever it is.
+/// Sends one message, whatever it is, and hears the answers out.
 pub async fn call(channel: Channel, method: &str, message: Vec<u8>) -> Result<(), Status> {
     let path = format!("/heliograph.coreapp.v1.{method}");
     let path = PathAndQuery::try_from(path).unwrap();
     let mut client = Grpc::new(channel);
-    client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let request = Request::new(once(Bytes::from(message)));
-    let mut answers = client.streaming(request, path, Raw).await?.into_inner();
-    while answers.message().await?.is_some() {}
-    Ok(())
+    let answered = async {
+        client.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let request = Request::new(once(Bytes::from(message)));
+        let mut answers = client.streaming(request, path, Raw).await?.into_inner();
+        while answers.message().await?.is_some() {}
+        Ok(())
+    };
+    let waited = |_| Err(Status::deadline_exceeded("it waits, as it was asked to"));
+    timeout(LIMIT, answered).await.unwrap_or_else(waited)
 }
 
 fn once(message: Bytes) -> impl futures_util::Stream<Item = Bytes> {

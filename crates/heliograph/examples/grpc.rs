@@ -31,16 +31,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let [address, to, text] = arguments.as_slice() else {
         return Err("give the coreapp's address (HOST:6250), a phone number and a text".into());
     };
+    let secret = env::var("WA_SECRET").ok();
+    let (id, status) = send(address, secret.as_deref(), to, text).await?;
+    println!("{status} {id}");
+    Ok(())
+}
+
+/// Sends a text; gives the message's id and the status that settles it.
+pub async fn send(
+    address: &str,
+    secret: Option<&str>,
+    to: &str,
+    text: &str,
+) -> Result<(String, String), Box<dyn Error>> {
     let (host, port) = address.rsplit_once(':').ok_or("an address is HOST:PORT")?;
     let messages = format!("http://{host}:{port}");
     let control = format!("http://{host}:{}", port.parse::<u16>()? + CONTROL);
-    let identity = match env::var("WA_SECRET") {
-        Ok(secret) => {
-            let source = Source::Secrets(Secrets::new(&secret, &[]));
+    let identity = match secret {
+        Some(secret) => {
+            let source = Source::Secrets(Secrets::new(secret, &[]));
             let name = Name::Service("example".to_owned());
             Some(Identity::new(name, source, Arc::new(SystemClock))?)
         }
-        Err(_) => None,
+        None => None,
     };
 
     // Everything from now on: the cursor behind what there is.
@@ -61,8 +74,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let frame = SendFrame {
         seq: 1,
         key: Key::mint_at(SystemClock.unix_s(), &SystemRng::new()).as_bytes().to_vec().into(),
-        to: to.clone(),
-        input: to.clone(),
+        to: to.to_owned(),
+        input: to.to_owned(),
         message: json!({"type": "text", "text": {"body": text}}).to_string().into(),
         attempt: 1,
         actor: "example".to_owned(),
@@ -78,8 +91,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         None => return Err("the coreapp answered with nothing".into()),
     };
-    println!("accepted {id}");
-
     timeout(PATIENCE, async {
         while let Some(page) = pages.message().await? {
             for event in page.events {
@@ -89,9 +100,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
                         continue;
                     }
                     let name = status["status"].as_str().unwrap_or_default();
-                    println!("{name} {id}");
                     if matches!(name, "delivered" | "read" | "failed") {
-                        return Ok(());
+                        return Ok((id, name.to_owned()));
                     }
                 }
             }

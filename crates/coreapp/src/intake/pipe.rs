@@ -67,6 +67,13 @@ impl StreamOut {
         }
     }
 
+    /// Ends the stream; whatever is unanswered then is asked again.
+    pub(crate) fn end(&self, status: Status) {
+        if self.replies.try_send(Err(status)).is_err() {
+            tracing::debug!("a stream that broke is gone or does not read");
+        }
+    }
+
     /// What a caller is told who has no place left.
     pub(crate) fn full(&self) -> ApiError {
         let details = format!("{} items of this stream are unanswered", self.max);

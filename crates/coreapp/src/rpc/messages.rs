@@ -149,12 +149,14 @@ async fn read(
     let mut chunks = frames.ready_chunks(CHUNK);
     while let Some(chunk) = chunks.next().await {
         let (mut good, mut answered, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        let mut broken = None;
         for frames in chunk {
             let frames = match frames {
                 Ok(frames) => frames,
                 Err(status) => {
                     tracing::debug!(%status, "a stream of messages broke");
-                    continue;
+                    broken = Some(status);
+                    break;
                 }
             };
             for frame in frames {
@@ -180,6 +182,12 @@ async fn read(
             out.refuse(refused);
         }
         intake.submit(good).await;
+        if let Some(status) = broken {
+            // Nothing that follows can be read, and nothing may ever come: waiting for it would keep
+            // this task, and the stream's place on its connection, for good.
+            out.end(status);
+            return;
+        }
         if out.closed() {
             return;
         }
