@@ -1,8 +1,6 @@
 //! What an internal service needs that speaks gRPC with a coreapp: the example of the documentation
 //! runs as it is, and tools learn the services by reflection.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 #[path = "../crates/heliograph/examples/grpc.rs"]
 #[expect(dead_code, reason = "its `main` is for the command line")]
 mod example;

@@ -67,14 +67,6 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// How figures are wanted.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Format {
-    /// Text exposition format 0.0.4.
-    Prometheus,
-}
-
 /// A collection has begun.
 #[derive(ToSchema)]
 pub struct GcAnswer {

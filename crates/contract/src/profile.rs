@@ -108,14 +108,6 @@ pub struct PhotoAnswer {
     pub meta: Meta,
 }
 
-/// How the photo is wanted.
-#[derive(ToSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum PhotoFormat {
-    /// Where it is.
-    Link,
-}
-
 /// All texts of the profile. What is not set is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

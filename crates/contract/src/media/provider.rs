@@ -41,11 +41,10 @@ pub struct ProviderBody {
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
     /// Name and password.
-    #[schema(required = false)]
-    pub basic: ProviderBasic,
+    pub basic: Option<ProviderBasic>,
     /// A token.
-    #[schema(required = false, min_length = 1, max_length = 2048)]
-    pub bearer: String,
+    #[schema(min_length = 1, max_length = 2048)]
+    pub bearer: Option<String>,
 }
 
 /// Name and password.
@@ -199,9 +198,14 @@ impl Provider {
                 let username = secret(&mut basic, "username")?;
                 let password = secret(&mut basic, "password")?;
                 basic.finish()?;
+                config.finish()?;
                 Config::Basic { username, password }
             }
-            (None, Some(token)) => Config::Bearer(usable(&config, "bearer", token)?),
+            (None, Some(token)) => {
+                let token = usable(&config, "bearer", token)?;
+                config.finish()?;
+                Config::Bearer(token)
+            }
             _ => {
                 let given = "both or none";
                 return Err(config.invalid("basic", given, "either 'basic' or 'bearer'"));
@@ -275,6 +279,11 @@ mod tests {
                 r#"[{"name":"a","type":"www","config":{"bearer":"t"},"x":1}]"#,
                 Code::NOT_REQUIRED,
                 "x",
+            ),
+            (
+                r#"[{"name":"a","type":"www","config":{"bearer":"t","x":1}}]"#,
+                Code::NOT_REQUIRED,
+                "config.x",
             ),
         ] {
             let error = Providers::default().with(body.as_bytes()).err().unwrap();

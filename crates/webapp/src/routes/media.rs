@@ -112,7 +112,7 @@ fn checked(headers: &HeaderMap, body: &Body) -> Result<String, ApiError> {
 #[utoipa::path(
     get, path = "/v1/media/{id}", tag = "Media",
     params(("id" = String, Path, description = "As the upload or a callback gave it.")),
-    responses((status = 200, description = "The bytes, under their own `Content-Type`.", body = String, content_type = "application/octet-stream")),
+    responses((status = 200, description = "The bytes, under their own `Content-Type`.", body = String, content_type = "*/*")),
 )]
 pub(super) async fn download(
     State(app): State<Arc<App>>,

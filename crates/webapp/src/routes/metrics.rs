@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use axum::{extract::State, response::Response};
-use contract::{
-    answer,
-    monitoring::{Format, MetricsAnswer},
-};
+use contract::{answer, monitoring::MetricsAnswer};
 use http::{StatusCode, Uri};
 
 use super::wants_prometheus;
@@ -15,7 +12,7 @@ use crate::{app::App, auth::Monitor, edge};
 /// Shows this webapp's figures.
 #[utoipa::path(
     get, path = "/v1/metrics", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
-    params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),
+    params(("format" = Option<String>, Query, description = "`prometheus`: text exposition format 0.0.4; else JSON."),),
     responses((status = 200, description = "The figures.", content((MetricsAnswer = "application/json"), (String = "text/plain")))),
 )]
 pub(super) async fn metrics(State(app): State<Arc<App>>, _: Monitor, uri: Uri) -> Response {

@@ -30,7 +30,7 @@ const CALL: Duration = Duration::from_secs(12);
 /// Shows the photo that customers see.
 #[utoipa::path(
     get, path = "/v1/settings/profile/photo", tag = "Profile", security(("Bearer" = ["ROLE_ADMIN"])),
-    params(("format" = inline(Option<profile::PhotoFormat>), Query, description = "Absent: the picture itself.")),
+    params(("format" = Option<String>, Query, description = "`link`: where it is; else the picture itself.")),
     responses(
         (status = 200, description = "The picture, or where it is.", content((String = "image/jpeg"), (profile::PhotoAnswer = "application/json"))),
         (status = 404, description = "1006: there is none.", body = Errors),

@@ -3,10 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use contract::{
-    answer,
-    monitoring::{Format, StatsAnswer},
-};
+use contract::{answer, monitoring::StatsAnswer};
 use http::{StatusCode, Uri};
 use rpc::coreapp::{Metric, StatsRequest, ops_client::OpsClient};
 use serde_json::{Map, Value, json};
@@ -30,7 +27,7 @@ type Merged = BTreeMap<String, Metric>;
 /// Those that do not answer are left out; if none does, it is an error.
 #[utoipa::path(
     get, path = "/v1/stats/app", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
-    params(("format" = inline(Option<Format>), Query, description = "Absent: JSON."),),
+    params(("format" = Option<String>, Query, description = "`prometheus`: text exposition format 0.0.4; else JSON."),),
     responses((status = 200, description = "The figures.", content((StatsAnswer = "application/json"), (String = "text/plain")))),
 )]
 pub(super) async fn app(
