@@ -19,7 +19,7 @@ use rpc::coreapp::{
 };
 use tonic::Status;
 
-use super::{InPath, done};
+use super::{InPath, asking::Asking, done};
 use crate::{
     app::App,
     auth::Caller,
@@ -95,23 +95,13 @@ fn checked(headers: &HeaderMap, body: &Body) -> Result<String, ApiError> {
 }
 
 /// The bytes of a file, under the content type it came with.
-pub(super) async fn download(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-    id: InPath,
-) -> Result<Response, Refusal> {
-    let id = parse(id)?.to_string();
-    let asker = caller.asker(&context, &headers);
-    let call = app.cores.media(CALL, |channel| {
-        let request = asker.request(GetMediaRequest { id: id.clone() }, CALL);
-        async move {
-            let mut parts = MediaClient::new(channel).get(request).await?.into_inner();
-            match parts.message().await?.and_then(|answer| answer.part) {
-                Some(Part::Head(head)) => Ok(tonic::Response::new((head, parts))),
-                _ => Err(Status::internal("the answer does not begin with its head")),
-            }
+pub(super) async fn download(asking: Asking, id: InPath) -> Result<Response, Refusal> {
+    let message = GetMediaRequest { id: parse(id)?.to_string() };
+    let call = asking.media(CALL, message, |channel, request| async move {
+        let mut parts = MediaClient::new(channel).get(request).await?.into_inner();
+        match parts.message().await?.and_then(|answer| answer.part) {
+            Some(Part::Head(head)) => Ok(tonic::Response::new((head, parts))),
+            _ => Err(Status::internal("the answer does not begin with its head")),
         }
     });
     let (GetMediaHead { content_type, size }, parts) = call.await.map_err(consulted)?;
@@ -129,18 +119,10 @@ pub(super) async fn download(
 }
 
 /// Takes a file away.
-pub(super) async fn remove(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-    id: InPath,
-) -> Result<Response, Refusal> {
-    let id = parse(id)?.to_string();
-    let asker = caller.asker(&context, &headers);
-    let call = app.cores.media(CALL, |channel| {
-        let request = asker.request(DeleteMediaRequest { id: id.clone() }, CALL);
-        async move { MediaClient::new(channel).delete(request).await }
+pub(super) async fn remove(asking: Asking, id: InPath) -> Result<Response, Refusal> {
+    let message = DeleteMediaRequest { id: parse(id)?.to_string() };
+    let call = asking.media(CALL, message, |channel, request| async move {
+        MediaClient::new(channel).delete(request).await
     });
     call.await.map_err(consulted)?;
     Ok(done(answer::empty()))
