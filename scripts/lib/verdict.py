@@ -84,6 +84,9 @@ def judge(gateway, load, callbacks):
         broken.append(f"{stats['key_reuse']} message keys were used for two texts")
     if stats["different_bytes"]:
         broken.append(f"{stats['different_bytes']} messages were sent again with other bytes")
+    if stats["stale_sends"]:
+        broken.append(f"{stats['stale_sends']} messages were sent by a coreapp that had lost their shard; "
+                      "the network refused them")
     if not load.accepted:
         broken.append("nothing was accepted")
     return result, broken

@@ -127,26 +127,6 @@ impl InboundContent {
         }
     }
 
-    /// Each file of the message as its device describes it, with the type it is: the message itself,
-    /// and what its advertisement shows. What is put in its place is what the webhook gets.
-    pub fn media_mut(&mut self) -> Vec<(&'static str, &mut Value)> {
-        let kind = self.kind.as_str();
-        let mut found = Vec::new();
-        if let (Some(kind), Some(object)) =
-            (MEDIA.into_iter().find(|media| *media == kind), &mut self.object)
-        {
-            found.push((kind, object));
-        }
-        if let Some(Value::Object(referral)) = &mut self.referral {
-            for (name, object) in referral {
-                found.extend(
-                    MEDIA.into_iter().find(|media| media == name).map(|kind| (kind, object)),
-                );
-            }
-        }
-        found
-    }
-
     /// What went wrong with this message: 501 when its content cannot be shown.
     #[must_use]
     pub fn error(&self) -> Option<ApiError> {

@@ -220,44 +220,31 @@ pub(crate) fn own_keys() -> _ {
     ))
 }
 
-/// A file with its handle; in the order of the primary key when there are many.
-#[auto_type(no_type_alias)]
-pub(crate) fn file<'a>(id: &'a [u8]) -> _ {
-    media::table
-        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
-        .filter(media::id.eq(id))
-        .select((
-            media::id,
-            media::created_ms,
-            media::state,
-            media::size,
-            media::sha256,
-            media::mime,
-            media::source,
-            blob_handle::uploaded_ms.nullable(),
-            blob_handle::handle.nullable(),
-        ))
+/// Files, each with its handle.
+#[auto_type]
+fn files() -> _ {
+    media::table.left_join(blob_handle::table.on(blob_handle::id.eq(media::id))).select((
+        media::id,
+        media::created_ms,
+        media::state,
+        media::size,
+        media::sha256,
+        media::mime,
+        media::source,
+        blob_handle::uploaded_ms.nullable(),
+        blob_handle::handle.nullable(),
+    ))
 }
 
-/// The same of those behind an id.
+#[auto_type(no_type_alias)]
+pub(crate) fn file<'a>(id: &'a [u8]) -> _ {
+    files().filter(media::id.eq(id))
+}
+
+/// Those behind an id.
 #[auto_type(no_type_alias)]
 pub(crate) fn files_after<'a>(id: &'a [u8], most: i64) -> _ {
-    media::table
-        .left_join(blob_handle::table.on(blob_handle::id.eq(media::id)))
-        .filter(media::id.gt(id))
-        .order(media::id.asc())
-        .limit(most)
-        .select((
-            media::id,
-            media::created_ms,
-            media::state,
-            media::size,
-            media::sha256,
-            media::mime,
-            media::source,
-            blob_handle::uploaded_ms.nullable(),
-            blob_handle::handle.nullable(),
-        ))
+    files().filter(media::id.gt(id)).order(media::id.asc()).limit(most)
 }
 
 #[auto_type(no_type_alias)]

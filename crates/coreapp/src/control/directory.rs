@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use rpc::coreapp::{
-    AccountState, Certificate, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey,
-    User, Users,
+    AccountState, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
 };
 use store::rows;
 
@@ -19,7 +18,6 @@ pub(crate) struct Directory {
     pub account: Arc<AccountState>,
     pub limits: Arc<Limits>,
     pub logging: Arc<Logging>,
-    pub certificate: Arc<Certificate>,
 }
 
 impl Directory {
@@ -41,7 +39,6 @@ impl Directory {
             limits: changed!(limits),
             stale: false,
             logging: changed!(logging),
-            certificate: changed!(certificate),
         }
     }
 }

@@ -17,15 +17,13 @@ pub(crate) enum Document {
     Profile,
     /// The same: picture.
     Photo,
-    /// The certificate of the webapps.
-    Certificate,
     /// `contract::media::Providers`.
     MediaProviders,
 }
 
 impl Document {
     const ALL: [Self; COUNT] =
-        [Self::Registration, Self::Profile, Self::Photo, Self::Certificate, Self::MediaProviders];
+        [Self::Registration, Self::Profile, Self::Photo, Self::MediaProviders];
 
     /// Of its row.
     fn name(self) -> &'static str {
@@ -33,13 +31,12 @@ impl Document {
             Self::Registration => "registration",
             Self::Profile => "profile",
             Self::Photo => "photo",
-            Self::Certificate => "certificate",
             Self::MediaProviders => "media_providers",
         }
     }
 }
 
-const COUNT: usize = 5;
+const COUNT: usize = 4;
 
 /// Versions of all of them; 0: there is no row.
 pub(super) type DocumentVersions = [i64; COUNT];

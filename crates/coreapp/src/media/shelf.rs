@@ -116,7 +116,7 @@ impl Shelf {
         let place = self.place()?;
         let Media { state, mime, size, .. } = self.find(id).await?.media;
         if state == MediaState::Absent {
-            let details = format!("The file {id} was not fetched: GET /v1/media/{id}/download");
+            let details = format!("The file {id} was not fetched from the network");
             return Err(ApiError::new(Code::NOT_FOUND, details));
         }
         let file = self.deps.files.read(id).await.map_err(|error| unusable(&error))?;

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::{
     intake::Gate,
+    media::{Unready, Wanted},
     prekeys::{Keys, Ring, SetUp, SetUpError},
     seeds,
     settings::View,
@@ -254,7 +255,10 @@ impl Client {
             route: Route::of(&self.to),
             input: self.to.to_string(),
             category: Category::Text,
-            message: Bytes::from(format!(r#"{{"type":"text","text":{{"body":"{}"}}}}"#, self.n)),
+            message: Bytes::from(match self.n % 3 {
+                0 => format!(r#"{{"type":"image","image":{{"id":"{}"}}}}"#, self.n),
+                _ => format!(r#"{{"type":"text","text":{{"body":"{}"}}}}"#, self.n),
+            }),
             attempt,
             deadline: now + Duration::from_secs(10),
             idempotent: self.name,
@@ -282,6 +286,8 @@ pub(super) struct World {
     rng: Arc<Seeded>,
     pub(super) phones: Phones,
     bundles: VecDeque<Number>,
+    /// Messages whose files the network is to get.
+    files: VecDeque<Wanted>,
     /// Whose bundle came with a request for another envelope.
     setups: VecDeque<Number>,
     pub(super) epoch: i64,
@@ -374,6 +380,7 @@ impl World {
             phones: Phones::new(rng.clone()),
             rng,
             bundles: VecDeque::new(),
+            files: VecDeque::new(),
             setups: VecDeque::new(),
             epoch: 1,
             generation: 1,
@@ -416,6 +423,7 @@ impl World {
         self.reads.extend(fx.reads.into_iter().map(|read| (read.token, read.what)));
         self.syncs.extend(fx.contacts);
         self.bundles.extend(fx.bundles);
+        self.files.extend(fx.files);
         self.setups.extend(fx.setups.into_iter().map(|user| user.wa_id));
         for send in &fx.sends {
             let Outgoing::Send(item) = send else { continue };
@@ -574,6 +582,13 @@ impl World {
     }
 
     fn answer_sync(&mut self) {
+        if let Some(Wanted { key, message, .. }) = self.files.pop_front() {
+            let ready = match self.dice.roll(5) {
+                0 => Err(Unready::Later(Duration::from_secs(2))),
+                _ => Ok(message),
+            };
+            return self.turn(|machine, ctx, fx| machine.files(key, ready, ctx, fx));
+        }
         if let Some(wa_id) = self.setups.pop_front() {
             let session = self.phones.session(&self.keys, wa_id, self.now_ms);
             let set_up = SetUp { wa_id, complete: false, sessions: Ok(vec![(0, Ok(session))]) };
@@ -721,6 +736,7 @@ impl World {
         self.reads.clear();
         self.syncs.clear();
         self.bundles.clear();
+        self.files.clear();
         self.setups.clear();
         self.on_the_wire.clear();
         self.network.attached = None;

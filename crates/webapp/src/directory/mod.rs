@@ -32,6 +32,8 @@ pub(crate) struct Directory {
     /// Milliseconds after `began` of the last sign of life, plus one; 0: none yet.
     seen: AtomicU64,
     connected: AtomicBool,
+    /// The last coreapp that answered does not hear of the database.
+    without_database: AtomicBool,
 }
 
 impl Directory {
@@ -41,16 +43,22 @@ impl Directory {
             began: Instant::now(),
             seen: AtomicU64::new(0),
             connected: AtomicBool::new(false),
+            without_database: AtomicBool::new(false),
         }
     }
 
     /// The copy, if it is fresh.
     ///
     /// # Errors
-    /// 503/1011 when it is not.
+    /// When it is not: 503/1023 if that is for want of the database, else 503/1011.
     pub(crate) fn current(&self) -> Result<Arc<State>, ApiError> {
         match self.age() {
             Some(age) if age <= FRESH => Ok(self.state.borrow().clone()),
+            Some(age) if self.without_database.load(Ordering::Relaxed) => Err(ApiError::new(
+                Code::DATABASE,
+                format!("No coreapp has heard of the database for {} s", age.as_secs()),
+            )
+            .retry_after_ms(1_000)),
             Some(age) => Err(ApiError::new(
                 Code::NOT_READY,
                 format!("No word from a coreapp for {} s: is it running?", age.as_secs()),
@@ -88,7 +96,12 @@ impl Directory {
         self.state.send_replace(Arc::new(state));
     }
 
+    fn is_without_database(&self) {
+        self.without_database.store(true, Ordering::Relaxed);
+    }
+
     fn sign_of_life(&self) {
+        self.without_database.store(false, Ordering::Relaxed);
         let ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
         self.seen.store(ms + 1, Ordering::Release);
     }
@@ -112,6 +125,22 @@ mod tests {
         assert_eq!(code(&directory), Ok(()));
         tokio::time::advance(Duration::from_millis(2)).await;
         assert_eq!(code(&directory), Err(Code::NOT_READY));
+        directory.sign_of_life();
+        assert_eq!(code(&directory), Ok(()));
+    }
+
+    /// Whoever was logged out meanwhile must not get in because this webapp cannot know it.
+    #[tokio::test(start_paused = true)]
+    async fn a_coreapp_without_its_database_keeps_no_copy_fresh_and_is_told_apart() {
+        let directory = Directory::new();
+        let code = |directory: &Directory| directory.current().map(|_| ()).map_err(|e| e.code);
+        directory.sign_of_life();
+        directory.is_without_database();
+        assert_eq!(code(&directory), Ok(()), "the copy is fresh");
+        tokio::time::advance(FRESH + Duration::from_millis(2)).await;
+        directory.is_without_database();
+        assert_eq!(code(&directory), Err(Code::DATABASE));
+        assert_eq!(directory.current().err().and_then(|e| e.retry_after_ms), Some(1_000));
         directory.sign_of_life();
         assert_eq!(code(&directory), Ok(()));
     }

@@ -26,10 +26,7 @@ pub(crate) async fn follow(directory: Arc<Directory>, cores: Arc<Cores>, webapp:
             DirectoryClient::new(channel).max_decoding_message_size(rpc::http2::MAX_MESSAGE);
         match timeout(OPEN, open(client, &webapp)).await.unwrap_or_else(|_| Err(silent(OPEN))) {
             Ok((first, _)) if first.stale => {
-                // As old as what it says: nobody changes anything without the database.
-                if directory.current().is_ok() {
-                    directory.sign_of_life();
-                }
+                directory.is_without_database();
                 tracing::warn!(coreapp = address, "{STALE}");
             }
             Ok((first, stream)) => {
@@ -73,7 +70,10 @@ async fn read(directory: &Directory, mut stream: Streaming<Snapshot>) -> Status 
             Err(_) => return silent(SILENCE),
             Ok(Err(status)) => return status,
             Ok(Ok(None)) => return ended(),
-            Ok(Ok(Some(frame))) if frame.stale => return Status::unavailable(STALE),
+            Ok(Ok(Some(frame))) if frame.stale => {
+                directory.is_without_database();
+                return Status::unavailable(STALE);
+            }
             Ok(Ok(Some(frame))) => {
                 if frame != (Snapshot { version: frame.version, ..Snapshot::default() }) {
                     let state = directory.state.borrow().then(frame);

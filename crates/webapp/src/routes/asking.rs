@@ -50,6 +50,23 @@ impl Asking {
         self.app.cores.control(limit, |channel| call(channel, self.request(&message, limit))).await
     }
 
+    /// The same over the connection for files; `limit` is for the answer to begin.
+    ///
+    /// # Errors
+    /// As [`Self::any`].
+    pub(super) async fn media<M, T, F>(
+        &self,
+        limit: Duration,
+        message: M,
+        call: impl Fn(Channel, Request<M>) -> F,
+    ) -> Result<T, ApiError>
+    where
+        M: Clone,
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        self.app.cores.media(limit, |channel| call(channel, self.request(&message, limit))).await
+    }
+
     /// Asks the coreapp that changes what belongs to the account.
     ///
     /// # Errors

@@ -23,7 +23,7 @@ use rpc::coreapp::{
 };
 use tonic::Status;
 
-use super::{InPath, done};
+use super::{InPath, asking::Asking, done};
 use crate::{
     app::App,
     auth::Caller,
@@ -108,29 +108,19 @@ fn checked(headers: &HeaderMap, body: &Body) -> Result<String, ApiError> {
     Ok(content_type)
 }
 
-/// Gives a file's bytes, under the content type it came with.
+/// The bytes of a file, under the content type it came with.
 #[utoipa::path(
     get, path = "/v1/media/{id}", tag = "Media",
     params(("id" = String, Path, description = "As the upload or a callback gave it.")),
     responses((status = 200, description = "The bytes, under their own `Content-Type`.", body = String, content_type = "*/*")),
 )]
-pub(super) async fn download(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-    id: InPath,
-) -> Result<Response, Refusal> {
-    let id = parse(id)?.to_string();
-    let asker = caller.asker(&context, &headers);
-    let call = app.cores.media(CALL, |channel| {
-        let request = asker.request(GetMediaRequest { id: id.clone() }, CALL);
-        async move {
-            let mut parts = MediaClient::new(channel).get(request).await?.into_inner();
-            match parts.message().await?.and_then(|answer| answer.part) {
-                Some(Part::Head(head)) => Ok(tonic::Response::new((head, parts))),
-                _ => Err(Status::internal("the answer does not begin with its head")),
-            }
+pub(super) async fn download(asking: Asking, id: InPath) -> Result<Response, Refusal> {
+    let message = GetMediaRequest { id: parse(id)?.to_string() };
+    let call = asking.media(CALL, message, |channel, request| async move {
+        let mut parts = MediaClient::new(channel).get(request).await?.into_inner();
+        match parts.message().await?.and_then(|answer| answer.part) {
+            Some(Part::Head(head)) => Ok(tonic::Response::new((head, parts))),
+            _ => Err(Status::internal("the answer does not begin with its head")),
         }
     });
     let (GetMediaHead { content_type, size }, parts) = call.await.map_err(consulted)?;
@@ -155,18 +145,10 @@ pub(super) async fn download(
         (status = 200, description = "Gone.", body = Empty),
     ),
 )]
-pub(super) async fn remove(
-    State(app): State<Arc<App>>,
-    Extension(context): Extension<Context>,
-    caller: Caller,
-    headers: HeaderMap,
-    id: InPath,
-) -> Result<Response, Refusal> {
-    let id = parse(id)?.to_string();
-    let asker = caller.asker(&context, &headers);
-    let call = app.cores.media(CALL, |channel| {
-        let request = asker.request(DeleteMediaRequest { id: id.clone() }, CALL);
-        async move { MediaClient::new(channel).delete(request).await }
+pub(super) async fn remove(asking: Asking, id: InPath) -> Result<Response, Refusal> {
+    let message = DeleteMediaRequest { id: parse(id)?.to_string() };
+    let call = asking.media(CALL, message, |channel, request| async move {
+        MediaClient::new(channel).delete(request).await
     });
     call.await.map_err(consulted)?;
     Ok(done(answer::empty()))

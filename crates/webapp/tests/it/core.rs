@@ -152,7 +152,6 @@ impl Core {
             limits: Some(proto::Limits::default()),
             stale: false,
             logging: None,
-            certificate: None,
         }
     }
 
