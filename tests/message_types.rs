@@ -146,6 +146,11 @@ async fn a_phone_decrypts_every_type_as_it_was_sent() {
         // What the parser makes of it is held by the contract's own snapshots.
         let canonical = contract::message::Outgoing::parse(samples::request(&sample).as_bytes());
         let mut canonical: Value = serde_json::from_slice(&canonical.unwrap().message).unwrap();
+        // The text in words is held by `templates.rs`.
+        let text = content.get_mut(sample["type"].as_str().unwrap_or("text"));
+        let text = text.and_then(Value::as_object_mut).and_then(|it| it.remove("rendered"));
+        let of_template = matches!(sample["type"].as_str(), Some("template" | "hsm"));
+        assert_eq!(text.is_some(), of_template, "{name}");
         // A phone gets to know files by the network's names for them.
         let (mut sent, mut got) = (0, 0);
         each_file(&mut canonical, &mut |_, file| sent += usize::from(file.remove("id").is_some()));

@@ -86,6 +86,11 @@ impl Gateway {
         Self::spawn(directory, &[]).await
     }
 
+    /// The same with more options.
+    pub async fn start_in_with(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
+        Self::spawn(directory, options).await
+    }
+
     /// One on the data in a directory, old or new, and on a network of its own.
     pub async fn start_on(directory: Arc<tempfile::TempDir>, network: &network::Network) -> Self {
         let [https, http, receiver, _] = free_ports().await;

@@ -13,7 +13,9 @@ use crate::{
     error::{ApiError, Code},
     fields::{self, Fields},
     media::{self, hex},
-    message::{MAX_TEMPLATE_NAME, MAX_TEMPLATE_NAMESPACE, is_language, is_template_name},
+    message::{
+        MAX_MESSAGE, MAX_TEMPLATE_NAME, MAX_TEMPLATE_NAMESPACE, is_language, is_template_name,
+    },
 };
 
 mod asked;
@@ -192,7 +194,8 @@ impl Catalogue {
     }
 
     /// A canonical message with its text as the phone shows it: `rendered`, and the buttons under it, in the
-    /// object of the template. Messages of other types stay what they are.
+    /// object of the template. Messages of other types stay what they are, and those that would get longer
+    /// than [`MAX_MESSAGE`].
     ///
     /// # Errors
     /// As [`Catalogue::check`].
@@ -218,7 +221,9 @@ impl Catalogue {
                 }
             }
         }
-        Ok(value.to_string().into())
+        let rendered = Bytes::from(value.to_string());
+        // A phone of ten devices gets it in one frame.
+        Ok(if rendered.len() <= MAX_MESSAGE { rendered } else { message.clone() })
     }
 
     /// The template a message names, which it fits; `None`: none of those here.

@@ -64,6 +64,7 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
+    templates::Templates,
     upkeep,
 };
 
@@ -317,6 +318,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     });
 
     // The account.
+    let templates = Arc::<Templates>::default();
     let contacts_quota = Arc::new(Quota::default());
     let intake = Arc::new(Intake {
         drivers: drivers.clone(),
@@ -332,6 +334,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
                 Box::pin(async move { shelf.has_all(&message).await })
             })
         },
+        templates: templates.clone(),
         number: number_rx.clone(),
     });
     let numbered_view = view.clone();
@@ -355,6 +358,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             numbered_view.send_modify(|view| Arc::make_mut(view).own_number = now);
             number.send_if_modified(|number| std::mem::replace(number, now) != now);
         }),
+        templates: templates.clone(),
         policy,
         trust: {
             let callbacks = callbacks.clone();
@@ -379,6 +383,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         duties: Duties {
             upstream: upstream.clone(),
             control: control.clone(),
+            templates: templates.clone(),
             central: central.clone(),
             peers: peers.clone(),
             reader: reader.clone(),
@@ -525,7 +530,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
-    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    let media_desk =
+        media::Desk::new(shelf.clone(), upstream.clone(), links, templates, drivers.clone());
     background.spawn(media_desk.run(wanted_files));
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));

@@ -109,6 +109,9 @@ fn the_phone_shows_the_text_with_its_parameters() {
     );
     let text = Bytes::from_static(br#"{"type":"text","text":{"body":"x"}}"#);
     assert_eq!(catalogue.rendered(&text).unwrap(), text);
+    let long = hsm("hi", "fallback", "en", &["x".repeat(MAX_MESSAGE / 2).as_str()]);
+    let long = Bytes::from(long.to_string());
+    assert_eq!(catalogue.rendered(&long).unwrap(), long, "too long with its text twice");
 }
 
 #[test]
