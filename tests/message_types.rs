@@ -325,8 +325,11 @@ async fn a_message_fails_with_the_code_the_network_gives() {
     let phone = format!("/phones/{CUSTOMER}");
     let text = json!({"text": {"body": "x"}});
     for (behaviour, codes) in [
-        ("refuses", &[402, 430, 432, 433, 471, 472, 500, 1026, 1031, 2061][..]),
-        ("fails", &[408, 410, 470, 1013, 1014, 2027][..]),
+        (
+            "refuses",
+            &[402, 429, 430, 432, 433, 471, 472, 500, 1000, 1007, 1026, 1031, 2024, 2025, 2050][..],
+        ),
+        ("fails", &[408, 410, 470, 1013, 1014, 2002, 2027, 2028, 2029, 2030][..]),
     ] {
         for code in codes {
             gateway.network("PUT", &phone, &json!({behaviour: code})).await;

@@ -38,6 +38,8 @@ pub mod server;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";
+/// Of every gateway.
+pub const API_KEY: &str = "monitoring-key-of-12-to-128";
 /// Longest wait for anything; a debug build on a busy machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -246,6 +248,7 @@ fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) ->
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command
+        .env("WA_API_KEY", API_KEY)
         .current_dir(directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
