@@ -65,4 +65,14 @@ async fn every_route_answers_each_caller_exactly_as_documented() {
         }
     }
     assert!(missing.is_empty(), "documented and not walked: {missing:?}");
+    let undocumented: Vec<_> = walk
+        .statuses
+        .iter()
+        .filter(|(route, status)| {
+            let (method, path) = route.split_once(' ').unwrap();
+            let answers = &document["paths"][path][method.to_lowercase()]["responses"];
+            answers.get(status.to_string()).is_none()
+        })
+        .collect();
+    assert!(undocumented.is_empty(), "answered and not documented: {undocumented:?}");
 }

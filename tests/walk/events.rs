@@ -19,7 +19,7 @@ pub async fn walk(walk: &mut Walk) {
     assert_eq!(sent.status, 201);
     until("it is read", async || {
         let log = walk.call("admin", "GET", EVENTS, "", b"").await;
-        (log.json()["events"].as_array()?.len() == 2).then_some(())
+        (log.json()["events"].as_array()?.len() == 3).then_some(())
     })
     .await;
     let log = walk.step(For::Admins, "GET", EVENTS, &Value::Null).await;

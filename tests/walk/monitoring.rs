@@ -26,7 +26,6 @@ pub async fn walk(walk: &mut Walk) {
             }
         }
         walk.step(For::Monitors, "GET", &format!("{path}?format=prometheus"), &Value::Null).await;
-        walk.step(For::Monitors, "GET", &format!("{path}?format=xml"), &Value::Null).await;
     }
     for path in ["/livez", "/readyz", "/docs", "/docs/errors"] {
         walk.step(For::Everybody, "GET", path, &Value::Null).await;

@@ -1,6 +1,6 @@
 //! One step of the walk: a call, its answer written down, and who is turned away from its route.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -28,6 +28,8 @@ pub struct Walk {
     pub callers: BTreeMap<&'static str, String>,
     /// By `GET /v1/users/{username}`, with who may.
     routes: BTreeMap<String, For>,
+    /// What each of them has answered.
+    pub statuses: BTreeSet<(String, u16)>,
     text: String,
 }
 
@@ -57,7 +59,13 @@ impl Walk {
         let gateway = Gateway::start_in_with(directory, &["--no-limits"]).await;
         let key = format!("Apikey {API_KEY}");
         let callers = [("nobody", String::new()), ("API key", key)].into();
-        Self { gateway, callers, routes: BTreeMap::new(), text: String::new() }
+        Self {
+            gateway,
+            callers,
+            routes: BTreeMap::new(),
+            statuses: BTreeSet::new(),
+            text: String::new(),
+        }
     }
 
     /// The description that the gateway serves.
@@ -111,7 +119,9 @@ impl Walk {
             For::Users => "user",
             For::Admins => "admin",
         };
-        self.told(caller, method, path, (kind, body)).await
+        let given = self.told(caller, method, path, (kind, body)).await;
+        self.statuses.insert((name, given.status));
+        given
     }
 
     /// [`Walk::at`] with a secret in the body that differs from run to run.
@@ -154,7 +164,8 @@ impl Walk {
     ) -> Given {
         let given = self.call(caller, method, path, kind, body).await;
         let shown = match std::str::from_utf8(body) {
-            Ok(text) if text.len() <= 400 && !text.contains("BEGIN") => scrubbed(text),
+            Ok(text) if text.contains("BEGIN") => "<certificates>".to_owned(),
+            Ok(text) if text.len() <= 400 => scrubbed(text),
             _ => format!("<{} bytes>", body.len()),
         };
         let kind = if kind == "application/json" || kind.is_empty() {
@@ -230,7 +241,7 @@ impl Walk {
     /// Everything since the last one, under a resource's name.
     pub fn settle(&mut self, resource: &str) {
         let text = std::mem::take(&mut self.text);
-        insta::with_settings!({prepend_module_to_snapshot => false, snapshot_path => "walk/answers", omit_expression => true}, {
+        insta::with_settings!({prepend_module_to_snapshot => false, snapshot_path => "answers", omit_expression => true}, {
             insta::assert_snapshot!(resource, text.trim());
         });
     }
@@ -308,7 +319,7 @@ fn scrubbed(text: &str) -> String {
         let kind = match word.len() {
             24..=40 if word.starts_with("gB") || word.starts_with("AB") => Some("<id>"),
             36 if dashes == 4 => Some("<uuid>"),
-            32 if word.bytes().all(|byte| byte.is_ascii_hexdigit()) => Some("<hex>"),
+            16 | 32 if word.bytes().all(|byte| byte.is_ascii_hexdigit()) => Some("<hex>"),
             5 if out.ends_with("127.0.0.1:") => Some("<port>"),
             _ => None,
         };

@@ -56,7 +56,7 @@ impl DirectoryApi for ControlService {
         let name = request.into_inner().user;
         let user =
             self.control.user(&name).await.ok_or_else(|| {
-                to_status(ApiError::new(Code::NOT_FOUND, "no user has this name"))
+                to_status(ApiError::new(Code::NOT_FOUND, "There is no user with this name"))
             })?;
         Ok(Response::new(CredentialResponse {
             role: crate::control::role(&user).into(),
