@@ -6,7 +6,7 @@ mod support;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Gateway, call, until};
+use support::{Answer, Gateway, call, roles::Roles, until};
 
 const NUMBER: &str = "15550100199";
 const CUSTOMER: &str = "4915112345678";
@@ -141,6 +141,51 @@ async fn another_number_is_registered_while_messages_go_on_with_new_sessions() {
     assert_eq!(gateway.login(support::PASSWORD, &json!({})).await.status, StatusCode::OK);
     let settings = gateway.call("GET", "/v1/settings/application", "").await;
     assert_eq!(settings.body["settings"]["application"]["wa_id"], NUMBER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_taken_up_by_an_installation_without_a_number_and_by_no_other() {
+    let old = Gateway::start().await;
+    old.settings(json!({"heartbeat_interval": 7})).await;
+    let profile = json!({"address": "Main Street 1"}).to_string();
+    let business = "/v1/settings/business/profile";
+    assert_eq!(old.call("POST", business, &profile).await.status, 200);
+    let made = old.call("POST", "/v1/settings/backup", r#"{"password":"pass"}"#).await;
+    let data = made.body["settings"]["data"].as_str().unwrap().to_owned();
+    drop(old);
+
+    let new = Roles::start_in(1, &[("HELIOGRAPH_ACCOUNT__NUMBER", "")]).await;
+    let call = async |method: &str, path: &str, body: &str| {
+        new.call(0, method, path, &[], body).await
+    };
+    let health = call("GET", "/v1/health", "").await;
+    assert_eq!(health.body["health"]["gateway_status"], "unregistered", "{}", health.body);
+    let message = json!({"to": CUSTOMER, "text": {"body": "x"}}).to_string();
+    let early = call("POST", "/v1/messages", &message).await;
+    assert_eq!(refused(&early), (503, 1011), "{}", early.body);
+    let restore = async |password: &str, data: &str| {
+        let body = json!({"password": password, "data": data}).to_string();
+        call("POST", "/v1/settings/restore", &body).await
+    };
+    for (password, data) in [("other", &*data), ("pass", &data[..data.len() / 2]), ("pass", "AAAA")]
+    {
+        let refusal = restore(password, data).await;
+        assert_eq!(refused(&refusal), (400, 1009), "{}", refusal.body);
+    }
+    let restored = restore("pass", &data).await;
+    assert_eq!(restored.status, StatusCode::OK, "{}", restored.body);
+    let settings = call("GET", "/v1/settings/application", "").await;
+    let settings = &settings.body["settings"]["application"];
+    assert_eq!((&settings["wa_id"], &settings["heartbeat_interval"]), (&json!("15550100100"), &json!(7)));
+    let shown = call("GET", business, "").await;
+    assert_eq!(shown.body["settings"]["business"]["profile"]["address"], "Main Street 1");
+    assert_eq!(refused(&restore("pass", &data).await), (403, 1005), "there is one now");
+    until("a message from the number", async || {
+        let sent = call("POST", "/v1/messages", &message).await;
+        (sent.status == StatusCode::CREATED).then_some(())
+    })
+    .await;
+    until("it has come", async || (new.texts_at(CUSTOMER).await == ["x"]).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,7 +49,7 @@ impl Roles {
         Self::start_in(webapps, &[]).await
     }
 
-    /// The same with more environment for each of them.
+    /// The same with more environment for each of them; what is empty is not set.
     pub async fn start_in(webapps: usize, environment: &[(&str, &str)]) -> Self {
         Self::start_on(None, 1, 1, webapps, environment).await
     }
@@ -206,12 +206,19 @@ impl Roles {
     }
 
     fn spawn(&self, name: &str, role: &str, options: &[&str]) {
-        let child = Command::new(env!("CARGO_BIN_EXE_heliograph"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+        command
             .arg(role)
             .args(options)
             .env("HELIOGRAPH_ACCOUNT__NUMBER", OWN_NUMBER)
-            .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http")
-            .envs(self.environment.iter().cloned())
+            .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http");
+        for (name, value) in &self.environment {
+            match value.as_str() {
+                "" => command.env_remove(name),
+                value => command.env(name, value),
+            };
+        }
+        let child = command
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
