@@ -155,9 +155,8 @@ async fn a_backup_is_taken_up_by_an_installation_without_a_number_and_by_no_othe
     drop(old);
 
     let new = Roles::start_in(1, &[("HELIOGRAPH_ACCOUNT__NUMBER", "")]).await;
-    let call = async |method: &str, path: &str, body: &str| {
-        new.call(0, method, path, &[], body).await
-    };
+    let call =
+        async |method: &str, path: &str, body: &str| new.call(0, method, path, &[], body).await;
     let health = call("GET", "/v1/health", "").await;
     assert_eq!(health.body["health"]["gateway_status"], "unregistered", "{}", health.body);
     let message = json!({"to": CUSTOMER, "text": {"body": "x"}}).to_string();
@@ -176,7 +175,10 @@ async fn a_backup_is_taken_up_by_an_installation_without_a_number_and_by_no_othe
     assert_eq!(restored.status, StatusCode::OK, "{}", restored.body);
     let settings = call("GET", "/v1/settings/application", "").await;
     let settings = &settings.body["settings"]["application"];
-    assert_eq!((&settings["wa_id"], &settings["heartbeat_interval"]), (&json!("15550100100"), &json!(7)));
+    assert_eq!(
+        (&settings["wa_id"], &settings["heartbeat_interval"]),
+        (&json!("15550100100"), &json!(7))
+    );
     let shown = call("GET", business, "").await;
     assert_eq!(shown.body["settings"]["business"]["profile"]["address"], "Main Street 1");
     assert_eq!(refused(&restore("pass", &data).await), (403, 1005), "there is one now");

@@ -69,6 +69,8 @@ fn pieces(text: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -83,6 +85,22 @@ mod tests {
     fn places_that_are_not_numbered_from_one_on_are_none() {
         for text in ["{{2}}", "{{1}} {{3}}"] {
             assert_eq!(Pattern::new(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_either_no_pattern_or_shown_whole(
+            text in r"(\{\{|\}\}|[0-9]|[a-zé ]){0,20}",
+        ) {
+            if let Some(pattern) = Pattern::new(&text) {
+                let names: Vec<String> =
+                    (1..=pattern.places()).map(|n| format!("{{{{{n}}}}}")).collect();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                // Numbers may be written with leading zeros.
+                let plain = |text: &str| text.replace('0', "");
+                prop_assert_eq!(plain(&pattern.filled(&names)), plain(&text));
+            }
         }
     }
 }

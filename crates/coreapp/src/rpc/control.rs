@@ -54,10 +54,9 @@ impl DirectoryApi for ControlService {
         request: Request<CredentialRequest>,
     ) -> Result<Response<CredentialResponse>, Status> {
         let name = request.into_inner().user;
-        let user =
-            self.control.user(&name).await.ok_or_else(|| {
-                to_status(ApiError::new(Code::NOT_FOUND, "There is no user with this name"))
-            })?;
+        let user = self.control.user(&name).await.ok_or_else(|| {
+            to_status(ApiError::new(Code::NOT_FOUND, "There is no user with this name"))
+        })?;
         Ok(Response::new(CredentialResponse {
             role: crate::control::role(&user).into(),
             user: user.name,
