@@ -5,6 +5,8 @@
 
 mod support;
 
+use std::borrow::Borrow;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use support::{Gateway, PASSWORD, free_ports, until, webhook::Webhook};
@@ -22,13 +24,16 @@ async fn catalogue(gateway: &Gateway, method: &str, path: &str, body: &Value) {
     .await;
 }
 
-async fn put(gateway: &Gateway, name: &str, language: &str, definition: Value) {
-    catalogue(gateway, "PUT", &format!("/shop/{name}/{language}"), &definition).await;
+async fn put(gateway: &Gateway, name: &str, language: &str, definition: impl Borrow<Value>) {
+    let path = format!("/shop/{name}/{language}");
+    catalogue(gateway, "PUT", &path, definition.borrow()).await;
 }
 
 fn template(name: &str, language: &str, components: Value) -> Value {
-    json!({"to": CUSTOMER, "type": "template", "template": {
-        "namespace": "shop", "name": name, "language": {"code": language}, "components": components}})
+    let mut message = json!({"to": CUSTOMER, "type": "template", "template": {
+        "namespace": "shop", "name": name, "language": {"code": language}}});
+    message["template"]["components"] = components;
+    message
 }
 
 fn hsm(name: &str, policy: &str, language: &str, parameters: &[&str]) -> Value {

@@ -174,7 +174,7 @@ impl Walk {
             format!(" ({kind})")
         };
         self.text
-            .push_str(&format!("\n{caller}: {method} {}{kind} {shown}", scrubbed(path)).trim_end());
+            .push_str(format!("\n{caller}: {method} {}{kind} {shown}", scrubbed(path)).trim_end());
         self.text.push('\n');
         self.text.push_str(&answer(&given));
         given

@@ -1,5 +1,5 @@
 //! The message templates: over the control API in, over the upstream protocol out.
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 
 mod support;
 

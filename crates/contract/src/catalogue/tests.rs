@@ -69,7 +69,11 @@ fn hsm(name: &str, policy: &str, code: &str, parameters: &[&str]) -> Value {
 }
 
 fn named(name: &str, components: Value) -> Value {
-    json!({"type": "template", "template": {"namespace": "shop", "name": name, "language": {"code": "en"}, "components": components}})
+    let mut message = order();
+    message["template"]["name"] = name.into();
+    message["template"]["language"]["code"] = "en".into();
+    message["template"]["components"] = components;
+    message
 }
 
 fn code(catalogue: &Catalogue, message: &Value) -> Option<u16> {
@@ -129,7 +133,7 @@ fn a_language_falls_back_only_where_it_may() {
         match found {
             Ok(text) => assert_eq!(shown(&catalogue, &message)[0], text, "{policy} {given}"),
             Err(refused) => {
-                assert_eq!(code(&catalogue, &message), Some(refused), "{policy} {given}")
+                assert_eq!(code(&catalogue, &message), Some(refused), "{policy} {given}");
             }
         }
     }
