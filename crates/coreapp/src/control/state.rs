@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
 use futures_util::future::BoxFuture;
-use rpc::coreapp::{AccountState, Limits, Logging, Revocations, ShardMap, TokenKey};
+use rpc::coreapp::{AccountState, Certificate, Limits, Logging, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
@@ -370,7 +370,13 @@ impl Control {
         self.templates.put_in_force(documents.get(Document::Templates));
         let account =
             AccountState { number: number.as_ref().map(ToString::to_string).unwrap_or_default() };
-        self.publish(|directory| directory.account = Arc::new(account));
+        let pem = documents.get(Document::Certificate);
+        self.publish(|directory| {
+            directory.account = Arc::new(account);
+            if directory.certificate.pem != *pem {
+                directory.certificate = Arc::new(Certificate { pem: pem.clone() });
+            }
+        });
     }
 
     fn number(&self, state: &State) -> Option<Number> {
