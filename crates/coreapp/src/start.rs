@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use ::rpc::identity::{Identity, IdentityError, Name};
+use ::rpc::{
+    gated::Permit,
+    identity::{Identity, IdentityError, Name},
+};
 use contract::{
     Clock, Rng,
     media::Providers,
@@ -216,7 +219,12 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         error,
     })?;
     let (number, number_rx) = watch::channel(None);
-    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone())
+    let beat = Arc::new(Beat::new());
+    let permit = {
+        let beat = beat.clone();
+        Permit::new(move || !beat.frozen())
+    };
+    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone(), &permit)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
     let identity = identity(&config, &env)?;
@@ -234,7 +242,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
     files.is_shared_with(others.map(|node| &*node.name)).await?;
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
-    let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
     let feed = Arc::new(callbacks::Feed::new());
     let lanes = store.start_lanes(inc, feed.clone());
