@@ -330,7 +330,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
-        handing: Handing { map: map_rx.clone(), peers: peers.clone() },
+        handing: Handing::new(map_rx.clone(), peers.clone(), {
+            let cluster = cluster.clone();
+            Box::new(move || {
+                let cluster = cluster.clone();
+                async move { cluster.nodes().await.is_ok() }.boxed()
+            })
+        }),
         traces: env.traces.clone(),
         has_files: {
             let shelf = shelf.clone();
