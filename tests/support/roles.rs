@@ -24,6 +24,9 @@ const CORE_PORTS: usize = 4;
 /// Ports a test process may take; another corner than that of `free_ports`.
 const CORNER: u16 = 40;
 
+/// Shards there are, the account's included.
+pub const SHARDS: usize = 65;
+
 const OWN_NUMBER: &str = "15550100100";
 
 pub struct Roles {
@@ -154,6 +157,19 @@ impl Roles {
         }
         let value = answer.lines().find_map(|line| line.strip_prefix("shards_owned "));
         value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Waits until all of these own a share, and together everything.
+    pub async fn shared_by(&self, cores: &[usize]) {
+        until("every coreapp has its share", async || {
+            let mut shares = Vec::new();
+            for core in cores {
+                shares.push(self.shards_of(*core).await);
+            }
+            (shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == SHARDS)
+                .then_some(())
+        })
+        .await;
     }
 
     /// To the control listener of one of several coreapps.
