@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
+use rpc::coreapp::{WatchRequest, directory_client::DirectoryClient};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -170,6 +171,15 @@ impl Roles {
                 .then_some(())
         })
         .await;
+    }
+
+    /// Which coreapp owns the account.
+    pub async fn keeper(&self) -> usize {
+        let channel = self.control_of(0).await;
+        let request = WatchRequest { webapp: "test".to_owned() };
+        let mut watch = DirectoryClient::new(channel).watch(request).await.unwrap().into_inner();
+        let owner = watch.message().await.unwrap().unwrap().shards.unwrap().control;
+        self.cores.iter().position(|port| owner == at(*port)).unwrap()
     }
 
     /// To the control listener of one of several coreapps.

@@ -452,6 +452,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reader: reader.clone(),
         lanes: lanes.clone(),
         map: map_rx.clone(),
+        peers: peers.clone(),
         callbacks: callbacks.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
@@ -586,10 +587,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             stop: stop.clone(),
         },
         account: rpc::AccountService { account, control },
-        events: rpc::EventsService { log: event_log, replays },
+        events: rpc::EventsService { log: event_log, replays: replays.clone() },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
-        peer: rpc::PeerService { central, desk, members: members.clone(), intake },
+        peer: rpc::PeerService { central, desk, members: members.clone(), intake, replays },
         probes: rpc::Probes { beat, connected, gauges },
     };
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
