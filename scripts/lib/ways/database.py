@@ -31,12 +31,13 @@ async def rounds(stage, count):
     outages, cuts = [], []
     for done in range(count):
         await stage.healthy()
-        gone = time.monotonic()
+        dying = time.monotonic()
         await asyncio.to_thread(stage.database.crash)
+        gone = time.monotonic()
         await asyncio.sleep(stage.options.away)
         await asyncio.to_thread(stage.database.resume)
         back = time.monotonic()
-        outages.append((gone, back))
+        outages.append((dying, gone, back))
         await stage.accepting(back)
         await asyncio.sleep(RECOVERED_S + WINDOW_S)
         began = time.monotonic()
@@ -63,11 +64,11 @@ def cut(database):
 
 def measured(stage, moved, outages, cuts):
     load, took, wrong, answers, caught, shares = stage.load, [], {}, 0, 0, []
-    for gone, back in outages:
+    for dying, gone, back in outages:
         for one in load.refused:
-            if one.what == CAUGHT and gone - REFUSED_S < one.began < gone + CAUGHT_S:
+            if one.what == CAUGHT and dying - REFUSED_S < one.began < gone + CAUGHT_S:
                 caught += 1
-            elif gone < one.began < back - REFUSED_S:
+            elif dying < one.began < back - REFUSED_S:
                 answers += 1
                 took.append((one.ended - one.began, one.began - gone, one.what))
                 if one.what != REFUSAL or not one.retry_after:
@@ -93,8 +94,8 @@ def measured(stage, moved, outages, cuts):
         stage.broken.append(f"{RECOVERED_S:.0f} s after the database was back the rate was "
                             f"{min(shares):.0%} of what was asked for")
     after = sum(1 for one in load.refused
-                if any(one.began > back for _, back in outages) and not
-                any(gone <= one.began <= back for gone, back in outages))
+                if any(one.began > back for *_, back in outages) and not
+                any(dying <= one.began <= back for dying, _, back in outages))
     return {"takeovers": moved, "refused_while_away": answers, "caught": caught,
             "slowest_refusal_s": rounded(max(took, default=(0.0,))[0]),
             "rate_after": rounded(min(shares)), "client_errors_cutting": cutting,
