@@ -6,7 +6,7 @@ mod support;
 
 use http::StatusCode;
 use serde_json::{Value, json};
-use support::{Answer, Gateway, call, until};
+use support::{Answer, Gateway, call, roles::Roles, until};
 
 const NUMBER: &str = "15550100199";
 const CUSTOMER: &str = "4915112345678";
@@ -125,14 +125,28 @@ async fn another_number_is_registered_while_messages_go_on_with_new_sessions() {
 
     let shards = gateway.call("GET", "/v1/account/shards", "").await;
     assert_eq!(shards.body["account"], json!({"shards": 1}));
-    let eight = json!({"cc": "1", "phone_number": "5550100199", "shards": 8, "cert": "eA=="});
-    let set = gateway.call("POST", "/v1/account/shards", &eight.to_string()).await;
+    let shards_of = async |count: u32, more: Value| {
+        let mut wish = json!({"cc": "1", "phone_number": "5550100199", "shards": count});
+        wish.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        gateway.call("POST", "/v1/account/shards", &wish.to_string()).await
+    };
+    assert_eq!(refused(&shards_of(8, json!({})).await), (400, 1008), "no certificate");
+    let another = shards_of(8, json!({"cert": "eA=="})).await;
+    assert_eq!(refused(&another), (403, 1005), "another's certificate");
+    let set = shards_of(8, json!({"cert": "RXhhbXBsZSBMdGQ="})).await;
     assert_eq!(set.status, StatusCode::CREATED, "{}", set.body);
     let shards = gateway.call("GET", "/v1/account/shards", "").await;
     assert_eq!(shards.body["account"], json!({"shards": 8}));
-    let three = json!({"cc": "1", "phone_number": "5550100199", "shards": 3});
-    let refusal = gateway.call("POST", "/v1/account/shards", &three.to_string()).await;
+    let refusal = shards_of(3, json!({"cert": "RXhhbXBsZSBMdGQ="})).await;
     assert_eq!(refused(&refusal), (400, 1009));
+    let two_step = gateway.call("POST", "/v1/settings/account/two-step", r#"{"pin":"123456"}"#);
+    assert_eq!(two_step.await.status, 200);
+    for (pin, refusal) in [(None, (400, 1008)), (Some("654321"), (403, 1005))] {
+        let answer = shards_of(4, json!({"cert": "RXhhbXBsZSBMdGQ=", "pin": pin})).await;
+        assert_eq!(refused(&answer), refusal, "{pin:?}");
+    }
+    let set = shards_of(8, json!({"cert": "RXhhbXBsZSBMdGQ=", "pin": "123456"})).await;
+    assert_eq!(set.status, StatusCode::CREATED, "{}", set.body);
 
     // The registration outlives a restart, though another number is configured.
     let (status, directory) = gateway.stop().await;
@@ -141,6 +155,53 @@ async fn another_number_is_registered_while_messages_go_on_with_new_sessions() {
     assert_eq!(gateway.login(support::PASSWORD, &json!({})).await.status, StatusCode::OK);
     let settings = gateway.call("GET", "/v1/settings/application", "").await;
     assert_eq!(settings.body["settings"]["application"]["wa_id"], NUMBER);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_is_taken_up_by_an_installation_without_a_number_and_by_no_other() {
+    let old = Gateway::start().await;
+    old.settings(json!({"heartbeat_interval": 7})).await;
+    let profile = json!({"address": "Main Street 1"}).to_string();
+    let business = "/v1/settings/business/profile";
+    assert_eq!(old.call("POST", business, &profile).await.status, 200);
+    let made = old.call("POST", "/v1/settings/backup", r#"{"password":"pass"}"#).await;
+    let data = made.body["settings"]["data"].as_str().unwrap().to_owned();
+    drop(old);
+
+    let new = Roles::start_in(1, &[("HELIOGRAPH_ACCOUNT__NUMBER", "")]).await;
+    let call =
+        async |method: &str, path: &str, body: &str| new.call(0, method, path, &[], body).await;
+    let health = call("GET", "/v1/health", "").await;
+    assert_eq!(health.body["health"]["gateway_status"], "unregistered", "{}", health.body);
+    let message = json!({"to": CUSTOMER, "text": {"body": "x"}}).to_string();
+    let early = call("POST", "/v1/messages", &message).await;
+    assert_eq!(refused(&early), (503, 1011), "{}", early.body);
+    let restore = async |password: &str, data: &str| {
+        let body = json!({"password": password, "data": data}).to_string();
+        call("POST", "/v1/settings/restore", &body).await
+    };
+    for (password, data) in [("other", &*data), ("pass", &data[..data.len() / 2]), ("pass", "AAAA")]
+    {
+        let refusal = restore(password, data).await;
+        assert_eq!(refused(&refusal), (400, 1009), "{}", refusal.body);
+    }
+    let restored = restore("pass", &data).await;
+    assert_eq!(restored.status, StatusCode::OK, "{}", restored.body);
+    let settings = call("GET", "/v1/settings/application", "").await;
+    let settings = &settings.body["settings"]["application"];
+    assert_eq!(
+        (&settings["wa_id"], &settings["heartbeat_interval"]),
+        (&json!("15550100100"), &json!(7))
+    );
+    let shown = call("GET", business, "").await;
+    assert_eq!(shown.body["settings"]["business"]["profile"]["address"], "Main Street 1");
+    assert_eq!(refused(&restore("pass", &data).await), (403, 1005), "there is one now");
+    until("a message from the number", async || {
+        let sent = call("POST", "/v1/messages", &message).await;
+        (sent.status == StatusCode::CREATED).then_some(())
+    })
+    .await;
+    until("it has come", async || (new.texts_at(CUSTOMER).await == ["x"]).then_some(())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,6 +296,25 @@ async fn the_network_learns_how_customers_see_the_business() {
     assert!(link.starts_with("https://") && link.ends_with(photo), "{link}");
     let known = gateway.network("GET", "/businesses/15550100100", &Value::Null).await;
     assert!(known["photo_bytes"].as_u64().unwrap() > 100);
+    assert_eq!(gateway.call("DELETE", photo, "").await.status, 200);
+    assert_eq!(refused(&gateway.call("GET", photo, "").await), (404, 1006));
+
+    // As generated clients send it.
+    let form = [
+        &b"--XX\r\nContent-Disposition: form-data; name=\"File\"; filename=\"a.png\"\r\n\
+           Content-Type: image/png\r\n\r\n"[..],
+        PICTURE,
+        b"\r\n--XX--\r\n",
+    ]
+    .concat();
+    let request = http::Request::post(photo)
+        .header("host", "gateway")
+        .header("authorization", gateway.token())
+        .header("content-type", "multipart/form-data; boundary=XX")
+        .body(http_body_util::Full::new(bytes::Bytes::from(form)));
+    let (status, _, body) = support::exchange(gateway.http, request.unwrap()).await;
+    assert_eq!(status, StatusCode::OK, "{body:?}");
+    assert_eq!(gateway.call("GET", photo, "").await.status, StatusCode::OK);
     assert_eq!(gateway.call("DELETE", photo, "").await.status, 200);
     assert_eq!(refused(&gateway.call("GET", photo, "").await), (404, 1006));
 }

@@ -146,6 +146,11 @@ async fn a_phone_decrypts_every_type_as_it_was_sent() {
         // What the parser makes of it is held by the contract's own snapshots.
         let canonical = contract::message::Outgoing::parse(samples::request(&sample).as_bytes());
         let mut canonical: Value = serde_json::from_slice(&canonical.unwrap().message).unwrap();
+        // The text in words is held by `templates.rs`.
+        let text = content.get_mut(sample["type"].as_str().unwrap_or("text"));
+        let text = text.and_then(Value::as_object_mut).and_then(|it| it.remove("rendered"));
+        let of_template = matches!(sample["type"].as_str(), Some("template" | "hsm"));
+        assert_eq!(text.is_some(), of_template, "{name}");
         // A phone gets to know files by the network's names for them.
         let (mut sent, mut got) = (0, 0);
         each_file(&mut canonical, &mut |_, file| sent += usize::from(file.remove("id").is_some()));
@@ -320,8 +325,11 @@ async fn a_message_fails_with_the_code_the_network_gives() {
     let phone = format!("/phones/{CUSTOMER}");
     let text = json!({"text": {"body": "x"}});
     for (behaviour, codes) in [
-        ("refuses", &[402, 430, 432, 433, 471, 472, 500, 1026, 1031, 2061][..]),
-        ("fails", &[408, 410, 470, 1013, 1014, 2027][..]),
+        (
+            "refuses",
+            &[402, 429, 430, 432, 433, 471, 472, 500, 1000, 1007, 1026, 1031, 2024, 2025, 2050][..],
+        ),
+        ("fails", &[408, 410, 470, 1013, 1014, 2002, 2027, 2028, 2029, 2030][..]),
     ] {
         for code in codes {
             gateway.network("PUT", &phone, &json!({behaviour: code})).await;

@@ -9,11 +9,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed={}", root.display());
     let files = [
         "heliograph/coreapp/v1/account.proto",
+        "heliograph/coreapp/v1/certificates.proto",
         "heliograph/coreapp/v1/messages.proto",
         "heliograph/coreapp/v1/contacts.proto",
         "heliograph/coreapp/v1/control.proto",
         "heliograph/coreapp/v1/events.proto",
         "heliograph/coreapp/v1/media.proto",
+        "heliograph/coreapp/v1/monitoring.proto",
         "heliograph/coreapp/v1/peer.proto",
         "heliograph/upstream/v1/upstream.proto",
     ];

@@ -64,6 +64,29 @@ def text(to, n):
     return {"to": to, "type": "text", "text": {"body": f"Message {n}"}}
 
 
+async def paced(gateway, rate, seconds, recipients, connections=16):
+    """Messages to so many recipients at a fixed rate: (latencies in ms, counted from when each should have
+    left; answers that were not 201)."""
+    latencies, errors = [], 0
+    begin = time.monotonic() + 0.2
+
+    async def send(n):
+        nonlocal errors
+        connection = Connection(gateway.http, gateway.token)
+        while n < rate * seconds:
+            due = begin + n / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            message = text(gw.recipient(n % recipients), n)
+            status, _, _ = await connection.post("/v1/messages", message)
+            latencies.append(1e3 * (time.monotonic() - due))
+            errors += status != 201
+            n += connections
+        connection.close()
+
+    await asyncio.gather(*(send(n) for n in range(connections)))
+    return latencies, errors
+
+
 class Load:
     """Message n goes to `recipient(n)`, is due at n / `rate` (0: as soon as a connection is free),
     and waits for one of `connections`."""

@@ -38,6 +38,8 @@ pub mod server;
 pub mod webhook;
 
 pub const PASSWORD: &str = "Bl4ck-box!";
+/// Of every gateway.
+pub const API_KEY: &str = "monitoring-key-of-12-to-128";
 /// Longest wait for anything; a debug build on a busy machine is slow.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -84,6 +86,11 @@ impl Gateway {
     /// One on the data of another.
     pub async fn start_in(directory: Arc<tempfile::TempDir>) -> Self {
         Self::spawn(directory, &[]).await
+    }
+
+    /// The same with more options.
+    pub async fn start_in_with(directory: Arc<tempfile::TempDir>, options: &[&str]) -> Self {
+        Self::spawn(directory, options).await
     }
 
     /// One on the data in a directory, old or new, and on a network of its own.
@@ -241,6 +248,7 @@ fn up_at(directory: &tempfile::TempDir, https: u16, http: u16, receiver: u16) ->
         command.arg(option).arg(format!("127.0.0.1:{port}"));
     }
     command
+        .env("WA_API_KEY", API_KEY)
         .current_dir(directory.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -53,7 +53,7 @@ impl Roles {
         Self::start_in(webapps, &[]).await
     }
 
-    /// The same with more environment for each of them.
+    /// The same with more environment for each of them; what is empty is not set.
     pub async fn start_in(webapps: usize, environment: &[(&str, &str)]) -> Self {
         Self::start_on(None, 1, 1, webapps, environment).await
     }
@@ -97,19 +97,7 @@ impl Roles {
         for n in 0..webapps {
             roles.start_webapp(n, next(), next());
         }
-        for http in &roles.webapps {
-            until("a webapp is ready", async || {
-                let connected = TcpStream::connect(("127.0.0.1", *http)).await.is_ok();
-                (connected && call(*http, "GET", "/readyz", "", "").await.status == StatusCode::OK)
-                    .then_some(())
-            })
-            .await;
-        }
-        let basic = format!("Basic {}", STANDARD.encode("admin:secret"));
-        let body = json!({ "new_password": PASSWORD }).to_string();
-        let login = call(roles.webapps[0], "POST", "/v1/users/login", &basic, &body).await;
-        let token = login.body.pointer("/users/0/token").and_then(Value::as_str).unwrap();
-        roles.token = format!("Bearer {token}");
+        roles.log_in_first().await;
         let settings = json!({"heliograph": {
             "quotas": {"messages_per_second": 0, "contacts_per_second": 0},
             "web": {"per_user": 0, "per_address": 0},
@@ -121,6 +109,23 @@ impl Roles {
         })
         .await;
         roles
+    }
+
+    /// Waits until the webapps are ready on a new database, and logs in as its admin.
+    pub async fn log_in_first(&mut self) {
+        for http in &self.webapps {
+            until("a webapp is ready", async || {
+                let connected = TcpStream::connect(("127.0.0.1", *http)).await.is_ok();
+                (connected && call(*http, "GET", "/readyz", "", "").await.status == StatusCode::OK)
+                    .then_some(())
+            })
+            .await;
+        }
+        let basic = format!("Basic {}", STANDARD.encode("admin:secret"));
+        let body = json!({ "new_password": PASSWORD }).to_string();
+        let login = call(self.webapps[0], "POST", "/v1/users/login", &basic, &body).await;
+        let token = login.body.pointer("/users/0/token").and_then(Value::as_str).unwrap();
+        self.token = format!("Bearer {token}");
     }
 
     pub fn start_sandbox(&self) {
@@ -232,12 +237,20 @@ impl Roles {
     }
 
     fn spawn(&self, name: &str, role: &str, options: &[&str]) {
-        let child = Command::new(env!("CARGO_BIN_EXE_heliograph"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_heliograph"));
+        command
             .arg(role)
             .args(options)
             .env("HELIOGRAPH_ACCOUNT__NUMBER", OWN_NUMBER)
-            .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http")
-            .envs(self.environment.iter().cloned())
+            .env("HELIOGRAPH_EGRESS__ALLOW", "loopback,http");
+        for (name, value) in &self.environment {
+            match value.as_str() {
+                // Not even what every test has.
+                "" => command.env_remove(name),
+                value => command.env(name, value),
+            };
+        }
+        let child = command
             .current_dir(self.directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

@@ -86,7 +86,8 @@ pub struct ShardsBody {
     #[schema(pattern = "^[0-9]{6}$")]
     pub pin: Option<String>,
     /// The verified-name certificate, base64.
-    pub cert: Option<String>,
+    #[schema(max_length = 16384)]
+    pub cert: String,
 }
 
 /// How many shards were asked for.
@@ -178,6 +179,8 @@ pub struct ShardsRequest {
     pub number: Number,
     /// One of [`SHARDS`].
     pub shards: u32,
+    /// The verified-name certificate, decoded.
+    pub cert: Bytes,
     /// The two-step pin.
     pub pin: Option<Secret>,
 }
@@ -196,10 +199,9 @@ impl ShardsRequest {
             return Err(fields.invalid("shards", shards, "1, 2, 4, 8, 16 or 32"));
         }
         let pin = pin(&mut fields)?;
-        // Mandatory since v2.45, optional before: whoever does not know it is not turned away.
-        cert(&mut fields)?;
+        let cert = cert(&mut fields)?.ok_or_else(|| fields.missing("cert"))?;
         fields.finish()?;
-        Ok(Self { number, shards, pin })
+        Ok(Self { number, shards, cert, pin })
     }
 }
 

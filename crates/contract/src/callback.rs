@@ -88,6 +88,10 @@ pub enum StatusKind {
 }
 
 impl StatusKind {
+    /// All of them, in the order of their declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Sent, Self::Delivered, Self::Read, Self::Failed, Self::Deleted, Self::Warning];
+
     /// Its name in the contract.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -64,9 +64,11 @@ impl Fields {
         self.map.remove(name)
     }
 
-    /// Puts a taken text back, in another form.
-    pub(crate) fn put_back(&mut self, name: &str, text: String) {
-        self.map.insert(name.to_owned(), Value::String(text));
+    /// Some clients write the words of a field in capitals.
+    pub(crate) fn lower(&mut self, name: &str) {
+        if let Some(Value::String(word)) = self.map.get_mut(name) {
+            word.make_ascii_lowercase();
+        }
     }
 
     /// Takes a text.
@@ -323,6 +325,16 @@ pub(crate) fn invalid(
         Code::INVALID,
         format!("Parameter '{name}': given was {given}, allowed is {allowed}"),
     )
+}
+
+/// A refusal in the words of 1009 under another code.
+pub(crate) fn refused(
+    code: Code,
+    name: impl fmt::Display,
+    given: impl fmt::Display,
+    allowed: impl fmt::Display,
+) -> ApiError {
+    ApiError { code, ..invalid(name, given, allowed) }
 }
 
 /// A given value as a refusal repeats it: JSON, at most [`MAX_SHOWN`] characters.

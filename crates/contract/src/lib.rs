@@ -8,6 +8,7 @@ pub mod answer;
 pub mod backup;
 pub mod batch;
 pub mod callback;
+pub mod catalogue;
 pub mod clock;
 pub mod contacts;
 pub mod envelope;

@@ -38,6 +38,13 @@ pub use media::MAX_MEDIA_ID;
 pub use read_mark::check_read_mark;
 pub use stored::{Stored, StoredError};
 
+pub(crate) use language::is_code as is_language;
+pub(crate) use template::{
+    MAX_BODY_ALONE as MAX_TEMPLATE_BODY, MAX_HEADER as MAX_TEMPLATE_HEADER,
+    MAX_NAME as MAX_TEMPLATE_NAME, MAX_NAMESPACE as MAX_TEMPLATE_NAMESPACE,
+    MAX_PARAMETER as MAX_TEMPLATE_PARAMETER, is_name as is_template_name,
+};
+
 /// Most characters (Unicode scalar values) of a text.
 pub const MAX_TEXT: usize = 4_096;
 /// Longest canonical message, bytes: a phone's devices get it in one frame. Longer → 1001.

@@ -108,6 +108,14 @@ pub struct PhotoAnswer {
     pub meta: Meta,
 }
 
+/// The photo as a form sends it.
+#[derive(ToSchema)]
+pub struct PhotoForm {
+    /// JPEG or PNG.
+    #[schema(value_type = String, format = Binary)]
+    pub file: (),
+}
+
 /// All texts of the profile. What is not set is empty.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

@@ -11,6 +11,8 @@ use telemetry::{
     traces::Telemetry,
 };
 
+use crate::support;
+
 /// First of the four ports.
 pub const PORT: u16 = 6_250;
 /// Sections this role reads.
@@ -64,6 +66,9 @@ pub struct Config {
     pub account: Account,
     pub coreapp: Coreapp,
     pub database: Database,
+    /// What of the environment support information shows.
+    #[serde(skip)]
+    pub environment: Vec<String>,
     pub egress: Egress,
     pub internal: Internal,
     pub log: Log,
@@ -166,6 +171,7 @@ impl Config {
     /// # Errors
     /// [`ConfigError`], naming the setting and the remedy.
     pub fn load(args: &Args, env: Vec<(String, String)>) -> Result<Self, ConfigError> {
+        let environment = support::variables(&env);
         let mut sources = Sources::new(args.config.clone(), env);
         let options: [(&'static str, &'static str, Option<String>); 7] = [
             ("--listen", "coreapp.listen", args.listen.clone()),
@@ -185,7 +191,7 @@ impl Config {
                 sources = sources.flag(option, setting, value);
             }
         }
-        config::load(&sources, SECTIONS)
+        Ok(Self { environment, ..config::load(&sources, SECTIONS)? })
     }
 
     /// The settings document a new database starts with.

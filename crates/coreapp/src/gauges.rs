@@ -5,7 +5,8 @@ use std::sync::Arc;
 use telemetry::metrics::Family;
 
 use crate::{
-    cluster::MapRx, contacts::Desk, intake::Gate, metrics::Metrics, shard::effects::Window,
+    callbacks::Feed, cluster::MapRx, contacts::Desk, intake::Gate, metrics::Metrics,
+    shard::effects::Window,
 };
 
 /// What is read at the moment of asking.
@@ -16,6 +17,7 @@ pub(crate) struct Gauges {
     pub window: Arc<Window>,
     pub desk: Arc<Desk>,
     pub map: MapRx,
+    pub feed: Arc<Feed>,
 }
 
 impl Gauges {
@@ -33,6 +35,7 @@ impl Gauges {
 
     fn refresh(&self) {
         self.metrics.levels(self.gate.jobs(), self.gate.take_peak(), self.window.taken());
+        self.metrics.inbound(self.feed.take_inbound());
         self.metrics.shards(self.map.borrow().mine.len());
         self.metrics.contacts(self.desk.waiting(), self.desk.taken());
         for (standing, refused) in self.gate.standings() {

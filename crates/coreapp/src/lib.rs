@@ -6,6 +6,7 @@
 mod account;
 mod batcher;
 pub mod callbacks;
+mod census;
 mod cluster;
 mod collection;
 mod config;
@@ -31,6 +32,8 @@ mod seeds;
 mod settings;
 mod shard;
 mod start;
+mod support;
+mod templates;
 mod upkeep;
 mod vault;
 

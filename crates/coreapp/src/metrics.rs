@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use contract::callback::StatusKind;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
@@ -19,6 +20,8 @@ struct Inner {
     upstream_calls: HistogramVec,
     upstream_batch: HistogramVec,
     transmitted: IntCounterVec,
+    statuses: IntCounterVec,
+    inbound: IntCounter,
     bundles_refused: IntCounter,
     retries_followed: IntCounter,
     retries_refused: IntCounter,
@@ -63,6 +66,13 @@ impl Metrics {
                 "Messages handed to the network, repeats included",
                 &["type"],
             )?,
+            statuses: registry.counters(
+                "out_message_status",
+                "What became of messages, whether or not it is reported to the webhook",
+                &["status"],
+            )?,
+            inbound: registry
+                .counter("in_message_persisted", "Customers' messages that were stored")?,
             bundles_refused: registry.counter(
                 "prekey_bundles_refused",
                 "Pre-key bundles of recipients' devices that were not valid",
@@ -191,6 +201,16 @@ impl Metrics {
         self.0.bundles_refused.inc_by(counts.bundles_refused);
         self.0.retries_followed.inc_by(counts.retries_followed);
         self.0.retries_refused.inc_by(counts.retries_refused);
+        for (kind, count) in StatusKind::ALL.into_iter().zip(counts.statuses) {
+            if count > 0 {
+                self.0.statuses.with_label_values(&[kind.as_str()]).inc_by(count);
+            }
+        }
+    }
+
+    /// Customers' messages were stored since the last time.
+    pub(crate) fn inbound(&self, stored: u64) {
+        self.0.inbound.inc_by(stored);
     }
 
     /// Sets the gauges, before they are read.

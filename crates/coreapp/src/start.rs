@@ -34,7 +34,7 @@ use telemetry::{
 use tokio::{
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use upstream::{Upstream, sandbox::Sandbox};
@@ -44,13 +44,14 @@ use crate::{
     account::Account,
     batcher,
     callbacks::{self, Again, AgainDeps, Callbacks},
+    census::Census,
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     collection::{self, Collector},
     config,
     contacts::{Asker, Central, Complaints, Desk},
     control::{self, Control, ControlError, Document, Fixed},
     database,
-    delivery::{self, Claims, Link, Renewal},
+    delivery::{self, Claims, Line, Link, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
     events::{self, EventLog, Replays},
     gauges::Gauges,
@@ -67,6 +68,8 @@ use crate::{
         effects::Window,
         task::{Drivers, Shared},
     },
+    support,
+    templates::Templates,
     upkeep,
 };
 
@@ -208,6 +211,7 @@ fn identity(config: &Config, env: &Env) -> Result<Option<Arc<Identity>>, StartEr
 /// # Errors
 /// [`StartError`].
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
+    let began = Instant::now();
     let initial = config.initial_settings()?;
     let registry = env.metrics.clone();
     let metrics = metrics::Metrics::new(&registry)?;
@@ -233,10 +237,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let link_egress = Egress::new(&policy.clone().for_links(), Vec::new())?;
 
     // Who is there.
+    let me = me(&config, addresses[0]);
+    let starting = rpc::Starting::serve(&ports, me.name.clone(), identity.as_ref())
+        .map_err(|error| StartError::Listen { addr: addresses[2], error })?;
     let store = database::open(&config, &env).await?;
+    starting.opened();
     let facts = store.facts().clone();
     let (cluster, reader) = (store.cluster(), store.reader());
-    let me = me(&config, addresses[0]);
     let files = Files::open(media_directory(&config)?, &me.name)?;
     let nodes = cluster.nodes().await?;
     let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
@@ -324,6 +331,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     });
 
     // The account.
+    let templates = Arc::<Templates>::default();
     let contacts_quota = Arc::new(Quota::default());
     let intake = Arc::new(Intake {
         drivers: drivers.clone(),
@@ -345,6 +353,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
                 Box::pin(async move { shelf.has_all(&message).await })
             })
         },
+        templates: templates.clone(),
         number: number_rx.clone(),
     });
     let numbered_view = view.clone();
@@ -368,6 +377,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             numbered_view.send_modify(|view| Arc::make_mut(view).own_number = now);
             number.send_if_modified(|number| std::mem::replace(number, now) != now);
         }),
+        templates: templates.clone(),
         policy,
         trust: {
             let callbacks = callbacks.clone();
@@ -392,6 +402,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         duties: Duties {
             upstream: upstream.clone(),
             control: control.clone(),
+            templates: templates.clone(),
             central: central.clone(),
             peers: peers.clone(),
             reader: reader.clone(),
@@ -431,10 +442,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
 
     // Everything else.
     let stop = CancellationToken::new();
-    let (connected_tx, connected) = watch::channel(false);
+    let (line_tx, line) = watch::channel(Line::new());
     let event_log = EventLog::new(events::Deps {
         reader: reader.clone(),
-        feed,
+        feed: feed.clone(),
         generations: generations.clone(),
         clock: env.clock.clone(),
         map: map_rx.clone(),
@@ -539,9 +550,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
-    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    let media_desk =
+        media::Desk::new(shelf.clone(), upstream.clone(), links, templates, drivers.clone());
     background.spawn(media_desk.run(wanted_files));
-    let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
+    let link = Link { outgoing, sender: link, changes, renewal, line: line_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
         map: map_rx.clone(),
@@ -564,8 +576,30 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         settings: view_rx.clone(),
     });
     background.spawn(collector.clone().run());
-    let gauges =
-        Arc::new(Gauges { registry, metrics, gate, window, desk: desk.clone(), map: map_rx });
+    let gauges = Arc::new(Gauges {
+        registry,
+        metrics,
+        gate,
+        window,
+        desk: desk.clone(),
+        map: map_rx.clone(),
+        feed: feed.clone(),
+    });
+    let support = Arc::new(support::Desk {
+        node: me.name.clone(),
+        facts,
+        environment: config.environment.clone(),
+        clock: env.clock.clone(),
+        began,
+        number: number_rx,
+        line: line.clone(),
+        ring: ring.clone(),
+        control: control.clone(),
+        generations: generations.clone(),
+        map: map_rx.clone(),
+        database: database::disk(&config)?,
+        media: media_directory(&config)?,
+    });
     let services = Services {
         intake: intake.clone(),
         reading,
@@ -579,20 +613,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         },
         control: rpc::ControlService {
             control: control.clone(),
-            node: me.name.clone(),
-            connected: connected.clone(),
-            number: number_rx,
+            desk: support.clone(),
             gauges: gauges.clone(),
             beat: beat.clone(),
             stop: stop.clone(),
+        },
+        monitoring: rpc::MonitoringService {
+            desk: support,
+            census: Census::new(reader.clone()),
+            control: control.clone(),
         },
         account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays: replays.clone() },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
         peer: rpc::PeerService { central, desk, members: members.clone(), intake, replays },
-        probes: rpc::Probes { beat, connected, gauges },
+        probes: rpc::Probes { beat, line, gauges },
     };
+    starting.end().await;
     let tasks = rpc::serve(ports, services, identity.as_ref(), &stop).await;
     if let Some(identity) = identity {
         background.spawn(identity.keep());

@@ -39,6 +39,10 @@ pub(crate) struct Shared {
     media: Media,
     /// Of outside phones, see [`Network::arrivals`].
     arrivals: watch::Sender<u64>,
+    /// Version of the message templates.
+    templates: watch::Sender<String>,
+    /// Nothing is held any more.
+    stopping: CancellationToken,
 }
 
 struct Inner {
@@ -89,6 +93,8 @@ impl Shared {
                 journal,
                 media: Media::new(config.data_dir.clone(), rng.clone()),
                 arrivals: watch::Sender::new(0),
+                templates: watch::Sender::default(),
+                stopping: CancellationToken::new(),
             }
         });
         match failed {
@@ -126,6 +132,14 @@ impl Shared {
         }
         let arrivals = inner.network.arrivals();
         self.arrivals.send_if_modified(|known| std::mem::replace(known, arrivals) != arrivals);
+        let version = inner.network.templates_version();
+        self.templates.send_if_modified(|known| {
+            let other = known != version;
+            if other {
+                version.clone_into(known);
+            }
+            other
+        });
         result
     }
 
@@ -152,6 +166,21 @@ impl Shared {
     /// Changes when something comes for an outside phone.
     pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
         self.arrivals.subscribe()
+    }
+
+    /// Waits for another version of the message templates; for so long at most.
+    pub(crate) async fn another_catalogue(&self, version: &str, wait: Duration) {
+        let mut versions = self.templates.subscribe();
+        let another = versions.wait_for(|now| !now.is_empty() && now != version);
+        tokio::select! {
+            _ = tokio::time::timeout(wait, another) => {}
+            () = self.stopping.cancelled() => {}
+        }
+    }
+
+    /// Ends what waits for something to happen.
+    pub(crate) fn stop_waiting(&self) {
+        self.stopping.cancel();
     }
 
     /// A coreapp connects; `None` when there are too many.

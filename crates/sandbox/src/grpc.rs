@@ -10,8 +10,8 @@ use rpc::{
         AccountRequest, AccountResponse, Down, FetchBundlesRequest, FetchBundlesResponse,
         GetMediaRequest, GetMediaResponse, MarkReadRequest, MarkReadResponse, MediaEnd, MediaHead,
         PublishKeysRequest, PublishKeysResponse, PutMediaRequest, PutMediaResponse, ReportRequest,
-        ReportResponse, SyncContactsRequest, SyncContactsResponse, Up, get_media_response,
-        put_media_request, upstream_server::Upstream,
+        ReportResponse, SyncContactsRequest, SyncContactsResponse, TemplatesRequest,
+        TemplatesResponse, Up, get_media_response, put_media_request, upstream_server::Upstream,
     },
 };
 use tokio::{sync::Notify, time::sleep};
@@ -28,6 +28,8 @@ use crate::{
     sessions::wire::{self, Offered},
 };
 
+/// Longest wait for another catalogue of templates, milliseconds.
+const TEMPLATES_WAIT_MAX: u32 = 60_000;
 /// Most items handed to, or taken from, the network under one lock.
 const CHUNK: usize = 256;
 
@@ -234,6 +236,24 @@ impl Upstream for Service {
         sleep(Duration::from_millis(latency_ms)).await;
         self.durable().await?;
         Ok(Response::new(response))
+    }
+
+    async fn templates(
+        &self,
+        request: Request<TemplatesRequest>,
+    ) -> Result<Response<TemplatesResponse>, Status> {
+        let TemplatesRequest { number, version, wait_ms } = request.into_inner();
+        let number = Number::from_digits(number.as_bytes())
+            .map_err(|_| Status::invalid_argument(FetchRefused::Number.to_string()))?;
+        let ask = || self.shared.with(|network, _| network.templates_for(number, &version));
+        let mut catalogue = ask();
+        if catalogue.is_none() {
+            let wait = Duration::from_millis(wait_ms.min(TEMPLATES_WAIT_MAX).into());
+            self.shared.another_catalogue(&version, wait).await;
+            catalogue = ask();
+        }
+        self.durable().await?;
+        Ok(Response::new(TemplatesResponse { catalogue: catalogue.unwrap_or_default() }))
     }
 }
 

@@ -133,6 +133,7 @@ impl Running {
     pub async fn stop(self) {
         let Self { shared, stop, mut tasks, .. } = self;
         shared.with(|network, _| network.stop());
+        shared.stop_waiting();
         drop(stop);
         let ended = async { while tasks.join_next().await.is_some() {} };
         if timeout(STOP_TIMEOUT, ended).await.is_err() {

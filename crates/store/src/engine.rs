@@ -43,6 +43,24 @@ pub(crate) trait Engine: LaneEngine {
     fn messages_before(&self, shard: ShardId, key: Key)
     -> impl Future<Output = Answer<i64>> + Send;
     fn dead_count(&self, endpoint: i16) -> impl Future<Output = Answer<i64>> + Send;
+    fn contact_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<(Vec<u8>, bool)>>> + Send;
+    fn message_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<Vec<u8>>>> + Send;
+    fn event_page(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: i64,
+    ) -> impl Future<Output = Answer<Vec<(i64, i16)>>> + Send;
     fn reaches(&self) -> impl Future<Output = Answer<Vec<Reach>>> + Send;
     fn marks(
         &self,

@@ -6,6 +6,7 @@
 
 mod backoff;
 mod batch;
+pub mod census;
 pub mod cluster;
 mod codec;
 mod engine;

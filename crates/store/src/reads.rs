@@ -3,8 +3,8 @@
 use diesel::{dsl::auto_type, prelude::*};
 
 use crate::schema::{
-    blob_handle, blocked, config, cursor, dead_event, event, generation, inbound, job, media,
-    message, outbox, own_key, refusal, revoked, shard, trace, user,
+    blob_handle, blocked, config, contact, cursor, dead_event, event, generation, inbound, job,
+    media, message, outbox, own_key, refusal, revoked, shard, trace, user,
 };
 
 #[auto_type(no_type_alias)]
@@ -144,6 +144,36 @@ pub(crate) fn dead_count(endpoint: i16, dead: i16) -> _ {
         .filter(dead_event::endpoint.eq(endpoint))
         .filter(dead_event::state.eq(dead))
         .count()
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn contact_page<'a>(of: i16, after: &'a [u8], most: i64) -> _ {
+    contact::table
+        .filter(contact::shard.eq(of))
+        .filter(contact::number.gt(after))
+        .order(contact::number.asc())
+        .limit(most)
+        .select((contact::number, contact::wa_id.is_not_null()))
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn message_page<'a>(of: i16, after: &'a [u8], most: i64) -> _ {
+    message::table
+        .filter(message::shard.eq(of))
+        .filter(message::key.gt(after))
+        .order(message::key.asc())
+        .limit(most)
+        .select(message::key)
+}
+
+#[auto_type(no_type_alias)]
+pub(crate) fn event_page(of: i16, after: i64, most: i64) -> _ {
+    event::table
+        .filter(event::shard.eq(of))
+        .filter(event::seq.gt(after))
+        .order(event::seq.asc())
+        .limit(most)
+        .select((event::seq, event::kind))
 }
 
 #[auto_type(no_type_alias)]

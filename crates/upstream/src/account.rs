@@ -20,6 +20,15 @@ pub enum AccountAction {
     VerifyCode(Pin),
     /// Empty: two-step verification is off.
     TwoStep(Pin),
+    /// Speak for the number over so many connections.
+    Shards {
+        /// 1 to 32.
+        shards: u32,
+        /// The verified-name certificate.
+        cert: Bytes,
+        /// Of the two-step verification; may be empty.
+        pin: Pin,
+    },
     /// How customers see the business.
     Profile(contract::profile::Profile),
     /// JPEG; empty: none.

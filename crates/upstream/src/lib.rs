@@ -347,12 +347,20 @@ pub trait Upstream: Send + Sync + 'static {
         content_type: String,
         pieces: mpsc::Receiver<Piece>,
     ) -> impl Future<Output = Result<String, CallError>> + Send;
+
     /// Asks for something of the account behind `number`, which for a registration is not ours yet.
     fn account(
         &self,
         number: Number,
         action: AccountAction,
     ) -> impl Future<Output = Result<AccountAnswer, CallError>> + Send;
+
+    /// The catalogue of templates, when it is another one than that of `version`; `None` when it is not
+    /// for as long as the network lets one wait, a minute at most.
+    fn templates(
+        &self,
+        version: String,
+    ) -> impl Future<Output = Result<Option<Bytes>, CallError>> + Send;
 
     /// Carries per-message traffic until `outgoing` is closed or `incoming` dropped, and reconnects
     /// by itself (100 ms to 5 s apart, jittered). What is put into `outgoing` while there is no

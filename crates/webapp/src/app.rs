@@ -12,6 +12,7 @@ use crate::{
     directory::Directory,
     edge::{FailureLog, Limits, SourceAddress},
     hop::{Cores, Hop},
+    listen::Certificates,
     metrics::Web,
 };
 
@@ -30,4 +31,6 @@ pub(crate) struct App {
     pub(crate) request_timeout: Duration,
     pub(crate) failures: FailureLog,
     pub(crate) traces: Traces,
+    /// `None`: no TLS is served.
+    pub(crate) certificates: Option<Arc<Certificates>>,
 }

@@ -14,6 +14,7 @@ mod edge;
 mod hop;
 mod listen;
 mod metrics;
+mod multipart;
 mod network;
 mod openapi;
 mod picture;

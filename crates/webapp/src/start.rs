@@ -22,7 +22,7 @@ use crate::{
     directory::{DEFAULT_LIMITS, Directory, State, follow},
     edge::{FailureLog, Limits, Proxies, RequestIds, SWEEP, governor},
     hop::{Cores, Hop},
-    listen::{Listener, Server, TlsError, acceptor, serve},
+    listen::{Certificates, Listener, Server, TlsError, acceptor, own_certificate, serve},
     metrics::Web,
     routes::router,
 };
@@ -112,12 +112,16 @@ pub struct Running {
 /// [`StartError`].
 pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     check(&config)?;
-    let https = match config.https {
-        Some(address) => Some(Listener {
-            tls: Some(acceptor(&config)?),
+    let certificates = match config.https {
+        Some(_) => Some(Arc::new(Certificates::new(own_certificate(&config)?))),
+        None => None,
+    };
+    let https = match (config.https, &certificates) {
+        (Some(address), Some(certificates)) => Some(Listener {
+            tls: Some(acceptor(Arc::clone(certificates))?),
             socket: bind("--https", address).await?,
         }),
-        None => None,
+        _ => None,
     };
     let http = match config.http {
         Some(address) => Some(Listener { tls: None, socket: bind("--http", address).await? }),
@@ -127,7 +131,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (https_address, http_address) = (address(&https), address(&http));
 
     let identity = env.identity.clone();
-    let app = Arc::new(app(&config, env)?);
+    let app = Arc::new(App { certificates, ..app(&config, env)? });
     let (background, tasks) = (CancellationToken::new(), TaskTracker::new());
     let spawn = |work: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         let background = background.clone();
@@ -227,6 +231,7 @@ fn app(config: &Config, env: Env) -> Result<App, StartError> {
         api_key: config.api_key.as_ref().map(|key| ApiKey::new(key.expose(), &rng)),
         request_timeout: Duration::from_secs(config.request_timeout_s.max(1)),
         failures: FailureLog::new(),
+        certificates: None,
         traces,
         metrics,
         clock,
@@ -246,6 +251,9 @@ async fn react(app: Arc<App>, mut changes: watch::Receiver<Arc<State>>) {
         let state = Arc::clone(&changes.borrow_and_update());
         app.limits.set(&state.limits);
         app.hop.follow(&state.owners);
+        if let Some(certificates) = &app.certificates {
+            certificates.upload(&state.certificate);
+        }
         if let Err(error) = telemetry::logs::set_level(state.log_level.as_deref()) {
             tracing::warn!(%error, "the log level stays as it was");
         }

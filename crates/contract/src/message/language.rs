@@ -21,7 +21,8 @@ pub(super) fn read(fields: Fields, policies: &[&str]) -> Result<Value, ApiError>
     language.finish()
 }
 
-fn is_code(code: &str) -> bool {
+/// A language, or one of a country.
+pub(crate) fn is_code(code: &str) -> bool {
     let (language, country) = code.split_once('_').unwrap_or((code, "XX"));
     matches!(language.len(), 2 | 3)
         && language.bytes().all(|byte| byte.is_ascii_lowercase())

@@ -7,8 +7,9 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+pub(super) use crate::fields::refused;
 use crate::{
-    error::{ApiError, Code},
+    error::ApiError,
     fields::{self, Fields},
 };
 
@@ -171,14 +172,4 @@ impl Object {
         self.fields.finish()?;
         Ok(Value::Object(self.taken))
     }
-}
-
-/// A refusal in the words of 1009 under another code.
-pub(super) fn refused(
-    code: Code,
-    name: impl std::fmt::Display,
-    given: impl std::fmt::Display,
-    allowed: impl std::fmt::Display,
-) -> ApiError {
-    ApiError { code, ..fields::invalid(name, given, allowed) }
 }

@@ -54,12 +54,17 @@ pub(super) fn read(fields: Fields) -> Result<Value, ApiError> {
 /// Lower-case letters, digits and underscores.
 pub(super) fn name(of: &mut Object, field: &str, max: usize) -> Result<(), ApiError> {
     let name = of.fields.required_text(field, max)?;
-    if !name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')) {
+    if !is_name(&name) {
         let allowed = "lower-case letters, digits and underscores";
         return Err(of.fields.invalid(field, fields::quoted(&name), allowed));
     }
     of.put(field, name);
     Ok(())
+}
+
+/// May a template be called so?
+pub(crate) fn is_name(name: &str) -> bool {
+    name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
 }
 
 /// Three capital letters.
@@ -82,7 +87,7 @@ fn components(template: &Object, items: Vec<Fields>) -> Result<Vec<Value>, ApiEr
     let mut kinds = Vec::with_capacity(items.len());
     let mut typed = Vec::with_capacity(items.len());
     for mut component in items {
-        lower(&mut component, "type")?;
+        component.lower("type");
         let kind = component.required_word("type", &COMPONENTS)?;
         let kind = COMPONENTS.get(kind).copied().unwrap_or_default();
         if kind != "button" && kinds.contains(&kind) {
@@ -147,12 +152,4 @@ fn plain(kind: &'static str, fields: Fields, body: Lengths) -> Result<Value, Api
         component.put("parameters", parameters);
     }
     component.finish()
-}
-
-/// Some clients write these words in capitals.
-fn lower(fields: &mut Fields, name: &str) -> Result<(), ApiError> {
-    if let Some(word) = fields.optional_str(name)? {
-        fields.put_back(name, word.to_ascii_lowercase());
-    }
-    Ok(())
 }

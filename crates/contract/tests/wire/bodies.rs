@@ -240,6 +240,20 @@ fn out_of_band_errors_stand_alone() {
 }
 
 #[test]
+fn late_results_of_a_contact_check_stand_alone() {
+    let entry =
+        |input: &str, status, wa_id| ContactEntry { input: input.to_owned(), status, wa_id };
+    let entries = [
+        entry("+1 631 555 1001", ContactStatus::Valid, Some(number("16315551001"))),
+        entry("12", ContactStatus::Invalid, None),
+    ];
+    assert_eq!(
+        text(callback::contacts(&entries)),
+        r#"{"contacts":[{"input":"+1 631 555 1001","status":"valid","wa_id":"16315551001"},{"input":"12","status":"invalid"}]}"#
+    );
+}
+
+#[test]
 fn stored_event_kinds_never_change() {
     for (kind, stored, name) in [
         (EventKind::Status, 1, "statuses"),

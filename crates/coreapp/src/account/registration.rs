@@ -99,12 +99,13 @@ impl<U: Upstream> Account<U> {
         self.keep(registration).await
     }
 
-    /// Remembers what was asked for.
+    /// Remembers what was asked for, if the network lets who asks do so.
     pub(crate) async fn set_shards(
         &self,
         number: Number,
         shards: u32,
-        pin: &str,
+        cert: Bytes,
+        pin: Pin,
     ) -> Result<(), ApiError> {
         self.owner()?;
         let _one = self.one.lock().await;
@@ -115,10 +116,11 @@ impl<U: Upstream> Account<U> {
                 "Parameters 'cc' and 'phone_number': this number is not the registered one";
             return Err(ApiError::new(Code::INVALID, details));
         }
-        if registration.two_step && pin.is_empty() {
+        if registration.two_step && pin.0.is_empty() {
             let details = "Parameter 'pin' is mandatory while two-step verification is on";
             return Err(ApiError::new(Code::MISSING, details));
         }
+        self.ask(number, AccountAction::Shards { shards, cert, pin }).await?;
         self.keep(Registration { shards: Some(shards), ..registration }).await
     }
 

@@ -3,10 +3,10 @@
 
 use std::sync::{
     Mutex, PoisonError,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicI64, AtomicU64, Ordering},
 };
 
-use contract::ShardId;
+use contract::{ShardId, callback::EventKind};
 use store::rows::Event;
 use tokio::sync::{Notify, watch};
 
@@ -20,6 +20,8 @@ const PLACES: usize = 65;
 /// Told of every commit by the lanes; read by the dispatcher, and watched by those who wait for events.
 pub struct Feed {
     committed: [AtomicI64; PLACES],
+    /// Customers' messages among what was committed.
+    inbound: AtomicU64,
     waiting: Mutex<Waiting>,
     arrived: Notify,
     watchers: watch::Sender<()>,
@@ -49,6 +51,7 @@ impl Feed {
     pub fn new() -> Self {
         Self {
             committed: [const { AtomicI64::new(0) }; PLACES],
+            inbound: AtomicU64::new(0),
             waiting: Mutex::default(),
             arrived: Notify::new(),
             watchers: watch::Sender::new(()),
@@ -58,6 +61,11 @@ impl Feed {
     /// Highest sequence number of the shard that was committed by this process; 0 before the first.
     pub(super) fn committed_to(&self, shard: ShardId) -> i64 {
         self.committed.get(shard.index()).map_or(0, |place| place.load(Ordering::Acquire))
+    }
+
+    /// Customers' messages committed since the last time this was asked.
+    pub(crate) fn take_inbound(&self) -> u64 {
+        self.inbound.swap(0, Ordering::Relaxed)
     }
 
     /// Changes with every commit of events.
@@ -93,6 +101,9 @@ impl store::Feed for Feed {
             let place = event.shard.index();
             if let Some(committed) = self.committed.get(place) {
                 committed.fetch_max(event.seq, Ordering::AcqRel);
+            }
+            if event.event.kind == EventKind::Inbound.get() {
+                self.inbound.fetch_add(1, Ordering::Relaxed);
             }
             waiting.moved |= 1 << place;
             let bytes = event.event.body.len() + EVENT_COST;

@@ -1,5 +1,5 @@
 //! What the owner of shard -1 does for the account: writes settings and users, keeps our own keys,
-//! asks the network about contacts.
+//! asks the network about contacts and templates.
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
@@ -16,6 +16,7 @@ use crate::{
     generation::Generations,
     metrics::Metrics,
     prekeys::{self, Ring, Upkeep},
+    templates::{Refresh, Templates},
 };
 
 use super::peers::Peers;
@@ -24,6 +25,7 @@ use super::peers::Peers;
 pub(crate) struct Duties<U> {
     pub upstream: Arc<U>,
     pub control: Arc<Control>,
+    pub templates: Arc<Templates>,
     pub central: Arc<Central>,
     pub peers: Arc<Peers>,
     pub reader: Reader,
@@ -66,6 +68,8 @@ impl<U: Upstream> Duties<U> {
             };
             tasks.spawn(upkeep.run());
         }
+        let (upstream, control) = (self.upstream.clone(), self.control.clone());
+        tasks.spawn(Refresh { upstream, control, templates: self.templates.clone() }.run());
         tracing::info!("this coreapp looks after the account: it owns shard -1");
         Ok(())
     }

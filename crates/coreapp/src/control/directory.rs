@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use rpc::coreapp::{
-    AccountState, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey, User, Users,
+    AccountState, Certificate, Limits, Logging, Revocations, Role, ShardMap, Snapshot, TokenKey,
+    User, Users,
 };
 use store::rows;
 
@@ -18,6 +19,7 @@ pub(crate) struct Directory {
     pub account: Arc<AccountState>,
     pub limits: Arc<Limits>,
     pub logging: Arc<Logging>,
+    pub certificate: Arc<Certificate>,
 }
 
 impl Directory {
@@ -39,6 +41,7 @@ impl Directory {
             limits: changed!(limits),
             stale: false,
             logging: changed!(logging),
+            certificate: changed!(certificate),
         }
     }
 }

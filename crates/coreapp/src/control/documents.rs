@@ -19,11 +19,21 @@ pub(crate) enum Document {
     Photo,
     /// `contract::media::Providers`.
     MediaProviders,
+    /// `contract::catalogue::Catalogue`, as the network gave it.
+    Templates,
+    /// What webapps serve with: private key and chain, PEM.
+    Certificate,
 }
 
 impl Document {
-    const ALL: [Self; COUNT] =
-        [Self::Registration, Self::Profile, Self::Photo, Self::MediaProviders];
+    const ALL: [Self; COUNT] = [
+        Self::Registration,
+        Self::Profile,
+        Self::Photo,
+        Self::MediaProviders,
+        Self::Templates,
+        Self::Certificate,
+    ];
 
     /// Of its row.
     fn name(self) -> &'static str {
@@ -32,11 +42,13 @@ impl Document {
             Self::Profile => "profile",
             Self::Photo => "photo",
             Self::MediaProviders => "media_providers",
+            Self::Templates => "templates",
+            Self::Certificate => "external_certificate",
         }
     }
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 6;
 
 /// Versions of all of them; 0: there is no row.
 pub(super) type DocumentVersions = [i64; COUNT];

@@ -11,7 +11,7 @@ use std::{
 use bytes::Bytes;
 use contract::{ApiError, Clock, Code, Number, Rng, ShardId, settings::Application};
 use futures_util::future::BoxFuture;
-use rpc::coreapp::{AccountState, Limits, Logging, Revocations, ShardMap, TokenKey};
+use rpc::coreapp::{AccountState, Certificate, Limits, Logging, Revocations, ShardMap, TokenKey};
 use store::{
     Lanes, Reader, StoreError,
     rows::{Config, Revoked, User},
@@ -26,7 +26,7 @@ use super::{
     trust::{Bundle, Trust},
     users::directory_row,
 };
-use crate::{account::Registration, egress::Policy};
+use crate::{account::Registration, egress::Policy, templates::Templates};
 
 /// Bytes of a token key we make.
 const TOKEN_KEY_LEN: usize = 64;
@@ -75,6 +75,7 @@ pub(crate) struct Deps {
     pub apply: Apply,
     /// The own number from now on.
     pub numbered: Numbered,
+    pub templates: Arc<Templates>,
     /// What webhook URLs are judged by.
     pub policy: Policy,
     pub trust: Trust,
@@ -97,6 +98,7 @@ pub(crate) struct Control {
     directory: watch::Sender<Directory>,
     apply: Apply,
     numbered: Numbered,
+    templates: Arc<Templates>,
     pub(super) policy: Policy,
     pub(super) trust: Trust,
     tell: Tell,
@@ -135,6 +137,7 @@ impl Control {
             fixed,
             apply,
             numbered,
+            templates,
             policy,
             trust,
             tell,
@@ -169,6 +172,7 @@ impl Control {
             directory: watch::Sender::new(directory),
             apply,
             numbered,
+            templates,
             policy,
             trust,
             tell,
@@ -363,9 +367,16 @@ impl Control {
     pub(super) fn documents_in_force(&self, documents: &Documents) {
         let number = self.number_of(documents);
         (self.numbered)(number);
+        self.templates.put_in_force(documents.get(Document::Templates));
         let account =
             AccountState { number: number.as_ref().map(ToString::to_string).unwrap_or_default() };
-        self.publish(|directory| directory.account = Arc::new(account));
+        let pem = documents.get(Document::Certificate);
+        self.publish(|directory| {
+            directory.account = Arc::new(account);
+            if directory.certificate.pem != *pem {
+                directory.certificate = Arc::new(Certificate { pem: pem.clone() });
+            }
+        });
     }
 
     fn number(&self, state: &State) -> Option<Number> {

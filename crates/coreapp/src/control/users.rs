@@ -99,5 +99,5 @@ pub(super) fn directory_row(version: i64, voided_s: i64) -> Op {
 }
 
 fn unknown_user() -> ApiError {
-    ApiError::new(Code::NOT_FOUND, "no user has this name")
+    ApiError::new(Code::NOT_FOUND, "There is no user with this name")
 }

@@ -8,6 +8,7 @@ use upstream::{Incoming, Outgoing, Upstream};
 
 use super::{
     greeting::{Arrival, Greeting, Verdict},
+    line::Line,
     renewal::Renewal,
 };
 use crate::shard::task::{Drivers, LinkInput};
@@ -23,7 +24,7 @@ pub(crate) struct Link {
     /// Shards that come and go; what is told before the start is there from the start.
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub renewal: Renewal,
-    pub connected: watch::Sender<bool>,
+    pub line: watch::Sender<Line>,
 }
 
 /// A shard comes or goes.
@@ -72,12 +73,12 @@ struct Dispatch {
     sender: mpsc::Sender<Outgoing>,
     shards: Vec<(ShardId, i64)>,
     renewal: Renewal,
-    connected: watch::Sender<bool>,
+    line: watch::Sender<Line>,
 }
 
 /// Runs until the process ends.
 pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Drivers) {
-    let Link { outgoing, sender, mut changes, renewal, connected } = link;
+    let Link { outgoing, sender, mut changes, renewal, line } = link;
     // Those that are here from the start are greeted and judged together.
     let mut shards = Vec::new();
     while let Ok(change) = changes.try_recv() {
@@ -89,7 +90,7 @@ pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Driv
     let carry = upstream.link(outgoing, incoming_tx);
     let items = (0..drivers.count()).map(|_| Vec::new()).collect();
     let greeting = Greeting::default();
-    let mut dispatch = Dispatch { drivers, items, greeting, sender, shards, renewal, connected };
+    let mut dispatch = Dispatch { drivers, items, greeting, sender, shards, renewal, line };
     let dispatch = async {
         loop {
             tokio::select! {
@@ -113,13 +114,13 @@ impl Dispatch {
             Incoming::Item { shard, seq, item } => self.item((shard, seq, item)).await,
             Incoming::Busy(delay) => self.tell_all(|| LinkInput::Busy(delay)).await,
             Incoming::Connected => {
-                self.connected.send_replace(true);
+                self.line.send_if_modified(|line| line.set(true));
                 tracing::info!("connected to the network");
                 self.greet().await;
             }
             Incoming::Disconnected(reason) => {
                 self.tell_all(|| LinkInput::Reset).await;
-                if self.connected.send_replace(false) {
+                if self.line.send_if_modified(|line| line.set(false)) {
                     tracing::warn!(reason, "the connection to the network is gone");
                 }
             }
@@ -131,7 +132,7 @@ impl Dispatch {
             Change::Claim { shard, epoch } => {
                 self.shards.retain(|(known, _)| *known != shard);
                 self.shards.push((shard, epoch));
-                if *self.connected.borrow() {
+                if self.line.borrow().connected {
                     self.greeting.add(shard, epoch);
                     self.hello(vec![(shard, epoch)]).await;
                 }

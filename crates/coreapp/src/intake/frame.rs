@@ -4,8 +4,10 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{
-    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent, account::unregistered,
-    media, message,
+    ApiError, Clock, Code, IdempotencyKey, Key, Number, Route, Traceparent,
+    account::unregistered,
+    media,
+    message::{self, Category},
 };
 use futures_util::future::{BoxFuture, join_all};
 use rpc::coreapp::SendFrame;
@@ -20,6 +22,7 @@ use crate::{
         idempotent::KeyHash,
         task::{Drivers, send_replies},
     },
+    templates::Templates,
 };
 
 /// A key further than this from our clock is refused, seconds.
@@ -42,6 +45,7 @@ pub(crate) struct Intake {
     pub handing: Handing,
     pub traces: Traces,
     pub has_files: HasFiles,
+    pub templates: Arc<Templates>,
     /// Our own number.
     pub number: watch::Receiver<Option<Number>>,
 }
@@ -50,7 +54,7 @@ pub(crate) struct Intake {
 struct Parts {
     key: Key,
     to: Number,
-    category: message::Category,
+    category: Category,
     idempotent: Option<KeyHash>,
 }
 
@@ -132,7 +136,12 @@ impl Intake {
                 Some(name.hash(&frame.actor, &to))
             }
         };
-        Ok(Parts { key, to, category: message::validate(&frame.message)?, idempotent })
+        let category = message::validate(&frame.message)?;
+        // One that came before may have been taken by what held then.
+        if frame.attempt <= 1 && matches!(category, Category::Template | Category::Hsm) {
+            self.templates.check(&frame.message)?;
+        }
+        Ok(Parts { key, to, category, idempotent })
     }
 
     /// Hands frames to the drivers of their shards, in order; those that name a file which is not there

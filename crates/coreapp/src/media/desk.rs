@@ -1,4 +1,5 @@
-//! Files of messages that wait to be sent: handed to the network, so that the message can name them.
+//! Files of messages that wait to be sent: handed to the network, so that the message can name them. Texts
+//! of templates are put in on the way.
 //!
 //! An upload goes to the network once in seven days; a link is fetched and passed on piece by piece, and
 //! what came of it is good for ten minutes. Who asks for the same at the same time waits for the first.
@@ -31,7 +32,7 @@ use super::{
     links::{Links, Unfetched},
     shelf::Shelf,
 };
-use crate::shard::task::Drivers;
+use crate::{shard::task::Drivers, templates::Templates};
 
 /// The network keeps a file for longer than this, milliseconds.
 const HANDLE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
@@ -71,6 +72,7 @@ pub(crate) struct Desk<U> {
     pub shelf: Arc<Shelf>,
     pub upstream: Arc<U>,
     pub links: Links,
+    pub templates: Arc<Templates>,
     pub drivers: Drivers,
     sources: Mutex<LruCache<(MediaType, Source), Arc<Place>>>,
     uploads: Semaphore,
@@ -85,12 +87,14 @@ impl<U: Upstream> Desk<U> {
         shelf: Arc<Shelf>,
         upstream: Arc<U>,
         links: Links,
+        templates: Arc<Templates>,
         drivers: Drivers,
     ) -> Arc<Self> {
         Arc::new(Self {
             shelf,
             upstream,
             links,
+            templates,
             drivers,
             sources: Mutex::new(LruCache::new(SOURCES)),
             uploads: Semaphore::new(UPLOADS),
@@ -112,6 +116,8 @@ impl<U: Upstream> Desk<U> {
     }
 
     async fn ready(&self, message: &Bytes) -> Result<Bytes, Unready> {
+        // First what costs nothing.
+        let message = &self.templates.rendered(message).map_err(Unready::Final)?;
         let references = media::references(message);
         if references.is_empty() {
             return Ok(message.clone());

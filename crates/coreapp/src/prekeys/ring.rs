@@ -12,6 +12,8 @@ use tokio::sync::Notify;
 /// in the transaction that stores that session, so a crash in between brings it back.
 pub(crate) struct Ring {
     me: Arc<Identity>,
+    /// When it was made, Unix milliseconds.
+    made_ms: i64,
     keys: RwLock<Keys>,
     low: Notify,
 }
@@ -37,12 +39,17 @@ impl OwnKeys for Keys {
 }
 
 impl Ring {
-    pub(crate) fn new(me: Arc<Identity>, keys: Keys) -> Self {
-        Self { me, keys: RwLock::new(keys), low: Notify::new() }
+    pub(crate) fn new(me: Arc<Identity>, made_ms: i64, keys: Keys) -> Self {
+        Self { me, made_ms, keys: RwLock::new(keys), low: Notify::new() }
     }
 
     pub(crate) fn me(&self) -> &Arc<Identity> {
         &self.me
+    }
+
+    /// When the identity was made, Unix seconds.
+    pub(crate) fn made_s(&self) -> i64 {
+        self.made_ms / 1_000
     }
 
     /// Looks at the keys. Long computing in here delays only whoever changes them.

@@ -100,7 +100,8 @@ pub(crate) struct Known {
 
 /// What the rows hold.
 struct Stored {
-    identity: Option<Identity>,
+    /// And when it was made.
+    identity: Option<(Identity, i64)>,
     keys: Keys,
     known: Known,
 }
@@ -122,12 +123,12 @@ pub(crate) async fn open(
     let Stored { identity, mut keys, mut known } = read(reader).await?;
     let now_ms = clock.unix_ms();
     let mut first = Vec::new();
-    let identity = match (identity, owner) {
+    let (identity, made_ms) = match (identity, owner) {
         (Some(identity), _) => identity,
         (None, Some(_)) => {
             let identity = Identity::generate(rng);
             first.push(row(IDENTITY, 0, now_ms, &identity.to_bytes()));
-            identity
+            (identity, now_ms)
         }
         (None, None) => return Err(KeyError::Absent),
     };
@@ -143,7 +144,7 @@ pub(crate) async fn open(
             commit(lanes, epoch, &mut known, first).await?;
         }
     }
-    Ok(Arc::new(Ring::new(Arc::new(identity), keys)))
+    Ok(Arc::new(Ring::new(Arc::new(identity), made_ms, keys)))
 }
 
 /// Brings the ring up to what the rows hold: shard -1's owner has made keys, or we are that now.
@@ -161,7 +162,10 @@ async fn read(reader: &Reader) -> Result<Stored, KeyError> {
     for row in reader.own_keys().await? {
         let damaged = |error| KeyError::Row { kind: row.kind, id: row.id, error };
         match row.kind {
-            IDENTITY => identity = Some(Identity::from_bytes(&row.body).map_err(damaged)?),
+            IDENTITY => {
+                let made = Identity::from_bytes(&row.body).map_err(damaged)?;
+                identity = Some((made, row.created_ms));
+            }
             SIGNED => {
                 let key = SignedPreKey::from_bytes(&row.body).map_err(damaged)?;
                 known.made_ms.insert(key.id(), row.created_ms);

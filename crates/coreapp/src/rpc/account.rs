@@ -114,9 +114,9 @@ impl<U: Upstream> AccountApi for AccountService<U> {
         &self,
         request: Request<SetShardsRequest>,
     ) -> Result<Response<SetShardsResponse>, Status> {
-        let SetShardsRequest { number: digits, shards, pin } = request.into_inner();
+        let SetShardsRequest { number: digits, shards, pin, cert } = request.into_inner();
         let number = number(&digits).map_err(to_status)?;
-        self.account.set_shards(number, shards, &pin).await.map_err(to_status)?;
+        self.account.set_shards(number, shards, cert, Pin(pin)).await.map_err(to_status)?;
         Ok(Response::new(SetShardsResponse {}))
     }
 

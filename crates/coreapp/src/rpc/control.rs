@@ -11,7 +11,7 @@ use ::rpc::coreapp::{
     directory_server::Directory as DirectoryApi, ops_server::Ops,
 };
 use ::rpc::error::to_status;
-use contract::{ApiError, Code, Number};
+use contract::{ApiError, Code};
 use futures_util::Stream;
 use store::rows::Revoked;
 use tokio::sync::{mpsc, watch};
@@ -23,6 +23,7 @@ use crate::{
     cluster::beat::Beat,
     control::{Control, Directory},
     gauges::Gauges,
+    support,
 };
 
 /// A sign of life at least this often.
@@ -36,9 +37,7 @@ const TEXT_MAX: usize = 512;
 #[derive(Clone)]
 pub(crate) struct ControlService {
     pub control: Arc<Control>,
-    pub node: String,
-    pub connected: watch::Receiver<bool>,
-    pub number: watch::Receiver<Option<Number>>,
+    pub desk: Arc<support::Desk>,
     pub gauges: Arc<Gauges>,
     pub beat: Arc<Beat>,
     /// The process stops: whoever watches turns to another coreapp.
@@ -54,10 +53,9 @@ impl DirectoryApi for ControlService {
         request: Request<CredentialRequest>,
     ) -> Result<Response<CredentialResponse>, Status> {
         let name = request.into_inner().user;
-        let user =
-            self.control.user(&name).await.ok_or_else(|| {
-                to_status(ApiError::new(Code::NOT_FOUND, "no user has this name"))
-            })?;
+        let user = self.control.user(&name).await.ok_or_else(|| {
+            to_status(ApiError::new(Code::NOT_FOUND, "There is no user with this name"))
+        })?;
         Ok(Response::new(CredentialResponse {
             role: crate::control::role(&user).into(),
             user: user.name,
@@ -184,15 +182,10 @@ impl Ops for ControlService {
         &self,
         _request: Request<HealthRequest>,
     ) -> Result<Response<HealthResponse>, Status> {
-        let status = match (self.number.borrow().is_some(), *self.connected.borrow()) {
-            (false, _) => "unregistered",
-            (true, true) => "connected",
-            (true, false) => "disconnected",
-        };
         let node = NodeHealth {
-            node: self.node.clone(),
-            gateway_status: status.to_owned(),
-            role: if self.control.is_owner() { "primary_master" } else { "coreapp" }.to_owned(),
+            node: self.desk.node.clone(),
+            gateway_status: self.desk.status().to_owned(),
+            role: self.desk.role().to_owned(),
         };
         Ok(Response::new(HealthResponse { nodes: vec![node] }))
     }

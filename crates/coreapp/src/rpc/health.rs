@@ -5,13 +5,13 @@ use std::sync::Arc;
 use axum::{Router, http::StatusCode, response::IntoResponse, routing::get};
 use tokio::sync::watch;
 
-use crate::{cluster::beat::Beat, gauges::Gauges};
+use crate::{cluster::beat::Beat, delivery::Line, gauges::Gauges};
 
 /// What the probes look at.
 #[derive(Clone)]
 pub(crate) struct Probes {
     pub beat: Arc<Beat>,
-    pub connected: watch::Receiver<bool>,
+    pub line: watch::Receiver<Line>,
     pub gauges: Arc<Gauges>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn routes(probes: Probes) -> Router {
             "/readyz",
             get(async move || match ready.beat.answers() {
                 Ok(()) => {
-                    let upstream = if *ready.connected.borrow() { "connected" } else { "away" };
+                    let upstream = if ready.line.borrow().connected { "connected" } else { "away" };
                     (StatusCode::OK, format!("ready; upstream {upstream}\n"))
                 }
                 Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{}\n", error.details)),

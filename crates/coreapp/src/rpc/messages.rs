@@ -260,6 +260,7 @@ mod tests {
             handing,
             traces: telemetry::Traces::default(),
             has_files: Box::new(|_| Box::pin(std::future::ready(Ok(())))),
+            templates: Arc::default(),
             number,
         };
         let intake = Arc::new(intake);

@@ -2,6 +2,7 @@
 //! has its own port, quota and limits.
 
 mod account;
+mod certificates;
 mod collection;
 mod contacts;
 mod control;
@@ -9,9 +10,11 @@ mod events;
 mod health;
 mod media;
 mod messages;
+mod monitoring;
 mod peer;
 mod providers;
 mod serve;
+mod starting;
 
 pub(crate) use account::AccountService;
 pub(crate) use collection::CollectionService;
@@ -20,5 +23,7 @@ pub(crate) use control::ControlService;
 pub(crate) use events::EventsService;
 pub(crate) use health::Probes;
 pub(crate) use media::MediaService;
+pub(crate) use monitoring::MonitoringService;
 pub(crate) use peer::PeerService;
 pub(crate) use serve::{Services, bind, serve};
+pub(crate) use starting::Starting;

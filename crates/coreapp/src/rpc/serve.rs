@@ -3,16 +3,18 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
+    os::fd::AsFd as _,
     sync::Arc,
 };
 
 use ::rpc::{
     coreapp::{
         account_server::AccountServer, admin_server::AdminServer,
-        collection_server::CollectionServer, contacts_server::ContactsServer,
-        directory_server::DirectoryServer, events_server::EventsServer,
-        media_providers_server::MediaProvidersServer, media_server::MediaServer,
-        messages_server::MessagesServer, ops_server::OpsServer, peer_server::PeerServer,
+        certificates_server::CertificatesServer, collection_server::CollectionServer,
+        contacts_server::ContactsServer, directory_server::DirectoryServer,
+        events_server::EventsServer, media_providers_server::MediaProvidersServer,
+        media_server::MediaServer, messages_server::MessagesServer,
+        monitoring_server::MonitoringServer, ops_server::OpsServer, peer_server::PeerServer,
         user_admin_server::UserAdminServer,
     },
     http2,
@@ -26,6 +28,7 @@ use upstream::sandbox::Sandbox;
 
 use super::{
     account::AccountService,
+    certificates::CertificatesService,
     collection::CollectionService,
     contacts::ContactsService,
     control::ControlService,
@@ -33,6 +36,7 @@ use super::{
     health::{self, Probes},
     media::MediaService,
     messages::MessagesService,
+    monitoring::MonitoringService,
     peer::PeerService,
     providers::ProvidersService,
 };
@@ -41,7 +45,7 @@ use crate::{inbound::Reading, intake::Intake};
 /// Streams of one connection at once, by port.
 const MESSAGES_STREAMS: u32 = 64;
 const CONTACTS_STREAMS: u32 = 256;
-const CONTROL_STREAMS: u32 = 128;
+pub(super) const CONTROL_STREAMS: u32 = 128;
 const HEALTH_STREAMS: u32 = 32;
 
 /// Attempts to find four free ports in a row.
@@ -60,6 +64,7 @@ pub(crate) struct Services {
     pub events: EventsService,
     pub collection: CollectionService,
     pub media: MediaService,
+    pub monitoring: MonitoringService,
     pub peer: PeerService,
     pub probes: Probes,
 }
@@ -89,6 +94,13 @@ pub(crate) async fn bind(ip: IpAddr, port: u16) -> Result<Ports, (SocketAddr, io
 }
 
 impl Ports {
+    /// The control listener once more: both take from one queue.
+    pub(super) fn control_again(&self) -> io::Result<TcpListener> {
+        let [_, _, control, _] = &self.0;
+        let twin = std::net::TcpListener::from(control.as_fd().try_clone_to_owned()?);
+        TcpListener::from_std(twin)
+    }
+
     /// Where they listen.
     pub(crate) fn addresses(&self) -> io::Result<[SocketAddr; 4]> {
         let [a, b, c, d] = &self.0;
@@ -151,6 +163,10 @@ pub(crate) async fn serve(
     let users = UserAdminServer::new(services.account);
     let routes = routes.add_service(CollectionServer::new(services.collection));
     let routes = routes.add_service(account).add_service(users);
+    let certificates = CertificatesService { control: services.control.control.clone() };
+    let certificates = CertificatesServer::new(certificates).max_decoding_message_size(limit);
+    let routes = routes.add_service(certificates);
+    let routes = routes.add_service(MonitoringServer::new(services.monitoring));
     let mut routes = routes.add_service(OpsServer::new(services.control));
     match reflection() {
         Ok(reflection) => routes = routes.add_service(reflection),

@@ -7,7 +7,8 @@ use std::sync::{
 
 use bytes::Bytes;
 use contract::{
-    ApiError, Key, MessageId, Number, Rng, Route, ShardId, TraceContext, message::Category,
+    ApiError, Key, MessageId, Number, Rng, Route, ShardId, TraceContext, callback::StatusKind,
+    message::Category,
 };
 use store::{ReadRequest, write::Write};
 use telemetry::traces::Span;
@@ -142,6 +143,17 @@ pub(crate) struct Counts {
     /// Retry receipts that were followed, and those that were not: too many.
     pub retries_followed: u64,
     pub retries_refused: u64,
+    /// What became of messages, whether or not it is reported, by `StatusKind`.
+    pub statuses: [u64; StatusKind::ALL.len()],
+}
+
+impl Counts {
+    /// This became of a message.
+    pub(crate) fn status(&mut self, kind: StatusKind) {
+        if let Some(count) = self.statuses.get_mut(kind as usize) {
+            *count += 1;
+        }
+    }
 }
 
 /// What a machine may know of the world during one turn.

@@ -256,6 +256,7 @@ impl Machine {
                 (StatusKind::Warning, Some(ApiError::new(code, "")), true)
             }
         };
+        fx.counts.status(kind);
         if !wanted {
             self.done(place);
             return;

@@ -85,7 +85,7 @@ impl World {
         let signed = SignedPreKey::generate(&me, PreKeyId::new(1).unwrap(), &*rng);
         let newest = Some(signed.id());
         let signed = [(signed.id(), signed)].into();
-        let keys = Ring::new(me, Keys { signed, newest, ..Keys::default() });
+        let keys = Ring::new(me, 0, Keys { signed, newest, ..Keys::default() });
         let (now, now_ms) = (Instant::now(), 1_700_000_000_000);
         let (gate, window, view) = (
             Gate::new(100, 0),

@@ -205,7 +205,7 @@ impl Machine {
     ) {
         let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
         if again && self.peers.peek(&wa_id).is_some_and(|peer| peer.can_send(ctx)) {
-            self.settle(key, ctx, fx, |_, _, _| None);
+            self.settle(key, None, ctx, fx, |_, _, _| None);
         } else {
             self.fail(key, &unsealable(error), ctx, fx);
         }
@@ -516,7 +516,8 @@ impl Machine {
         {
             self.watch(key, job.meta.clone(), job.route, ctx);
         }
-        self.settle(key, ctx, fx, |machine, meta, route| {
+        let kind = (!again).then_some(StatusKind::Sent);
+        self.settle(key, kind, ctx, fx, |machine, meta, route| {
             wanted.then(|| {
                 machine.status_event(
                     key,
@@ -538,7 +539,7 @@ impl Machine {
             self.doomed.push((key, error.clone()));
             return;
         }
-        self.settle(key, ctx, fx, |machine, meta, route| {
+        self.settle(key, Some(StatusKind::Failed), ctx, fx, |machine, meta, route| {
             let errors = std::slice::from_ref(error);
             Some(machine.status_event(
                 key,
@@ -556,6 +557,7 @@ impl Machine {
     fn settle(
         &mut self,
         key: Key,
+        kind: Option<StatusKind>,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
         event: impl FnOnce(&mut Self, &Meta, Route) -> Option<NewEvent>,
@@ -581,6 +583,9 @@ impl Machine {
             }
         }
         job.stage = Stage::Settling;
+        if let Some(kind) = kind {
+            fx.counts.status(kind);
+        }
         self.body_bytes -= job.body.take().map_or(0, |body| body.len());
         let mut ops = vec![Op::DeleteJob(job.id)];
         ops.extend(

@@ -350,7 +350,7 @@ impl World {
         let signed = SignedPreKey::generate(&me, PreKeyId::new(1).unwrap(), &*rng);
         let newest = Some(signed.id());
         let signed = [(signed.id(), signed)].into();
-        let keys = Ring::new(me, Keys { signed, newest, ..Keys::default() });
+        let keys = Ring::new(me, 0, Keys { signed, newest, ..Keys::default() });
         let machine = {
             let ctx = Ctx {
                 now,

@@ -93,6 +93,7 @@ impl Machine {
         );
         let errors = std::slice::from_ref(&error);
         let failed = StatusKind::Failed;
+        fx.counts.status(failed);
         let event = self.status_event(key, &meta, route, failed, ctx.now_ms, None, errors, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], None, fx);
     }

@@ -9,6 +9,7 @@ mod faults;
 mod media;
 mod messages;
 mod phones;
+mod templates;
 mod written;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{delete, get, post},
 };
-use contract::Number;
+use contract::{ApiError, Number};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
@@ -57,6 +58,11 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/businesses/{number}", get(businesses::show))
         .route("/businesses/{number}/photo", get(businesses::photo))
         .route("/business/bundle", get(devices::business_bundle))
+        .route("/templates", get(templates::list).put(templates::policy).delete(templates::reset))
+        .route(
+            "/templates/{namespace}/{name}/{language}",
+            get(templates::show).put(templates::put).delete(templates::delete),
+        )
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(BODY_MAX))
@@ -77,7 +83,8 @@ async fn nothing_here() -> Problem {
         "there is nothing here; try /livez, /stats, /faults, /messages, /phones/{wa_id}, \
          /phones/{wa_id}/messages, /phones/{wa_id}/sent, /phones/{wa_id}/media/{handle}, \
          /phones/{wa_id}/read, /devices, /devices/{wa_id}/envelopes, \
-         /devices/{wa_id}/receipts, /businesses/{number} or /business/bundle",
+         /devices/{wa_id}/receipts, /businesses/{number}, /business/bundle, /templates or \
+         /templates/{namespace}/{name}/{language}",
     )
 }
 
@@ -134,6 +141,13 @@ impl From<ControlError> for Problem {
     }
 }
 
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        let status = StatusCode::from_u16(error.status());
+        Self::new(status.unwrap_or(StatusCode::BAD_REQUEST), error.details.into_owned())
+    }
+}
+
 impl From<NotDurable> for Problem {
     fn from(error: NotDurable) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("failed to {error}"))
@@ -150,14 +164,19 @@ fn phone(path: Result<Path<String>, PathRejection>) -> Result<Number, Problem> {
 
 /// A JSON body; an empty one counts as `{}`.
 fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
-    let body = body.map_err(|rejection| {
+    let body = read(body)?;
+    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
+    serde_json::from_slice(text)
+        .map_err(|error| Problem::bad(format!("the body is wrong: {error}")))
+}
+
+/// A body as it came.
+fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| {
         let text = match rejection.status() {
             StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {BODY_MAX} bytes"),
             _ => rejection.body_text(),
         };
         Problem::new(rejection.status(), text)
-    })?;
-    let text: &[u8] = if body.is_empty() { b"{}" } else { &body };
-    serde_json::from_slice(text)
-        .map_err(|error| Problem::bad(format!("the body is wrong: {error}")))
+    })
 }

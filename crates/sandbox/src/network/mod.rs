@@ -6,7 +6,7 @@
 //! are elsewhere, `control` what the control API asks, `account` shards and acknowledgements,
 //! `registration` what a business is to the network, `counting` conversations, `reading` what
 //! businesses have read, `notices` what they are told unasked, `record` what survives a restart,
-//! `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`,
+//! `templates` which message templates there are, `remembered` what is held for that alone; `phones`, `published`, `dedup`, `reuse`, `stream`,
 //! `timeline`.
 //! What costs CPU leaves as jobs and comes back as [`Done`].
 
@@ -30,6 +30,7 @@ mod reuse;
 mod send;
 mod stats;
 mod stream;
+mod templates;
 #[cfg(test)]
 mod tests;
 mod timeline;
@@ -40,7 +41,7 @@ use std::{
     mem,
 };
 
-use contract::{Key, Number, ShardId};
+use contract::{Key, Number, ShardId, catalogue::Catalogue};
 use rpc::upstream as wire;
 
 pub(crate) use bundles::{FetchId, FetchRefused, Gathering};
@@ -67,6 +68,7 @@ use self::{
     reuse::Reuse,
     send::Lane,
     stream::{Ready, Stream, Verdict, not_kept},
+    templates::Templates,
     timeline::Timeline,
     writing::Desk,
 };
@@ -122,6 +124,7 @@ pub(crate) struct Network {
     accounts: Vec<Account>,
     by_number: HashMap<Number, AccountId>,
     registrations: Registrations,
+    templates: Templates,
     streams: HashMap<StreamId, Stream>,
     last_stream: u64,
     timeline: Timeline<Event>,
@@ -160,6 +163,7 @@ impl Network {
             accounts: Vec::new(),
             by_number: HashMap::new(),
             registrations: Registrations::new(),
+            templates: Templates::new(Catalogue::default()),
             streams: HashMap::new(),
             last_stream: 0,
             timeline: Timeline::default(),

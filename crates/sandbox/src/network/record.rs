@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use bytes::Bytes;
-use contract::{Key, Number, ShardId};
+use contract::{Key, Number, ShardId, catalogue::Catalogue};
 use prost::Message as _;
 use rpc::upstream as wire;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use super::{
     published::Published,
     registration::Registration,
     send::LaneId,
+    templates::Templates,
     writing::Letter,
 };
 use crate::{
@@ -54,6 +55,10 @@ pub(crate) enum Record {
     Business {
         number: Number,
         registration: Box<Registration>,
+    },
+    /// All message templates.
+    Templates {
+        catalogue: Box<serde_json::Value>,
     },
     /// An outside device's keys; `last_n`: of the last envelope its phone was given.
     Device {
@@ -275,6 +280,7 @@ impl Network {
             number: *number,
             registration: Box::new(registration.clone()),
         }));
+        out.push(self.templates_record());
         self.outside.snapshot(&self.accounts, &mut out);
         out.extend(self.phones.own().map(|(wa_id, phone)| own(wa_id, phone)));
         out.extend(self.remembered.sessions().map(session));
@@ -354,6 +360,10 @@ impl Network {
             }
             Record::Business { number, registration } => {
                 self.registrations.insert(number, *registration);
+            }
+            Record::Templates { catalogue } => {
+                let catalogue = Catalogue::from_json(catalogue.to_string().as_bytes()).ok()?;
+                self.templates = Templates::new(catalogue);
             }
             Record::Device { wa_id, device, last_n, keys } => {
                 self.outside.register(wa_id, device, &keys).ok()?;

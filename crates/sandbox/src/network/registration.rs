@@ -109,6 +109,7 @@ impl Network {
                 registration.two_step = Some(pin).filter(|pin| !pin.is_empty());
                 Ok(String::new())
             }
+            Action::Shards(wish) => registration.shards(&wish),
             Action::Profile(profile) => {
                 registration.profile = profile.into();
                 Ok(String::new())
@@ -164,6 +165,20 @@ impl Registration {
             SentCode { code, by: by.to_owned(), sent_ms: now_ms, tries: 0, vname: vname.clone() };
         self.code = Some(sent);
         Ok(vname)
+    }
+
+    /// How many connections there are is nothing to this network; who may ask for them is.
+    fn shards(&self, wish: &wire::Shards) -> Result<String, Refused> {
+        let vname =
+            vname(&wish.cert).ok_or_else(|| Refused::because("biz_link_info_invalid_payload"))?;
+        // A number that was never registered here has no certificate to compare with.
+        if self.registered && vname != self.vname {
+            return Err(Refused::because("cert_mismatch"));
+        }
+        match &self.two_step {
+            Some(pin) if *pin != wish.pin => Err(Refused::because("two_step_pin")),
+            _ => Ok(vname),
+        }
     }
 
     fn verify(&mut self, given: &str, now_ms: i64) -> Result<String, Refused> {
@@ -256,6 +271,25 @@ mod tests {
         assert!(business.verify("234567", 1).is_err(), "it is used up");
         assert!(business.request(&asked(b"Shop", ""), 1, 0).is_ok());
         assert!(business.verify("000001", CODE_MS).is_err(), "too late");
+    }
+
+    #[test]
+    fn shards_are_for_who_has_the_certificate_and_the_pin() {
+        let business = Registration {
+            registered: true,
+            vname: "Shop".into(),
+            two_step: Some("123456".into()),
+            ..Default::default()
+        };
+        let wish = |cert: &'static [u8], pin: &str| {
+            business.shards(&wire::Shards { shards: 2, cert: cert.into(), pin: pin.into() })
+        };
+        assert!(wish(b"Shop", "123456").is_ok());
+        for (cert, pin) in
+            [(&b"Stop"[..], "123456"), (b"", "123456"), (b"Shop", ""), (b"Shop", "1")]
+        {
+            assert!(wish(cert, pin).is_err(), "{cert:?} {pin}");
+        }
     }
 
     #[test]

@@ -124,6 +124,33 @@ impl Engine for Mysql {
         on!(self.inner.reads, reads::dead_count(endpoint))
     }
 
+    async fn contact_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+        on!(self.inner.reads, reads::contact_page(shard, after, limit))
+    }
+
+    async fn message_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        on!(self.inner.reads, reads::message_page(shard, after, limit))
+    }
+
+    async fn event_page(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, i16)>, StoreError> {
+        on!(self.inner.reads, reads::event_page(shard, after, limit))
+    }
+
     async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
         on!(self.inner.reads, reads::reaches())
     }

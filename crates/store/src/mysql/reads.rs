@@ -223,6 +223,42 @@ pub(crate) async fn dead_count(conn: &mut Conn, endpoint: i16) -> Result<i64, St
     Ok(rows.first().copied().unwrap_or(0))
 }
 
+pub(crate) async fn contact_page(
+    conn: &mut Conn,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+    let mut text = Text::of("SELECT number, wa_id IS NOT NULL FROM contact WHERE shard = ");
+    text.int(shard.get()).sql(" AND number > ").bytes(after);
+    text.sql(" ORDER BY number LIMIT ").int(limit);
+    rows(conn, &text).await
+}
+
+pub(crate) async fn message_page(
+    conn: &mut Conn,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    let mut text = Text::of("SELECT `key` FROM message WHERE shard = ");
+    text.int(shard.get()).sql(" AND `key` > ").bytes(after);
+    text.sql(" ORDER BY `key` LIMIT ").int(limit);
+    rows(conn, &text).await
+}
+
+pub(crate) async fn event_page(
+    conn: &mut Conn,
+    shard: ShardId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, i16)>, StoreError> {
+    let mut text = Text::of("SELECT seq, kind FROM event WHERE shard = ");
+    text.int(shard.get()).sql(" AND seq > ").int(after);
+    text.sql(" ORDER BY seq LIMIT ").int(limit);
+    rows(conn, &text).await
+}
+
 pub(crate) async fn reaches(conn: &mut Conn) -> Result<Vec<Reach>, StoreError> {
     let rows: Vec<codec::ReachColumns> = rows(conn, &Text::of(REACHES)).await?;
     rows.into_iter().map(codec::reach).collect()

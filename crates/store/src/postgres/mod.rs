@@ -115,6 +115,33 @@ impl Engine for Postgres {
         reads::dead_count(&mut *self.reads().await?, endpoint).await
     }
 
+    async fn contact_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+        reads::contact_page(&mut *self.reads().await?, shard, after, limit).await
+    }
+
+    async fn message_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        reads::message_page(&mut *self.reads().await?, shard, after, limit).await
+    }
+
+    async fn event_page(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, i16)>, StoreError> {
+        reads::event_page(&mut *self.reads().await?, shard, after, limit).await
+    }
+
     async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
         reads::reaches(&mut *self.reads().await?).await
     }

@@ -182,6 +182,33 @@ pub(crate) async fn dead_count(
     Ok(reads::dead_count(endpoint, DeadState::Dead as i16).get_result(conn).await?)
 }
 
+pub(crate) async fn contact_page(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+    Ok(reads::contact_page(shard.get(), after, limit).load(conn).await?)
+}
+
+pub(crate) async fn message_page(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    Ok(reads::message_page(shard.get(), after, limit).load(conn).await?)
+}
+
+pub(crate) async fn event_page(
+    conn: &mut AsyncPgConnection,
+    shard: ShardId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, i16)>, StoreError> {
+    Ok(reads::event_page(shard.get(), after, limit).load(conn).await?)
+}
+
 pub(crate) async fn reaches(conn: &mut AsyncPgConnection) -> Result<Vec<Reach>, StoreError> {
     type Row = (SmallInt, BigInt, BigInt);
     let rows: Vec<codec::ReachColumns> = Stmt::<Row>::new(reads::REACHES, &[]).load(conn).await?;

@@ -118,6 +118,35 @@ impl Engine for Sqlite {
         self.inner.reader.ask(move |conn| reads::dead_count(conn, endpoint)).await
     }
 
+    async fn contact_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+        let after = after.to_vec();
+        self.inner.reader.ask(move |conn| reads::contact_page(conn, shard, &after, limit)).await
+    }
+
+    async fn message_page(
+        &self,
+        shard: ShardId,
+        after: &[u8],
+        limit: i64,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let after = after.to_vec();
+        self.inner.reader.ask(move |conn| reads::message_page(conn, shard, &after, limit)).await
+    }
+
+    async fn event_page(
+        &self,
+        shard: ShardId,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<(i64, i16)>, StoreError> {
+        self.inner.reader.ask(move |conn| reads::event_page(conn, shard, after, limit)).await
+    }
+
     async fn reaches(&self) -> Result<Vec<Reach>, StoreError> {
         self.inner.reader.ask(reads::reaches).await
     }

@@ -176,6 +176,33 @@ pub(crate) fn dead_count(conn: &mut SqliteConnection, endpoint: i16) -> Result<i
     Ok(reads::dead_count(endpoint, DeadState::Dead as i16).first(conn)?)
 }
 
+pub(crate) fn contact_page(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<(Vec<u8>, bool)>, StoreError> {
+    Ok(reads::contact_page(shard.get(), after, limit).load(conn)?)
+}
+
+pub(crate) fn message_page(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    after: &[u8],
+    limit: i64,
+) -> Result<Vec<Vec<u8>>, StoreError> {
+    Ok(reads::message_page(shard.get(), after, limit).load(conn)?)
+}
+
+pub(crate) fn event_page(
+    conn: &mut SqliteConnection,
+    shard: ShardId,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, i16)>, StoreError> {
+    Ok(reads::event_page(shard.get(), after, limit).load(conn)?)
+}
+
 pub(crate) fn reaches(conn: &mut SqliteConnection) -> Result<Vec<Reach>, StoreError> {
     let rows: Vec<codec::ReachColumns> =
         Stmt::<(SmallInt, BigInt, BigInt)>::new(reads::REACHES, &[]).load(conn)?;

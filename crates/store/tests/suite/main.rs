@@ -9,6 +9,7 @@
     reason = "a test fails by panicking; the lints' exemption reaches only #[test] functions"
 )]
 
+mod census;
 mod cluster;
 mod database;
 mod history;

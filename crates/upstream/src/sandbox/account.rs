@@ -18,6 +18,9 @@ pub(super) fn request(number: Number, action: AccountAction) -> wire::AccountReq
         }
         AccountAction::VerifyCode(code) => Action::VerifyCode(wire::VerifyCode { code: code.0 }),
         AccountAction::TwoStep(pin) => Action::TwoStep(pin.0),
+        AccountAction::Shards { shards, cert, pin } => {
+            Action::Shards(wire::Shards { shards, cert, pin: pin.0 })
+        }
         AccountAction::Profile(profile) => {
             let Profile { address, description, email, vertical, websites, about } = profile;
             Action::Profile(wire::AccountProfile {

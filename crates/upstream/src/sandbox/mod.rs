@@ -19,7 +19,7 @@ use rpc::{
     gated::Permit,
     http2,
     upstream::{
-        FetchBundlesRequest, MarkReadRequest, ReportRequest, SyncContactsRequest,
+        FetchBundlesRequest, MarkReadRequest, ReportRequest, SyncContactsRequest, TemplatesRequest,
         upstream_client::UpstreamClient,
     },
 };
@@ -49,6 +49,10 @@ pub const PUBLISH_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ACCOUNT_TIMEOUT: Duration = Duration::from_secs(8);
 /// How long a complaint, or telling that something was read, may take; both may be repeated.
 pub const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the network may hold a question for another catalogue of templates, and how much longer its
+/// answer may take.
+pub const TEMPLATES_WAIT: Duration = Duration::from_secs(60);
+pub const TEMPLATES_TIMEOUT: Duration = Duration::from_secs(10);
 /// Messages to one recipient that may be unanswered at once: the stream keeps their order.
 pub const PER_RECIPIENT: usize = 8;
 /// Messages on the link that may be unanswered at once: 27,000/s at 150 ms.
@@ -187,6 +191,18 @@ impl Upstream for Sandbox {
     ) -> Result<AccountAnswer, CallError> {
         let request = account::request(number, action);
         account::answer(answered(ACCOUNT_TIMEOUT, self.client().account(request)).await?)
+    }
+
+    async fn templates(&self, version: String) -> Result<Option<Bytes>, CallError> {
+        let request = TemplatesRequest {
+            number: self.line.number()?.to_string(),
+            version,
+            wait_ms: u32::try_from(TEMPLATES_WAIT.as_millis()).unwrap_or(u32::MAX),
+        };
+        let mut client = self.client();
+        let call = client.templates(request);
+        let response = answered(TEMPLATES_WAIT + TEMPLATES_TIMEOUT, call).await?;
+        Ok(Some(response.catalogue).filter(|catalogue| !catalogue.is_empty()))
     }
 
     async fn link(

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use contract::Number;
 use ring::hmac;
 use rpc::coreapp as proto;
@@ -24,6 +25,8 @@ pub(crate) struct State {
     pub(crate) limits: proto::Limits,
     /// What the settings ask of the log; `None`: what is configured.
     pub(crate) log_level: Option<String>,
+    /// Private key and chain that were uploaded, PEM; empty: none.
+    pub(crate) certificate: Bytes,
     /// Grows when something that decides over tokens changed: what was verified under a smaller
     /// one is verified again.
     pub(crate) auth_version: u64,
@@ -85,6 +88,9 @@ impl State {
         }
         if let Some(limits) = frame.limits {
             next.limits = limits;
+        }
+        if let Some(certificate) = frame.certificate {
+            next.certificate = certificate.pem;
         }
         if let Some(logging) = frame.logging {
             next.log_level = Some(logging.level).filter(|level| !level.is_empty());

@@ -6,15 +6,17 @@ use std::{
     sync::Arc,
 };
 
-use rcgen::{CertifiedKey, generate_simple_self_signed};
+use rcgen::generate_simple_self_signed;
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        ServerConfig, crypto,
+        Error, ServerConfig, crypto,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
+        sign::CertifiedKey,
     },
 };
 
+use super::Certificates;
 use crate::config::Config;
 
 /// Names of the kept certificate and its key in the data directory.
@@ -53,25 +55,36 @@ pub enum TlsError {
     Unusable(String),
 }
 
-/// TLS 1.2 and 1.3 with the configured certificate.
+/// The certificate of this process: the configured one, or self-signed.
 ///
 /// # Errors
 /// [`TlsError`].
-pub(crate) fn acceptor(config: &Config) -> Result<TlsAcceptor, TlsError> {
+pub(crate) fn own_certificate(config: &Config) -> Result<CertifiedKey, TlsError> {
     let (chain, key) = match (&config.certificate_path, &config.certificate_key_path) {
         (Some(chain), Some(key)) => (read_chain(chain)?, read_key(key)?),
         (None, None) => self_signed(config)?,
         _ => return Err(TlsError::OneOfTwo),
     };
-    let unusable = |error: tokio_rustls::rustls::Error| TlsError::Unusable(error.to_string());
+    CertifiedKey::from_der(chain, key, &crypto::ring::default_provider()).map_err(unusable)
+}
+
+/// TLS 1.2 and 1.3 with the certificate in force.
+///
+/// # Errors
+/// [`TlsError`].
+pub(crate) fn acceptor(certificates: Arc<Certificates>) -> Result<TlsAcceptor, TlsError> {
     let mut tls = ServerConfig::builder_with_provider(Arc::new(crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(unusable)?
         .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(unusable)?;
+        .with_cert_resolver(certificates);
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(TlsAcceptor::from(Arc::new(tls)))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn unusable(error: Error) -> TlsError {
+    TlsError::Unusable(error.to_string())
 }
 
 type Pair = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
@@ -85,7 +98,7 @@ fn self_signed(config: &Config) -> Result<Pair, TlsError> {
     let mut names: Vec<String> = ["localhost", "127.0.0.1", "::1"].map(str::to_owned).into();
     names.extend(config.server_names.iter().cloned());
     let unusable = |error: rcgen::Error| TlsError::Unusable(error.to_string());
-    let CertifiedKey { cert, signing_key } =
+    let rcgen::CertifiedKey { cert, signing_key } =
         generate_simple_self_signed(names).map_err(unusable)?;
     if let Some((chain, key)) = kept {
         // The key first: a certificate without its key would be taken for a kept pair's half.
@@ -157,8 +170,8 @@ mod tests {
             certificate_key_path: Some(dir.path().join(KEY)),
             ..Config::default()
         };
-        assert!(acceptor(&files).is_ok());
+        assert!(own_certificate(&files).is_ok());
         let half = Config { certificate_path: Some(chain), ..Config::default() };
-        assert!(matches!(acceptor(&half), Err(TlsError::OneOfTwo)));
+        assert!(matches!(own_certificate(&half), Err(TlsError::OneOfTwo)));
     }
 }

@@ -102,6 +102,7 @@ pub(super) async fn shards(AskingAdmin(asking): AskingAdmin) -> Result<Response,
     responses(
         (status = 201, description = "Remembered.", body = Empty),
         (status = 400, description = "1008 something is missing, 1009 type or value, 1010 unknown field, 1025 no JSON.", body = Errors),
+        (status = 403, description = "1005: the network refuses the certificate or the pin.", body = Errors),
     ),
 )]
 pub(super) async fn set_shards(
@@ -109,8 +110,8 @@ pub(super) async fn set_shards(
     body: Body,
 ) -> Result<Response, Refusal> {
     let body = read(&asking.app.metrics, body).await?;
-    let ShardsRequest { number, shards, pin } = ShardsRequest::parse(&body)?;
-    let message = SetShardsRequest { number: number.to_string(), shards, pin: exposed(pin) };
+    let ShardsRequest { number, shards, cert, pin } = ShardsRequest::parse(&body)?;
+    let message = SetShardsRequest { number: number.to_string(), shards, cert, pin: exposed(pin) };
     asking
         .writer(CALL, message, |channel, request| async move {
             AccountClient::new(channel).set_shards(request).await

@@ -6,8 +6,9 @@ use axum::{extract::State, response::Response};
 use contract::{ApiError, answer, monitoring::HealthAnswer};
 use http::StatusCode;
 use rpc::coreapp::{HealthRequest, HealthResponse, ops_client::OpsClient};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
+use super::by_node;
 use crate::{
     app::App,
     auth::Monitor,
@@ -37,29 +38,20 @@ pub(super) async fn health(State(app): State<Arc<App>>, _: Monitor) -> Response 
 }
 
 fn shown(answers: Vec<(String, Result<HealthResponse, ApiError>)>) -> Value {
-    let mut nodes = Map::new();
-    let mut alone = None;
+    let mut nodes = Vec::new();
     for (address, answer) in answers {
         match answer {
-            Ok(health) => {
-                for node in health.nodes {
-                    alone = Some(json!({"gateway_status": node.gateway_status}));
-                    nodes.insert(
-                        node.node,
-                        json!({"gateway_status": node.gateway_status, "role": node.role}),
-                    );
-                }
-            }
-            Err(error) => {
-                alone = Some(json!({"errors": [error]}));
-                nodes.insert(address, json!({"errors": [error]}));
-            }
+            Ok(health) => nodes.extend(health.nodes.into_iter().map(|node| {
+                let shown = json!({"gateway_status": node.gateway_status, "role": node.role});
+                (node.node, shown)
+            })),
+            Err(error) => nodes.push((address, json!({"errors": [error]}))),
         }
     }
-    match alone {
-        Some(alone) if nodes.len() == 1 => alone,
-        _ => Value::Object(nodes),
+    if let [(_, Value::Object(alone))] = &mut nodes[..] {
+        alone.remove("role");
     }
+    by_node(nodes)
 }
 
 #[cfg(test)]

@@ -54,6 +54,7 @@ const LEFT: HeaderName = HeaderName::from_static("ratelimit");
             ),
         ),
         (status = 400, description = "1001 too long, 1002 recipient type, 1008 something is missing, 1009 type or value, 1010 unknown field, 1021 own number, 1025 no JSON; the 2000 family: of templates and interactive messages.", body = Errors),
+        (status = 404, description = "1006: there is no file with an id that it names.", body = Errors),
         (status = 409, description = "1028: the recipient's identity has changed and is not acknowledged.", body = Errors),
         (
             status = 503, description = "As everywhere; also 1011 \"outcome unknown\": repeat under the same key, else it may be sent twice.",

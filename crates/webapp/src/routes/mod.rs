@@ -32,6 +32,7 @@ use axum::{
 use bytes::Bytes;
 use contract::{ApiError, Code, Number};
 use http::{HeaderValue, Method, StatusCode, Uri, header};
+use serde_json::{Map, Value};
 
 use crate::{
     app::App,
@@ -47,6 +48,7 @@ mod cancel;
 mod contacts;
 mod documentation;
 mod events;
+mod external_certificate;
 mod groups;
 mod health;
 mod identity;
@@ -64,6 +66,7 @@ mod services;
 mod settings;
 mod standing;
 mod stats;
+mod support;
 mod users;
 mod webhook_authorities;
 
@@ -115,13 +118,18 @@ pub(crate) fn table() -> Vec<Route> {
         route!(photo::delete),
         route!(backups::backup),
         route!(backups::restore),
+        route!(external_certificate::post),
+        route!(external_certificate::delete).addition(),
+        route!(external_certificate::authorities),
         route!(webhook_authorities::get),
         route!(webhook_authorities::post),
         route!(webhook_authorities::delete),
         route!(services::messages),
         route!(services::media),
         route!(health::health),
-        route!(stats::app),
+        route!(support::support),
+        route!(stats::app).alias("/v1/stats/app/internal"),
+        route!(stats::db).alias("/v1/stats/db/internal"),
         route!(metrics::metrics).alias("/metrics"),
         route!(probes::live).addition(),
         route!(probes::ready).addition().quiet(),
@@ -188,6 +196,15 @@ fn pem(certificates: Bytes) -> Response {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+/// One node as it is, several as a map.
+fn by_node(nodes: impl IntoIterator<Item = (String, Value)>) -> Value {
+    let nodes: Map<String, Value> = nodes.into_iter().collect();
+    match nodes.len() {
+        1 => nodes.into_iter().next().map(|(_, alone)| alone).unwrap_or_default(),
+        _ => Value::Object(nodes),
+    }
 }
 
 /// Was `?format=prometheus` asked for?

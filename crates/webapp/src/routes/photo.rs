@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     edge::{Consulted, Refusal, read_within},
+    multipart,
     picture::{self, PictureError},
 };
 
@@ -64,20 +65,27 @@ pub(super) async fn get(
 
 /// Replaces the photo.
 ///
-/// Of a JPEG or PNG the middle square is taken, at most 640 pixels wide.
+/// Of a JPEG or PNG the middle square is taken, at most 640 pixels wide. It is the body, or the part `file`
+/// of a form.
 #[utoipa::path(
     post, path = "/v1/settings/profile/photo", tag = "Profile", security(("Bearer" = ["ROLE_ADMIN"])),
-    request_body(content((String = "image/jpeg"), (String = "image/png")), description = "At most 5 MiB."),
+    request_body(content((String = "image/jpeg"), (String = "image/png"), (profile::PhotoForm = "multipart/form-data")), description = "At most 5 MiB."),
     responses(
         (status = 200, description = "In force.", body = Empty),
-        (status = 400, description = "1008 no body, 1009 no picture.", body = Errors),
+        (status = 400, description = "1008 no picture, 1009 it is none, 1025 a broken form.", body = Errors),
     ),
 )]
 pub(super) async fn post(
     AskingAdmin(asking): AskingAdmin,
+    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Refusal> {
-    let given = read_within(&asking.app.metrics, body, profile::PHOTO_MAX).await?;
+    let boundary = multipart::boundary(&headers)?;
+    let beside = if boundary.is_some() { multipart::OVERHEAD } else { 0 };
+    let mut given = read_within(&asking.app.metrics, body, profile::PHOTO_MAX + beside).await?;
+    if let Some(boundary) = boundary {
+        given = multipart::file(&given, &boundary, "file")?;
+    }
     if given.is_empty() {
         let details = "Give the picture as the body; DELETE takes it away";
         return Err(ApiError::new(Code::MISSING, details).into());

@@ -1,11 +1,18 @@
-//! `GET /v1/stats/app`: the coreapps' metrics, as JSON or for Prometheus.
+//! `GET /v1/stats/app`: the coreapps' metrics, `GET /v1/stats/db`: what the database holds; as JSON or
+//! for Prometheus. Their `internal` variants, which the original did not document, are the same.
 
 use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
 
 use axum::{extract::State, response::Response};
-use contract::{answer, monitoring::StatsAnswer};
+use contract::{
+    answer,
+    monitoring::{DatabaseStatsAnswer, StatsAnswer},
+};
 use http::{StatusCode, Uri};
-use rpc::coreapp::{Metric, StatsRequest, ops_client::OpsClient};
+use rpc::coreapp::{
+    Count, DatabaseRequest, Metric, Sample, StatsRequest, monitoring_client::MonitoringClient,
+    ops_client::OpsClient,
+};
 use serde_json::{Map, Value, json};
 
 use super::wants_prometheus;
@@ -53,14 +60,58 @@ pub(super) async fn app(
     if let Some(error) = failed.filter(|_| !answered) {
         return Err(error.into());
     }
-    let mut response = if wants_prometheus(&uri) {
-        text(exposition(&merged))
+    Ok(figures("app", &merged, &uri))
+}
+
+/// Shows what the database holds.
+///
+/// Counted page by page beside the traffic, at most once a minute and only when somebody asks; until a new
+/// count has ended the last one is shown.
+#[utoipa::path(
+    get, path = "/v1/stats/db", tag = "Monitoring", security(("Bearer" = []), ("Apikey" = [])),
+    params(("format" = Option<String>, Query, description = "`prometheus`: text exposition format 0.0.4; else JSON."),),
+    responses((status = 200, description = "The counts.", content((DatabaseStatsAnswer = "application/json"), (String = "text/plain")))),
+)]
+pub(super) async fn db(
+    State(app): State<Arc<App>>,
+    _: Monitor,
+    uri: Uri,
+) -> Result<Response, Refusal> {
+    let call =
+        |channel| async move { MonitoringClient::new(channel).database(DatabaseRequest {}).await };
+    let answer = app.cores.writer(CALL, call).await?;
+    let mut merged = Merged::new();
+    merge(&mut merged, answer.counts.into_iter().map(counted).collect(), None);
+    Ok(figures("db", &merged, &uri))
+}
+
+fn counted(count: Count) -> Metric {
+    let help = match count.name.as_str() {
+        "db_contacts" => "Numbers whose account the network was asked for.",
+        "db_messages" => "Messages that are kept.",
+        "db_message_receipts" => "Statuses that the event log keeps.",
+        _ => "Rows.",
+    };
+    let labels = Some(("type".to_owned(), count.r#type)).filter(|(_, value)| !value.is_empty());
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 rows")]
+    let sample = Sample { labels: labels.into_iter().collect(), value: count.rows as f64 };
+    Metric {
+        name: count.name,
+        r#type: "gauge".to_owned(),
+        help: help.to_owned(),
+        samples: vec![sample],
+    }
+}
+
+fn figures(group: &str, merged: &Merged, uri: &Uri) -> Response {
+    let mut response = if wants_prometheus(uri) {
+        text(exposition(merged))
     } else {
-        let app = Value::Object(merged.iter().map(shown).collect());
-        edge::json(StatusCode::OK, answer::resource("stats", &json!({"app": app})))
+        let shown = Value::Object(merged.iter().map(shown).collect());
+        edge::json(StatusCode::OK, answer::resource("stats", &json!({ group: shown })))
     };
     response.extensions_mut().insert(Consulted(None));
-    Ok(response)
+    response
 }
 
 fn merge(merged: &mut Merged, metrics: Vec<Metric>, node: Option<&String>) {

@@ -152,6 +152,7 @@ impl Core {
             limits: Some(proto::Limits::default()),
             stale: false,
             logging: None,
+            certificate: None,
         }
     }
 

@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use super::{
-    lower,
-    parameter::{self, MAX_SUFFIX, Place},
-};
+use super::parameter::{self, MAX_SUFFIX, Place};
 use crate::{
     error::{ApiError, Code},
     fields::Fields,
@@ -29,7 +26,7 @@ const KINDS: [(&str, Place, bool); 6] = [
 pub(super) fn read(fields: Fields, taken: &mut Vec<u32>) -> Result<Value, ApiError> {
     let mut button = Object::new(fields);
     button.put("type", "button");
-    lower(&mut button.fields, "sub_type")?;
+    button.fields.lower("sub_type");
     let names = KINDS.map(|(name, ..)| name);
     let kind = button.fields.required_word("sub_type", &names)?;
     let (name, place, required) = KINDS.get(kind).copied().unwrap_or(KINDS[0]);
