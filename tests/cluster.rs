@@ -17,10 +17,15 @@ use rpc::coreapp::{
     GetSettingsRequest, WatchRequest, admin_client::AdminClient, directory_client::DirectoryClient,
 };
 use serde_json::json;
-use support::{PATIENCE, call, roles::Roles, server::Server, until, webhook::Webhook};
+use support::{
+    PATIENCE, call,
+    roles::{Roles, SHARDS},
+    server::Server,
+    until,
+    webhook::Webhook,
+};
 use tokio::time::Instant;
 
-const SHARDS: usize = 65;
 /// Phones that are written to; they lie in nearly all shards.
 const PHONES: usize = 300;
 const CLIENTS: usize = 8;
@@ -105,24 +110,6 @@ impl Load {
     }
 }
 
-async fn shares(roles: &Roles, cores: &[usize]) -> Vec<usize> {
-    let mut shares = Vec::new();
-    for core in cores {
-        shares.push(roles.shards_of(*core).await);
-    }
-    shares
-}
-
-/// Waits until all of these own a share, and together everything.
-async fn shared_by(roles: &Roles, cores: &[usize]) {
-    until("every coreapp has its share", async || {
-        let shares = shares(roles, cores).await;
-        (shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == SHARDS)
-            .then_some(())
-    })
-    .await;
-}
-
 async fn coreapps_come_and_go(server: Server) {
     let webhook = Webhook::start().await;
     let roles = Arc::new(Roles::start_on(Some(&server.url), 2, 3, 1, &[]).await);
@@ -133,7 +120,7 @@ async fn coreapps_come_and_go(server: Server) {
     let path = "/v1/settings/application";
     let answer = roles.call(0, "PATCH", path, &[], &settings.to_string()).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-    shared_by(&roles, &[0, 1]).await;
+    roles.shared_by(&[0, 1]).await;
     let mut everything = Vec::new();
 
     // One dies.
@@ -148,11 +135,11 @@ async fn coreapps_come_and_go(server: Server) {
     // One joins and gets its share, without a failed call.
     let load = Load::start(&roles, "join");
     roles.start_core(2);
-    shared_by(&roles, &[0, 2]).await;
+    roles.shared_by(&[0, 2]).await;
     // The one that leaves hands everything over, without a failed call.
     let status = roles.terminate("core-0", PATIENCE).await;
     assert!(status.success(), "{status}");
-    shared_by(&roles, &[2]).await;
+    roles.shared_by(&[2]).await;
     load.goes_on().await;
     let sent = load.end().await;
     assert!(sent.unavailable.is_empty(), "{:?}", sent.unavailable);
@@ -206,7 +193,7 @@ async fn what_belongs_to_the_account_is_one_for_all_coreapps() {
     let server = Server::postgres("account");
     let webhook = Webhook::start().await;
     let roles = Roles::start_on(Some(&server.url), 3, 3, 1, &[]).await;
-    shared_by(&roles, &[0, 1, 2]).await;
+    roles.shared_by(&[0, 1, 2]).await;
 
     // A change is in force everywhere when it is answered, and a token that was logged out is void.
     for delay in [4_000, 4_001, 4_002] {

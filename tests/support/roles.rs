@@ -9,6 +9,7 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use http::StatusCode;
+use rpc::coreapp::{WatchRequest, directory_client::DirectoryClient};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -23,6 +24,9 @@ use super::{Answer, PASSWORD, call, call_with, until};
 const CORE_PORTS: usize = 4;
 /// Ports a test process may take; another corner than that of `free_ports`.
 const CORNER: u16 = 40;
+
+/// Shards there are, the account's included.
+pub const SHARDS: usize = 65;
 
 const OWN_NUMBER: &str = "15550100100";
 
@@ -159,6 +163,28 @@ impl Roles {
         }
         let value = answer.lines().find_map(|line| line.strip_prefix("shards_owned "));
         value.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    }
+
+    /// Waits until all of these own a share, and together everything.
+    pub async fn shared_by(&self, cores: &[usize]) {
+        until("every coreapp has its share", async || {
+            let mut shares = Vec::new();
+            for core in cores {
+                shares.push(self.shards_of(*core).await);
+            }
+            (shares.iter().all(|share| *share > 0) && shares.iter().sum::<usize>() == SHARDS)
+                .then_some(())
+        })
+        .await;
+    }
+
+    /// Which coreapp owns the account.
+    pub async fn keeper(&self) -> usize {
+        let channel = self.control_of(0).await;
+        let request = WatchRequest { webapp: "test".to_owned() };
+        let mut watch = DirectoryClient::new(channel).watch(request).await.unwrap().into_inner();
+        let owner = watch.message().await.unwrap().unwrap().shards.unwrap().control;
+        self.cores.iter().position(|port| owner == at(*port)).unwrap()
     }
 
     /// To the control listener of one of several coreapps.

@@ -11,7 +11,10 @@ use std::{
     time::Duration,
 };
 
-use ::rpc::identity::{Identity, IdentityError, Name};
+use ::rpc::{
+    gated::Permit,
+    identity::{Identity, IdentityError, Name},
+};
 use contract::{
     Clock, Rng,
     media::Providers,
@@ -220,7 +223,12 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         error,
     })?;
     let (number, number_rx) = watch::channel(None);
-    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone())
+    let beat = Arc::new(Beat::new());
+    let permit = {
+        let beat = beat.clone();
+        Permit::new(move || !beat.frozen())
+    };
+    let upstream = Sandbox::following(&config.upstream.url, number_rx.clone(), &permit)
         .map_err(|error| StartError::Upstream(error.to_string()))?;
     let upstream = Arc::new(upstream);
     let identity = identity(&config, &env)?;
@@ -241,7 +249,6 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let others = nodes.iter().filter(|node| node.state == NodeState::Live && node.name != me.name);
     files.is_shared_with(others.map(|node| &*node.name)).await?;
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
-    let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
     let feed = Arc::new(callbacks::Feed::new());
     let lanes = store.start_lanes(inc, feed.clone());
@@ -331,7 +338,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         clock: env.clock.clone(),
         messages: Arc::default(),
         beat: beat.clone(),
-        handing: Handing { map: map_rx.clone(), peers: peers.clone() },
+        handing: Handing::new(map_rx.clone(), peers.clone(), {
+            let cluster = cluster.clone();
+            Box::new(move || {
+                let cluster = cluster.clone();
+                async move { cluster.nodes().await.is_ok() }.boxed()
+            })
+        }),
         traces: env.traces.clone(),
         has_files: {
             let shelf = shelf.clone();
@@ -450,6 +463,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         reader: reader.clone(),
         lanes: lanes.clone(),
         map: map_rx.clone(),
+        peers: peers.clone(),
         callbacks: callbacks.clone(),
         clock: env.clock.clone(),
         rng: env.rng.clone(),
@@ -610,10 +624,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             control: control.clone(),
         },
         account: rpc::AccountService { account, control },
-        events: rpc::EventsService { log: event_log, replays },
+        events: rpc::EventsService { log: event_log, replays: replays.clone() },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
         media: rpc::MediaService { shelf },
-        peer: rpc::PeerService { central, desk, members: members.clone(), intake },
+        peer: rpc::PeerService { central, desk, members: members.clone(), intake, replays },
         probes: rpc::Probes { beat, line, gauges },
     };
     starting.end().await;

@@ -9,7 +9,11 @@ use std::{sync::Arc, time::Duration};
 
 use tonic::transport::{Channel, Endpoint, Server};
 
-use crate::{identity::Identity, io::Connector};
+use crate::{
+    gated::{self, Permit},
+    identity::Identity,
+    io::Connector,
+};
 
 /// Flow-control window of one stream, bytes.
 pub const STREAM_WINDOW: u32 = 1 << 20;
@@ -45,7 +49,23 @@ pub fn channel(
     url: &str,
     identity: Option<&Arc<Identity>>,
 ) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = Endpoint::from_shared(url.to_owned())?
+    let endpoint = endpoint(url)?;
+    Ok(match identity {
+        None => endpoint.connect_lazy(),
+        Some(identity) => endpoint.connect_with_connector_lazy(Connector(identity.clone())),
+    })
+}
+
+/// The same in clear text, for an owner who may not always speak: what it may not say waits.
+///
+/// # Errors
+/// As [`channel`].
+pub fn gated(url: &str, permit: &Permit) -> Result<Channel, tonic::transport::Error> {
+    Ok(endpoint(url)?.connect_with_connector_lazy(gated::Connector(permit.clone())))
+}
+
+fn endpoint(url: &str) -> Result<Endpoint, tonic::transport::Error> {
+    Ok(Endpoint::from_shared(url.to_owned())?
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .http2_adaptive_window(false)
@@ -54,9 +74,5 @@ pub fn channel(
         .keep_alive_while_idle(true)
         .tcp_nodelay(true)
         .buffer_size(CLIENT_BUFFER)
-        .connect_timeout(Duration::from_secs(5));
-    Ok(match identity {
-        None => endpoint.connect_lazy(),
-        Some(identity) => endpoint.connect_with_connector_lazy(Connector(identity.clone())),
-    })
+        .connect_timeout(Duration::from_secs(5)))
 }

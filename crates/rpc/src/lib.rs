@@ -5,6 +5,7 @@
 //! from the webapp and the upstream client.
 
 pub mod error;
+pub mod gated;
 pub mod http2;
 pub mod identity;
 pub mod io;

@@ -11,7 +11,10 @@ use crate::rows::{
 /// Which of a lane's inboxes a write waits in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Accept, seal, settle, receipts, inbound.
+    /// What somebody who can ask again waits for: as hot, but refused with [`WriteError::Away`], rather
+    /// than kept, while the database is away.
+    Intake,
+    /// Seal, settle, receipts, inbound.
     Hot,
     /// Callback cursors.
     Cursor,
@@ -157,6 +160,9 @@ pub enum WriteError {
     /// A key is taken.
     #[error("a row with this key exists")]
     Conflict,
+    /// The database is away, and this write was never on its way there.
+    #[error("the database does not answer; nothing was stored")]
+    Away,
     /// The database refuses this write, whatever the others do.
     #[error("the database refused the write: {0}")]
     Rejected(String),

@@ -2,9 +2,10 @@
 //!
 //! Measured on the monotonic clock, from before the beat was sent. Whoever might have been declared
 //! dead must not act as an owner: after 3 s no byte leaves, after 5 s nothing is answered.
+//! Who knows that it was, is silent for good, however fresh its beat.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -21,22 +22,28 @@ const SILENT_MS: u64 = 5_000;
 pub(crate) struct Beat {
     origin: Instant,
     last_ms: AtomicU64,
+    ended: AtomicBool,
 }
 
 impl Beat {
     /// Fresh now.
     pub(crate) fn new() -> Self {
-        Self { origin: Instant::now(), last_ms: AtomicU64::new(0) }
+        Self { origin: Instant::now(), last_ms: AtomicU64::new(0), ended: AtomicBool::new(false) }
     }
 
-    /// A beat that was sent at `sent` has been committed.
+    /// A beat that was sent at `sent` has been committed, and what was read with it names us still.
     pub(crate) fn good(&self, sent: Instant) {
         self.last_ms.fetch_max(ms(sent.duration_since(self.origin)), Ordering::Relaxed);
     }
 
+    /// Others have taken over.
+    pub(crate) fn end(&self) {
+        self.ended.store(true, Ordering::Release);
+    }
+
     /// No byte may leave.
     pub(crate) fn frozen(&self) -> bool {
-        self.age_ms() > FROZEN_MS
+        self.ended.load(Ordering::Acquire) || self.age_ms() > FROZEN_MS
     }
 
     /// # Errors
@@ -75,5 +82,13 @@ mod tests {
         assert_eq!(beat.answers().unwrap_err().code, Code::DATABASE);
         beat.good(Instant::now());
         assert!(!beat.frozen());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_taken_over_from_stays_silent_whatever_it_hears() {
+        let beat = Beat::new();
+        beat.end();
+        beat.good(Instant::now());
+        assert!(beat.frozen());
     }
 }

@@ -61,6 +61,11 @@ impl Map {
         self.mine.len() == PLACES
     }
 
+    /// This process works with the shard.
+    pub(crate) fn owns(&self, shard: ShardId) -> bool {
+        self.mine.contains_key(&shard)
+    }
+
     /// Address of a shard's owner.
     pub(crate) fn owner(&self, shard: ShardId) -> Option<&Arc<str>> {
         self.owners.get(shard.index())?.as_ref()

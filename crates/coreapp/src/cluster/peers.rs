@@ -10,8 +10,8 @@ use contract::{Number, ShardId};
 use futures_util::FutureExt;
 use rpc::{
     coreapp::{
-        Looked, LookupRequest, NudgeRequest, SendFrame, SendReply, SyncContactsRequest,
-        peer_client::PeerClient,
+        BuryRequest, Looked, LookupRequest, NudgeRequest, SendFrame, SendReply, SettledRequest,
+        SyncContactsRequest, peer_client::PeerClient,
     },
     identity::Identity,
 };
@@ -28,6 +28,8 @@ const CONTROL: u16 = 2;
 const NUDGE: Duration = Duration::from_secs(1);
 /// For a contact sync: two calls of the network, 10 s each.
 const SYNC: Duration = Duration::from_secs(25);
+/// For what a replay asks of a shard's owner: one commit at most.
+const REPLAY: Duration = Duration::from_secs(2);
 /// Peers whose channels are kept; at the bound all are forgotten and opened again when needed.
 const PEERS_MAX: usize = 256;
 
@@ -112,6 +114,28 @@ impl Peers {
         request.set_timeout(limit);
         let answer = timeout(limit, client.forward(request)).await;
         Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner())
+    }
+
+    /// Asks a shard's owner how far the webhook is with it.
+    pub(crate) async fn settled(&self, shard: ShardId) -> Result<i64, Unanswered> {
+        let mut client = self.client_of(shard)?;
+        let request = SettledRequest { shard: shard.get().into() };
+        let answer = timeout(REPLAY, client.settled(request)).await;
+        Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner().seq)
+    }
+
+    /// Tells a shard's owner that a dead letter was taken.
+    pub(crate) async fn bury(&self, shard: ShardId, seq: i64) -> Result<(), Unanswered> {
+        let mut client = self.client_of(shard)?;
+        let request = BuryRequest { shard: shard.get().into(), seq };
+        let answer = timeout(REPLAY, client.bury(request)).await;
+        answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?;
+        Ok(())
+    }
+
+    fn client_of(&self, shard: ShardId) -> Result<PeerClient<Channel>, Unanswered> {
+        let owner = self.map.borrow().owner(shard).cloned().ok_or(Unanswered)?;
+        self.client(&owner).ok_or(Unanswered)
     }
 
     fn client(&self, addr: &Arc<str>) -> Option<PeerClient<Channel>> {

@@ -298,7 +298,6 @@ impl<U: Upstream> Task<U> {
     ) {
         match tick {
             Ok(tick) => {
-                self.beat.good(sent);
                 if std::mem::take(&mut self.failing) {
                     tracing::info!("the database answers again");
                 }
@@ -307,6 +306,8 @@ impl<U: Upstream> Task<U> {
                 self.looked.extend(nudges);
                 let (sent_ms, got_ms) = (self.ms(sent), self.ms(Instant::now()));
                 self.input(Input::Tick { sent_ms, got_ms, tick });
+                // Only now: to be heard of is not enough, the rows must still name us.
+                self.beat.good(sent);
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.failing, true) {
@@ -396,6 +397,7 @@ impl<U: Upstream> Task<U> {
     }
 
     fn lose(&self, lost: Lost) {
+        self.beat.end();
         self.progress.send_replace(Progress::Lost(Arc::new(lost)));
     }
 

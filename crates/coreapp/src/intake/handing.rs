@@ -6,7 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use contract::{ApiError, Code, Number, Route};
+use futures_util::future::BoxFuture;
 use rpc::coreapp::{SendFrame, SendReply, send_reply};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
 use super::pipe;
 use crate::cluster::{MapRx, Peers};
@@ -14,13 +19,28 @@ use crate::cluster::{MapRx, Peers};
 /// For the owner to answer; then the sender asks again, by the map of that moment.
 const LIMIT: Duration = Duration::from_secs(3);
 
+/// For the database to answer whoever asks whether it does; later is as good as never.
+const HEARS: Duration = Duration::from_millis(300);
+/// So long its answer, or its silence, goes for all.
+const HEARD: Duration = Duration::from_millis(100);
+
+/// Asks the database something small; false: it does not answer.
+pub(crate) type Ask = Box<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
+
 /// See the module.
 pub(crate) struct Handing {
-    pub map: MapRx,
-    pub peers: Arc<Peers>,
+    map: MapRx,
+    peers: Arc<Peers>,
+    ask: Ask,
+    /// When it was last asked, and what came of it.
+    asked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Handing {
+    pub(crate) fn new(map: MapRx, peers: Arc<Peers>, ask: Ask) -> Self {
+        Self { map, peers, ask, asked: Mutex::default() }
+    }
+
     /// The owner this has to be handed on to; `None`: it is ours, or nobody's at the moment.
     pub(crate) fn owner(&self, frame: &SendFrame) -> Option<Arc<str>> {
         if !frame.forward {
@@ -36,7 +56,13 @@ impl Handing {
     pub(crate) async fn send(&self, owner: Arc<str>, frame: SendFrame) -> SendReply {
         let seq = frame.seq;
         match self.peers.forward(&owner, frame, LIMIT).await {
-            Ok(reply) => SendReply { seq, result: reply.result.map(said) },
+            Ok(SendReply { result: Some(send_reply::Result::Error(error)), .. })
+                if is_silence(&error) && self.hears().await =>
+            {
+                // It alone does not hear of the database, and is about to be replaced: worth waiting for.
+                pipe::reply(seq, &Err(ApiError::new(Code::NOT_READY, error.details)))
+            }
+            Ok(reply) => SendReply { seq, ..reply },
             Err(_) => {
                 let details = format!("the owner of the shard at {owner} does not answer");
                 // Perhaps after the commit.
@@ -44,16 +70,22 @@ impl Handing {
             }
         }
     }
+
+    /// The database answers us. A beat would tell only after seconds; one question at a time for all.
+    async fn hears(&self) -> bool {
+        let mut asked = self.asked.lock().await;
+        if let Some((when, answers)) = *asked
+            && when.elapsed() < HEARD
+        {
+            return answers;
+        }
+        let answers = timeout(HEARS, (self.ask)()).await.unwrap_or(false);
+        *asked = Some((Instant::now(), answers));
+        answers
+    }
 }
 
-/// An owner that does not hear of the database while we do is about to be replaced: worth waiting for.
-fn said(result: send_reply::Result) -> send_reply::Result {
-    match result {
-        send_reply::Result::Error(error)
-            if error.code == u32::from(Code::DATABASE.get()) && error.retry_after_ms > 0 =>
-        {
-            send_reply::Result::Error(ApiError::new(Code::NOT_READY, error.details).into())
-        }
-        result => result,
-    }
+/// The database does not answer the owner.
+fn is_silence(error: &rpc::coreapp::ApiError) -> bool {
+    error.code == u32::from(Code::DATABASE.get()) && error.retry_after_ms > 0
 }

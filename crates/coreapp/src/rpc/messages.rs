@@ -250,7 +250,8 @@ mod tests {
         let quota = messages.clone();
         let number = tokio::sync::watch::channel("15550100100".parse().ok()).1;
         let map = watch::Sender::new(Arc::default()).subscribe();
-        let handing = Handing { map: map.clone(), peers: Arc::new(Peers::new(map, None)) };
+        let ask = Box::new(|| Box::pin(std::future::ready(true)) as _);
+        let handing = Handing::new(map.clone(), Arc::new(Peers::new(map, None)), ask);
         let intake = Intake {
             drivers,
             clock: Arc::new(Still),

@@ -4,20 +4,22 @@ use std::sync::Arc;
 
 use ::rpc::{
     coreapp::{
-        LookupRequest, LookupResponse, NudgeRequest, NudgeResponse, SendFrame, SendReply,
-        SyncContactsRequest, SyncContactsResponse, peer_server::Peer,
+        BuryRequest, BuryResponse, LookupRequest, LookupResponse, NudgeRequest, NudgeResponse,
+        SendFrame, SendReply, SettledRequest, SettledResponse, SyncContactsRequest,
+        SyncContactsResponse, peer_server::Peer,
     },
     error::to_status,
     identity::Name,
     io::Peer as Other,
 };
-use contract::{ApiError, Code, Number};
+use contract::{ApiError, Code, Number, ShardId};
 use tonic::{Request, Response, Status};
 
 use super::messages::once;
 use crate::{
     cluster::Members,
     contacts::{Central, Desk, told},
+    events::Replays,
     intake::Intake,
 };
 
@@ -30,6 +32,7 @@ pub(crate) struct PeerService {
     pub desk: Arc<Desk>,
     pub members: Members,
     pub intake: Arc<Intake>,
+    pub replays: Arc<Replays>,
 }
 
 /// Only coreapps call here.
@@ -85,4 +88,26 @@ impl Peer for PeerService {
         }
         Ok(Response::new(NudgeResponse {}))
     }
+
+    async fn settled(
+        &self,
+        request: Request<SettledRequest>,
+    ) -> Result<Response<SettledResponse>, Status> {
+        let shard = shard(check(request)?.shard).map_err(to_status)?;
+        let seq = self.replays.settled_here(shard).map_err(to_status)?;
+        Ok(Response::new(SettledResponse { seq }))
+    }
+
+    async fn bury(&self, request: Request<BuryRequest>) -> Result<Response<BuryResponse>, Status> {
+        let BuryRequest { shard: id, seq } = check(request)?;
+        let shard = shard(id).map_err(to_status)?;
+        self.replays.bury_here(shard, seq).await.map_err(to_status)?;
+        Ok(Response::new(BuryResponse {}))
+    }
+}
+
+fn shard(id: i32) -> Result<ShardId, ApiError> {
+    i16::try_from(id).ok().and_then(ShardId::new).ok_or_else(|| {
+        ApiError::new(Code::INVALID, format!("'shard' must be -1 to 63, and is {id}"))
+    })
 }

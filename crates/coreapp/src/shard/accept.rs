@@ -24,6 +24,8 @@ use super::{
 
 /// When a recipient's line is full, milliseconds until a repeat makes sense.
 const RECIPIENT_RETRY_MS: u64 = 1_000;
+/// The same while the database is away.
+const AWAY_RETRY_MS: u64 = 1_000;
 
 impl Machine {
     /// A message asks to be accepted.
@@ -141,7 +143,7 @@ impl Machine {
         );
         let written = Written::Accept(frame.key, frame.idempotent);
         self.writing.extend(accepting);
-        self.write(Class::Hot, ops, Some(written), fx);
+        self.write(Class::Intake, ops, Some(written), fx);
         true
     }
 
@@ -213,12 +215,14 @@ impl Machine {
                 self.want(Read::Message(key), Wanted::Clash(key, hash), fx);
             }
             Err(error) => {
-                let code = match error {
-                    WriteError::Fenced | WriteError::NotOwned => Code::NOT_PRIMARY_COREAPP,
-                    _ => Code::DATABASE,
+                let refusal = match &error {
+                    WriteError::Away => away(),
+                    WriteError::Fenced | WriteError::NotOwned => {
+                        ApiError::new(Code::NOT_PRIMARY_COREAPP, error.to_string())
+                    }
+                    _ => ApiError::new(Code::DATABASE, error.to_string()),
                 };
-                let error = ApiError::new(code, error.to_string());
-                self.abandon_accept(key, hash, &Err(error), ctx, fx);
+                self.abandon_accept(key, hash, &Err(refusal), ctx, fx);
             }
         }
     }
@@ -277,6 +281,11 @@ fn answer_all(stage: Stage, answer: &Result<MessageId, ApiError>, fx: &mut Effec
             (reply, answer.clone().map(|id| Acceptance { id, replayed }))
         }));
     }
+}
+
+/// The database is away, and nothing was written: to be asked again.
+pub(super) fn away() -> ApiError {
+    ApiError::new(Code::DATABASE, WriteError::Away.to_string()).retry_after_ms(AWAY_RETRY_MS)
 }
 
 fn public_id(meta: &Meta, key: Key) -> MessageId {

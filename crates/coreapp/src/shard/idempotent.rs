@@ -10,7 +10,7 @@ use store::{
 };
 
 use super::{
-    accept::stored_hash,
+    accept::{away, stored_hash},
     effects::{Acceptance, Ctx, Effects, Frame},
     machine::{Machine, Wanted},
     queue::{Stage, Waiter},
@@ -125,6 +125,16 @@ impl Machine {
         for frame in self.looking(hash) {
             let error = ApiError::new(Code::DATABASE, details.to_owned());
             fx.replies.push((frame.reply, Err(error)));
+        }
+    }
+
+    /// The database is away: whoever waits to be looked up has stored nothing yet.
+    pub(crate) fn away(&mut self, fx: &mut Effects) {
+        let looking =
+            |(hash, keyed): (&KeyHash, &Keyed)| matches!(keyed, Keyed::Looking(_)).then_some(*hash);
+        let hashes: Vec<KeyHash> = self.keyed.iter().filter_map(looking).collect();
+        for frame in hashes.into_iter().flat_map(|hash| self.looking(hash)).collect::<Vec<_>>() {
+            fx.replies.push((frame.reply, Err(away())));
         }
     }
 

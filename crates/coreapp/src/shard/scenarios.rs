@@ -56,6 +56,8 @@ struct World {
     rng: Arc<Seeded>,
     machine: Machine,
     refuse_writes: bool,
+    /// The database is away; what is written is refused.
+    away: bool,
     contacts: HashMap<Number, Contact>,
     blocked: Vec<rows::Blocked>,
     events: Vec<NewEvent>,
@@ -115,6 +117,7 @@ impl World {
             rng,
             machine,
             refuse_writes: false,
+            away: false,
             contacts: HashMap::new(),
             blocked: Vec::new(),
             events: Vec::new(),
@@ -221,6 +224,9 @@ impl World {
     }
 
     fn commit(&mut self, ops: Vec<Op>) -> Result<Committed, WriteError> {
+        if self.away {
+            return Err(WriteError::Away);
+        }
         if self.refuse_writes {
             return Err(WriteError::Rejected("the disk is full".to_owned()));
         }
@@ -461,6 +467,17 @@ async fn a_block_that_is_not_stored_is_no_block() {
     world.refuse_writes = false;
     world.customer_writes(WA_ID);
     assert_eq!(world.heard, 1);
+}
+
+#[tokio::test]
+async fn a_message_that_came_while_the_database_was_away_may_come_again_under_its_key() {
+    let mut world = World::new();
+    world.away = true;
+    let refused = world.send(DIALLED).1.unwrap().unwrap_err();
+    assert_eq!((refused.code, refused.retry_after_ms), (Code::DATABASE, Some(1_000)));
+    world.away = false;
+    world.next_key -= 1;
+    world.send(DIALLED).1.unwrap().unwrap();
 }
 
 fn noticing() -> Application {

@@ -20,6 +20,7 @@ use tokio::{
 use upstream::{ContactResult, Item, Outgoing, Sealing, UserBundles};
 
 use super::{
+    accept::away,
     block::Standing,
     cancel::CancelReply,
     effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
@@ -496,6 +497,9 @@ impl Driver {
                     if self.closing.get(shard).is_none_or(|closing| !closing.silent) {
                         machine.tick(ctx, fx);
                     }
+                    if self.shared.lanes.is_away(*shard) {
+                        machine.away(fx);
+                    }
                 }
             }
         }
@@ -649,7 +653,9 @@ impl Driver {
                 fx.replies.push((frame.reply, Err(moved())));
                 continue;
             };
-            if self.shared.lanes.has_room(shard) {
+            if self.shared.lanes.is_away(shard) {
+                fx.replies.push((frame.reply, Err(away())));
+            } else if self.shared.lanes.has_room(shard) {
                 machine.accept(frame, ctx, fx);
             } else if until <= ctx.now {
                 fx.replies.push((frame.reply, Err(no_room())));

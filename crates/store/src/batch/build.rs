@@ -96,7 +96,7 @@ pub(crate) fn build(
                 continue;
             }
         };
-        let Item { shard, epoch, ops, bytes, to } = item;
+        let Item { shard, epoch, ops, bytes, intake: _, to } = item;
         let events = ops.iter().filter(|op| matches!(op, Op::InsertEvent(_))).count();
         let events = i64::try_from(events).unwrap_or(i64::MAX);
         if events > 0 {
@@ -122,6 +122,7 @@ impl Built {
                 epoch,
                 ops,
                 bytes,
+                intake: false,
                 to,
             })
             .collect()

@@ -8,7 +8,7 @@ mod fold;
 use contract::ShardId;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::write::{Answer, Committed, Op, Reply, Write, WriteError};
+use crate::write::{Answer, Class, Committed, Op, Reply, Write, WriteError};
 
 pub(crate) use build::{Built, Epochs, Owned, build};
 pub(crate) use fold::{Changes, fold};
@@ -29,6 +29,8 @@ pub(crate) struct Item {
     pub(crate) epoch: i64,
     pub(crate) ops: Vec<Op>,
     pub(crate) bytes: usize,
+    /// Of [`Class::Intake`], and in no batch yet.
+    pub(crate) intake: bool,
     pub(crate) to: ReplyTo,
 }
 
@@ -63,14 +65,14 @@ pub(crate) struct Entry {
 
 impl Item {
     pub(crate) fn new(write: Write, answers: Option<mpsc::UnboundedSender<Vec<Answer>>>) -> Self {
-        let Write { shard, epoch, class: _, ops, reply } = write;
+        let Write { shard, epoch, class, ops, reply } = write;
         let to = match reply {
             Reply::Token(token) => ReplyTo::Token(token, answers),
             Reply::Once(sender) => ReplyTo::Once(sender),
             Reply::None => ReplyTo::None,
         };
         let bytes = ops.iter().map(op_bytes).sum();
-        Self { shard, epoch, ops, bytes, to }
+        Self { shard, epoch, ops, bytes, intake: class == Class::Intake, to }
     }
 }
 

@@ -40,6 +40,8 @@ struct State {
     turn: usize,
     closed: bool,
     fenced: bool,
+    /// The database is not reached.
+    away: bool,
 }
 
 struct Slot {
@@ -132,9 +134,11 @@ impl Inbox {
                     refused.refuse(item, WriteError::Fenced);
                 } else if state.closed || !owned {
                     refused.refuse(item, WriteError::NotOwned);
+                } else if state.away && item.intake {
+                    refused.refuse(item, WriteError::Away);
                 } else {
                     match class {
-                        Class::Hot => state.hot.push_back(item),
+                        Class::Intake | Class::Hot => state.hot.push_back(item),
                         Class::Cursor => state.cursor.push_back(item),
                         Class::Bulk => state.bulk.push_back(item),
                     }
@@ -151,6 +155,32 @@ impl Inbox {
 
     pub(crate) fn bulk_waiting(&self) -> usize {
         self.lock().bulk.len()
+    }
+
+    /// The database is not reached: refuses intake until it is, what waits of it included. What was in
+    /// a batch is not here.
+    pub(crate) fn leave(&self) {
+        let mut refused = Answers::default();
+        {
+            let mut state = self.lock();
+            state.away = true;
+            let waiting = std::mem::take(&mut state.hot);
+            let (intake, hot): (VecDeque<_>, _) = waiting.into_iter().partition(|item| item.intake);
+            state.hot = hot;
+            for item in intake {
+                refused.refuse(item, WriteError::Away);
+            }
+        }
+        refused.send();
+    }
+
+    /// The database is reached again.
+    pub(crate) fn back(&self) {
+        self.lock().away = false;
+    }
+
+    pub(crate) fn is_away(&self) -> bool {
+        self.lock().away
     }
 
     /// How each shard is owned now.

@@ -225,6 +225,12 @@ impl Lanes {
         self.inbox(shard).hot_waiting() < HOT_ROOM
     }
 
+    /// Whether the shard's lane does not reach the database: intake is refused.
+    #[must_use]
+    pub fn is_away(&self, shard: ShardId) -> bool {
+        self.inbox(shard).is_away()
+    }
+
     /// Whether fewer than [`BULK_ROOM`] bulk writes wait in a lane.
     #[must_use]
     pub fn has_bulk_room(&self, lane: usize) -> bool {

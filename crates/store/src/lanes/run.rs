@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use contract::Rng;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 
 use crate::{
     backoff::Backoff,
@@ -22,6 +22,9 @@ use crate::{
 /// answer.
 const RETRY_FIRST: Duration = Duration::from_millis(20);
 const RETRY_MOST: Duration = Duration::from_secs(2);
+/// So long the database may be unreachable before whoever can ask again is told to: a connection that
+/// was cut is opened anew sooner. A commit that only takes long is no reason.
+const AWAY: Duration = Duration::from_millis(200);
 /// Attempts of one batch that the database answers with an error that is no constraint (disk full,
 /// read-only). Then the batch is split, and a write that stands alone refused: a poisoned row costs
 /// only itself. With the pauses above about 5 s.
@@ -33,6 +36,8 @@ const PUZZLES_MAX: u32 = 3;
 pub(crate) struct Lane<E: LaneEngine> {
     engine: E,
     session: Option<E::Session>,
+    /// The database has not been reached since.
+    failing: Option<Instant>,
     /// Of the next batch.
     fence: Fence,
     batch_max: usize,
@@ -75,8 +80,20 @@ impl<E: LaneEngine> Lane<E> {
         rng: Arc<dyn Rng>,
     ) -> Self {
         let groups = VecDeque::new();
-        let session = None;
-        Self { engine, session, fence, batch_max, inbox, inboxes, fenced, feed, vault, rng, groups }
+        Self {
+            engine,
+            session: None,
+            failing: None,
+            fence,
+            batch_max,
+            inbox,
+            inboxes,
+            fenced,
+            feed,
+            vault,
+            rng,
+            groups,
+        }
     }
 
     pub(crate) async fn run(mut self) {
@@ -142,12 +159,17 @@ impl<E: LaneEngine> Lane<E> {
                     Ok(session) => self.session = Some(session),
                     Err(error) => {
                         tracing::warn!(lane = self.fence.lane, %error, "A lane cannot connect");
+                        self.unreachable();
                         backoff.wait().await;
                     }
                 }
                 continue;
             };
-            match self.engine.commit(session, self.fence, batch).await {
+            let done = self.engine.commit(session, self.fence, batch).await;
+            if !matches!(done, Done::Lost { .. }) {
+                self.reached();
+            }
+            match done {
                 Done::Committed => return Fate::Committed,
                 Done::Refused(refusal) => return Fate::Refused(refusal),
                 Done::NoRow => puzzles += 1,
@@ -191,6 +213,10 @@ impl<E: LaneEngine> Lane<E> {
                 Err(error) => Err(error),
             };
             match answer {
+                Ok(_) => self.reached(),
+                Err(_) => self.unreachable(),
+            }
+            match answer {
                 Ok(Some((true, batch))) if batch == self.fence.batch => return Word::Committed,
                 Ok(Some((true, batch))) if batch == self.fence.batch - 1 => return Word::Again,
                 Ok(Some((true, batch))) => {
@@ -212,6 +238,19 @@ impl<E: LaneEngine> Lane<E> {
                     backoff.wait().await;
                 }
             }
+        }
+    }
+
+    fn unreachable(&mut self) {
+        let since = *self.failing.get_or_insert_with(Instant::now);
+        if since.elapsed() >= AWAY {
+            self.inbox.leave();
+        }
+    }
+
+    fn reached(&mut self) {
+        if self.failing.take().is_some() {
+            self.inbox.back();
         }
     }
 

@@ -4,8 +4,9 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -471,4 +472,66 @@ async fn a_batch_is_bounded_in_bytes_and_a_larger_write_goes_alone() {
         lens.push(inbox.next(256).await.unwrap().len());
     }
     assert_eq!(lens, [1, 1, 2, 1]);
+}
+
+/// A database that can be switched off.
+#[derive(Clone)]
+struct Switched {
+    engine: Faulty,
+    off: Arc<AtomicBool>,
+}
+
+impl LaneEngine for Switched {
+    type Session = ();
+
+    async fn connect(&self) -> Result<(), StoreError> {
+        match self.off.load(Ordering::Relaxed) {
+            true => Err(StoreError::Connect("refused".to_owned())),
+            false => Ok(()),
+        }
+    }
+
+    async fn commit(&self, session: &mut (), fence: Fence, batch: &Arc<Batch>) -> Done {
+        match self.off.load(Ordering::Relaxed) {
+            true => Done::Lost { answered: false, why: "cut".to_owned() },
+            false => self.engine.commit(session, fence, batch).await,
+        }
+    }
+
+    async fn ask(&self, session: &mut (), fence: Fence) -> Result<Option<(bool, i64)>, StoreError> {
+        self.engine.ask(session, fence).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_database_is_away_intake_is_refused_unless_it_may_have_arrived() {
+    let engine = faulty(1, 0, None);
+    engine.tables.lock().unwrap().lanes.insert(0, (true, 0));
+    let switched = Switched { engine, off: Arc::new(AtomicBool::new(true)) };
+    let rng: Arc<dyn Rng> = switched.engine.rng.clone();
+    let feed: Arc<dyn Feed> = Arc::new(Log::default());
+    let vault = Arc::new(Vault::new(None, None, rng.clone()));
+    let lanes = Lanes::start(&switched, INC, 1, 16, &feed, &vault, &rng);
+    lanes.own(shard(0), EPOCH, 1, mpsc::unbounded_channel().0);
+    let commit = |class, n| Box::pin(lanes.commit(shard(0), EPOCH, class, vec![message(n)]));
+    let pass = |ms| tokio::time::sleep(Duration::from_millis(ms));
+
+    let mut sent = commit(Class::Intake, 1);
+    pass(1).await;
+    let (intake, mut hot) = (commit(Class::Intake, 2), commit(Class::Hot, 3));
+    assert!(!lanes.is_away(shard(0)), "a moment is no reason");
+    let refused = tokio::time::timeout(Duration::from_millis(800), intake).await;
+    assert_eq!(refused.unwrap(), Err(WriteError::Away));
+    assert!(lanes.is_away(shard(0)));
+    assert_eq!(commit(Class::Intake, 4).await, Err(WriteError::Away));
+    pass(60_000).await;
+    for unanswered in [&mut sent, &mut hot] {
+        assert!(futures_util::FutureExt::now_or_never(unanswered).is_none());
+    }
+
+    switched.off.store(false, Ordering::Relaxed);
+    assert!(sent.await.is_ok() && hot.await.is_ok());
+    assert!(!lanes.is_away(shard(0)));
+    assert!(commit(Class::Intake, 5).await.is_ok());
+    assert_eq!(switched.engine.tables.lock().unwrap().messages.len(), 3);
 }

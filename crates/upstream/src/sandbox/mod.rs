@@ -16,6 +16,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{Key, Number};
 use rpc::{
+    gated::Permit,
     http2,
     upstream::{
         FetchBundlesRequest, MarkReadRequest, ReportRequest, SyncContactsRequest, TemplatesRequest,
@@ -81,22 +82,26 @@ impl Sandbox {
     /// When `url` is not a URL. That nobody listens there shows later, as
     /// [`Incoming::Disconnected`].
     pub fn new(url: &str, number: Number) -> Result<Self, UrlError> {
-        Self::on(url, Line::fixed(number))
+        Self::on(url, Line::fixed(number), &Permit::always())
     }
 
     /// The same for a number that is registered later, or changes: without one nothing connects, with
-    /// another one it connects anew.
+    /// another one it connects anew. While `permit` says no, nothing leaves.
     ///
     /// # Errors
     /// As [`Self::new`].
-    pub fn following(url: &str, number: watch::Receiver<Option<Number>>) -> Result<Self, UrlError> {
-        Self::on(url, Line::new(number))
+    pub fn following(
+        url: &str,
+        number: watch::Receiver<Option<Number>>,
+        permit: &Permit,
+    ) -> Result<Self, UrlError> {
+        Self::on(url, Line::new(number), permit)
     }
 
-    fn on(url: &str, line: Line) -> Result<Self, UrlError> {
+    fn on(url: &str, line: Line, permit: &Permit) -> Result<Self, UrlError> {
         let channel = || {
             let wrong = |source| UrlError { url: url.to_owned(), source };
-            http2::channel(url, None).map_err(wrong)
+            http2::gated(url, permit).map_err(wrong)
         };
         Ok(Self { channel: channel()?, media: channel()?, line })
     }

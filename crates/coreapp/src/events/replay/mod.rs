@@ -1,6 +1,7 @@
 //! Events sent to the webhook again, under their `webhook-id`: a part of the log, or dead letters.
 //!
-//! `book.rs` keeps account (no I/O), `run.rs` sends, one event at a time.
+//! `book.rs` keeps account (no I/O), `run.rs` sends, one event at a time. The owner of shard -1 does both
+//! for all shards: what it does not know of another's, it asks its owner.
 
 mod book;
 mod run;
@@ -21,7 +22,7 @@ use contract::{
 use store::{
     Lanes, Reader, StoreError,
     rows::Config,
-    write::{Class, Op},
+    write::{Class, Op, WriteError},
 };
 use telemetry::metrics::IntCounter;
 use tokio::{
@@ -32,7 +33,7 @@ use tokio::{
 use super::log::{EventLog, database};
 use crate::{
     callbacks::{Again, Callbacks, ENDPOINT},
-    cluster::MapRx,
+    cluster::{MapRx, Peers},
 };
 use book::{Book, Entry, Source, Wanted};
 
@@ -48,6 +49,7 @@ pub(crate) struct Deps {
     pub lanes: Lanes,
     /// Which shards are ours.
     pub map: MapRx,
+    pub peers: Arc<Peers>,
     pub callbacks: Arc<Callbacks>,
     pub clock: Arc<dyn Clock>,
     pub rng: Arc<dyn Rng>,
@@ -63,15 +65,14 @@ pub(crate) struct Replays {
     version: AsyncMutex<i64>,
     /// Something was asked for or stopped.
     changed: watch::Sender<()>,
-    /// The book is that of the row: no other coreapp owns a shard.
+    /// The book is that of the row: no other coreapp writes it.
     ready: AtomicBool,
 }
 
 // === impl Replays ===
 
 impl Replays {
-    /// With what was under way when the process ended. Replays run while one coreapp owns every
-    /// shard: only then it knows of each event whether the webhook has it.
+    /// With what was under way when the process ended, if that is ours to go on with.
     pub(crate) async fn open(deps: Deps) -> Result<Self, StoreError> {
         let replays = Self {
             deps,
@@ -80,7 +81,7 @@ impl Replays {
             changed: watch::Sender::new(()),
             ready: AtomicBool::new(false),
         };
-        if replays.deps.map.borrow().owns_all() {
+        if replays.is_keeper() {
             replays.read().await?;
         }
         Ok(replays)
@@ -105,21 +106,53 @@ impl Replays {
         Ok(())
     }
 
+    /// The account is ours, and its replays with it.
+    fn is_keeper(&self) -> bool {
+        self.deps.map.borrow().owns(ShardId::CONTROL)
+    }
+
     /// # Errors
-    /// 1011 while several coreapps share the shards.
+    /// 1017 when another coreapp keeps account, or this one has yet to read how replays stand.
     fn usable(&self) -> Result<(), ApiError> {
-        if self.ready.load(Ordering::Relaxed) && self.deps.map.borrow().owns_all() {
+        if self.ready.load(Ordering::Relaxed) && self.is_keeper() {
             return Ok(());
         }
-        let details = "Replays run while one coreapp owns every shard; here several share them: \
-                       stop the others first, or read GET /v1/events";
-        Err(ApiError::new(Code::NOT_READY, details))
+        let details = "Another coreapp keeps account of replays";
+        Err(ApiError::new(Code::NOT_PRIMARY_MASTER, details))
+    }
+
+    /// How far the webhook is with a shard of ours.
+    ///
+    /// # Errors
+    /// 1018 when it is not ours.
+    pub(crate) fn settled_here(&self, shard: ShardId) -> Result<i64, ApiError> {
+        if !self.deps.map.borrow().owns(shard) {
+            let details = format!("Shard {shard} is another coreapp's");
+            return Err(ApiError::new(Code::NOT_PRIMARY_COREAPP, details));
+        }
+        Ok(self.deps.callbacks.floor(shard))
+    }
+
+    /// A dead letter of a shard of ours was taken after all.
+    ///
+    /// # Errors
+    /// As of any write.
+    pub(crate) async fn bury_here(&self, shard: ShardId, seq: i64) -> Result<(), ApiError> {
+        let ops = vec![Op::DeleteDeadEvent { endpoint: ENDPOINT, seq }];
+        let epoch = self.epoch(shard);
+        let buried = self.deps.lanes.commit(shard, epoch, Class::Cursor, ops).await;
+        buried.map(|_| ()).map_err(|error| match error {
+            WriteError::Fenced | WriteError::NotOwned => {
+                ApiError::new(Code::NOT_PRIMARY_COREAPP, error.to_string())
+            }
+            error => ApiError::new(Code::DATABASE, error.to_string()),
+        })
     }
 
     /// Sends what is asked for, until the process ends.
     pub(crate) async fn run(self: Arc<Self>, again: impl Fn() -> Again) {
         let (mut map, mut left) = (self.deps.map.clone(), self.deps.map.clone());
-        while map.wait_for(|map| map.owns_all()).await.is_ok() {
+        while map.wait_for(|map| map.owns(ShardId::CONTROL)).await.is_ok() {
             while !self.ready.load(Ordering::Relaxed) {
                 if let Err(error) = self.read().await {
                     tracing::warn!(%error, "the replays on record could not be read; will try again");
@@ -127,7 +160,7 @@ impl Replays {
                 }
             }
             let left = async {
-                let _ended = left.wait_for(|map| !map.owns_all()).await;
+                let _ended = left.wait_for(|map| !map.owns(ShardId::CONTROL)).await;
             };
             tokio::select! {
                 () = run::Runner::new(self.clone(), again()).run() => {}

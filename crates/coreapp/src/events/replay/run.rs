@@ -4,24 +4,21 @@
 //! letter. One that gets no answer at all is tried until there is one: a webhook that is down is
 //! waited for.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{
     ShardId,
     events::{DeadQuery, State},
 };
-use store::{
-    rows::DeadState,
-    write::{Class, Op},
-};
+use store::rows::DeadState;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{
     Replays,
     book::{Entry, Fate, Source},
 };
-use crate::callbacks::{Again, ENDPOINT, Repeat, Sent};
+use crate::callbacks::{Again, Repeat, Sent};
 
 /// Events of a page.
 const PAGE: usize = 64;
@@ -40,6 +37,8 @@ pub(super) struct Runner {
     saved: Instant,
     /// When the next event may be sent.
     slot: Instant,
+    /// How far the webhook is with the shards of others, as their owners last said: it only goes on.
+    settled: BTreeMap<ShardId, i64>,
 }
 
 /// A page has come to its end.
@@ -64,7 +63,8 @@ struct Item {
 
 impl Runner {
     pub(super) fn new(replays: Arc<Replays>, again: Again) -> Self {
-        Self { replays, again, saved: Instant::now(), slot: Instant::now() }
+        let (saved, slot) = (Instant::now(), Instant::now());
+        Self { replays, again, saved, slot, settled: BTreeMap::new() }
     }
 
     pub(super) async fn run(mut self) {
@@ -120,15 +120,19 @@ impl Runner {
         let (mut at, mut settling) = (page.from, true);
         for event in page.events {
             let (shard, seq) = (event.shard, event.seq);
-            if settling && self.is_pending(shard, seq) {
+            let mut pending = self.is_pending(&id, shard, seq).await;
+            if settling && pending == Some(true) {
                 sleep(SETTLING).await;
                 settling = false;
+                pending = self.is_pending(&id, shard, seq).await;
             }
-            let fate = if self.is_pending(shard, seq) {
-                Some(Fate::Pending)
-            } else {
-                let (kind, body) = (event.event.kind, event.event.body);
-                self.send(entry, Item { shard, seq, kind, body }).await
+            let fate = match pending {
+                Some(true) => Some(Fate::Pending),
+                Some(false) => {
+                    let (kind, body) = (event.event.kind, event.event.body);
+                    self.send(entry, Item { shard, seq, kind, body }).await
+                }
+                None => None,
             };
             let Some(fate) = fate else { return Page::Stopped };
             at.set(shard, seq);
@@ -200,18 +204,33 @@ impl Runner {
         None
     }
 
-    /// Whether the webhook is still to get it from the dispatcher.
-    fn is_pending(&self, shard: ShardId, seq: i64) -> bool {
-        seq > self.replays.deps.callbacks.floor(shard)
+    /// Whether the webhook is still to get it from the dispatcher of its shard. An owner that does not
+    /// answer is waited for, or for the next; `None`: the replay was stopped meanwhile.
+    async fn is_pending(&mut self, id: &str, shard: ShardId, seq: i64) -> Option<bool> {
+        while self.replays.book().is_running(id) {
+            if let Ok(settled) = self.replays.settled_here(shard) {
+                return Some(seq > settled);
+            }
+            if self.settled.get(&shard).is_some_and(|settled| seq <= *settled) {
+                return Some(false);
+            }
+            if let Ok(settled) = self.replays.deps.peers.settled(shard).await {
+                self.settled.insert(shard, settled);
+                return Some(seq > settled);
+            }
+            self.rest(id, Instant::now() + PAUSE).await;
+        }
+        None
     }
 
     /// The dead letter was taken after all.
     async fn bury(&self, shard: ShardId, seq: i64) {
-        let Replays { deps, .. } = &*self.replays;
-        let ops = vec![Op::DeleteDeadEvent { endpoint: ENDPOINT, seq }];
-        let epoch = self.replays.epoch(shard);
-        if let Err(error) = deps.lanes.commit(shard, epoch, Class::Cursor, ops).await {
-            tracing::warn!(%error, shard = shard.get(), "a dead letter was taken and is still listed");
+        let buried = match self.replays.settled_here(shard) {
+            Ok(_) => self.replays.bury_here(shard, seq).await.is_ok(),
+            Err(_) => self.replays.deps.peers.bury(shard, seq).await.is_ok(),
+        };
+        if !buried {
+            tracing::warn!(shard = shard.get(), "a dead letter was taken and is still listed");
         }
     }
 

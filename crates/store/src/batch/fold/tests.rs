@@ -271,7 +271,7 @@ fn vault() -> Vault {
 }
 
 fn item(shard: ShardId, ops: Vec<Op>) -> Item {
-    Item { shard, epoch: EPOCH, ops, bytes: 1, to: ReplyTo::None }
+    Item { shard, epoch: EPOCH, ops, bytes: 1, intake: false, to: ReplyTo::None }
 }
 
 /// Builds, as a lane does, one batch after the other until nothing is left. Applies each; a batch
