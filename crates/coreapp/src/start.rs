@@ -541,7 +541,14 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let links = Links::new(link_egress, Box::new(credentials));
     let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
     background.spawn(media_desk.run(wanted_files));
-    let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
+    let link = Link {
+        outgoing,
+        sender: link,
+        changes,
+        renewal,
+        reader: reader.clone(),
+        connected: connected_tx,
+    };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
         map: map_rx.clone(),

@@ -3,8 +3,10 @@
 mod flights;
 pub(crate) mod greeting;
 mod link;
+mod logged;
 mod renewal;
 
 pub(crate) use flights::Flights;
 pub(crate) use link::{Claims, Link, run};
+pub(crate) use logged::Logged;
 pub(crate) use renewal::Renewal;
