@@ -553,7 +553,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let media_desk =
         media::Desk::new(shelf.clone(), upstream.clone(), links, templates, drivers.clone());
     background.spawn(media_desk.run(wanted_files));
-    let link = Link { outgoing, sender: link, changes, renewal, line: line_tx };
+    let link =
+        Link { outgoing, sender: link, changes, renewal, reader: reader.clone(), line: line_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
         map: map_rx.clone(),

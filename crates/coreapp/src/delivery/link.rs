@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use contract::ShardId;
+use store::Reader;
 use tokio::sync::{mpsc, oneshot, watch};
 use upstream::{Incoming, Outgoing, Upstream};
 
 use super::{
     greeting::{Arrival, Greeting, Verdict},
     line::Line,
+    logged::logged,
     renewal::Renewal,
 };
 use crate::shard::task::{Drivers, LinkInput};
@@ -24,6 +26,7 @@ pub(crate) struct Link {
     /// Shards that come and go; what is told before the start is there from the start.
     pub changes: mpsc::UnboundedReceiver<Change>,
     pub renewal: Renewal,
+    pub reader: Reader,
     pub line: watch::Sender<Line>,
 }
 
@@ -73,12 +76,13 @@ struct Dispatch {
     sender: mpsc::Sender<Outgoing>,
     shards: Vec<(ShardId, i64)>,
     renewal: Renewal,
+    reader: Reader,
     line: watch::Sender<Line>,
 }
 
 /// Runs until the process ends.
 pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Drivers) {
-    let Link { outgoing, sender, mut changes, renewal, line } = link;
+    let Link { outgoing, sender, mut changes, renewal, reader, line } = link;
     // Those that are here from the start are greeted and judged together.
     let mut shards = Vec::new();
     while let Ok(change) = changes.try_recv() {
@@ -90,7 +94,7 @@ pub(crate) async fn run<U: Upstream>(upstream: Arc<U>, link: Link, drivers: Driv
     let carry = upstream.link(outgoing, incoming_tx);
     let items = (0..drivers.count()).map(|_| Vec::new()).collect();
     let greeting = Greeting::default();
-    let mut dispatch = Dispatch { drivers, items, greeting, sender, shards, renewal, line };
+    let mut dispatch = Dispatch { drivers, items, greeting, sender, shards, renewal, reader, line };
     let dispatch = async {
         loop {
             tokio::select! {
@@ -157,6 +161,10 @@ impl Dispatch {
         match verdict {
             Verdict::Wait => {}
             Verdict::Pass(arrivals) => {
+                for (shard, logged) in logged(&self.reader, &self.renewal.lanes, &arrivals).await {
+                    let driver = self.drivers.index(shard);
+                    self.drivers.link(driver, LinkInput::Logged(shard, logged)).await;
+                }
                 for arrival in arrivals {
                     if let Some(items) = self.items.get_mut(self.drivers.index(arrival.0)) {
                         items.push(arrival);

@@ -4,9 +4,11 @@ mod flights;
 pub(crate) mod greeting;
 mod line;
 mod link;
+mod logged;
 mod renewal;
 
 pub(crate) use flights::Flights;
 pub(crate) use line::Line;
 pub(crate) use link::{Claims, Link, run};
+pub(crate) use logged::Logged;
 pub(crate) use renewal::Renewal;

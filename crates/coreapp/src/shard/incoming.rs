@@ -22,6 +22,7 @@ use super::{
     peers::PeerItem,
     queue::{Meta, Stage},
 };
+use crate::delivery::Logged;
 
 /// Which items of the stream are durable.
 #[derive(Debug, Default)]
@@ -99,6 +100,24 @@ impl Machine {
                 }
             }
         }
+    }
+
+    /// What may come again at the next attachment although it is in the log.
+    pub(crate) fn logged(&mut self, logged: Logged) {
+        self.logged.clear();
+        for receipt in logged {
+            *self.logged.entry(receipt).or_default() += 1;
+        }
+    }
+
+    /// The receipt was told before; once for each time that it is in the log.
+    fn is_logged(&mut self, receipt: (Key, StatusKind)) -> bool {
+        let Some(times) = self.logged.get_mut(&receipt) else { return false };
+        *times -= 1;
+        if *times == 0 {
+            self.logged.remove(&receipt);
+        }
+        true
     }
 
     fn welcomed(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
@@ -256,6 +275,10 @@ impl Machine {
                 (StatusKind::Warning, Some(ApiError::new(code, "")), true)
             }
         };
+        if self.is_logged((receipt.key, kind)) {
+            self.done(place);
+            return;
+        }
         fx.counts.status(kind);
         if !wanted {
             self.done(place);

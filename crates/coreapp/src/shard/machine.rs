@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use contract::{ApiError, Key, Number, Route, ShardId};
+use contract::{ApiError, Key, Number, Route, ShardId, callback::StatusKind};
 use lru::LruCache;
 use session::Record;
 use store::{
@@ -106,6 +106,9 @@ pub(crate) struct Machine {
     pub(super) untransmitted: usize,
     pub(super) recent: LruCache<Key, Arc<Meta>>,
     pub(super) down: Down,
+    /// Receipts whose events were committed before the attachment and that may come again, and how
+    /// often; bounded by who reads them.
+    pub(super) logged: HashMap<(Key, StatusKind), u32>,
     /// Highest committed sequence number of the shard's event log.
     pub(super) event_seq: i64,
     pub(super) body_bytes: usize,
@@ -224,6 +227,7 @@ impl Machine {
             untransmitted: 0,
             recent: LruCache::new(const { NonZeroUsize::new(RECENT_MAX).unwrap() }),
             down: Down::default(),
+            logged: HashMap::new(),
             event_seq: load.next_seq() - 1,
             body_bytes: 0,
             timers: BTreeMap::new(),

@@ -4,7 +4,8 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{
-    ApiError, Code, Key, Number, Route, ShardId, message::Category, settings::Application,
+    ApiError, Code, Key, Number, Route, ShardId, callback::StatusKind, message::Category,
+    settings::Application,
 };
 use session::{Identity, PreKeyId, SignedPreKey};
 use store::{
@@ -467,6 +468,29 @@ async fn a_block_that_is_not_stored_is_no_block() {
     world.refuse_writes = false;
     world.customer_writes(WA_ID);
     assert_eq!(world.heard, 1);
+}
+
+#[tokio::test]
+async fn a_receipt_that_is_in_the_log_is_acknowledged_and_not_told_again_but_another_is() {
+    let mut world = World::new();
+    let key = world.send_and_lose(DIALLED);
+    let told = world.events.len();
+    world.turn(|machine, _, _| machine.logged(vec![(key, StatusKind::Delivered)]));
+    let receipt = |world: &World, kind| {
+        let (from, device, timestamp_ms) = (number(DIALLED), 0, world.now_ms);
+        Item::Receipt(Receipt { key, from, device, kind, timestamp_ms, conversation: None })
+    };
+    for (kind, more) in [
+        (ReceiptKind::Delivered, 0),
+        (ReceiptKind::Read, 1),
+        // Of another device.
+        (ReceiptKind::Delivered, 2),
+    ] {
+        let item = receipt(&world, kind);
+        world.down(item);
+        assert_eq!(world.events.len(), told + more);
+        assert_eq!(world.acked, world.next_seq);
+    }
 }
 
 #[tokio::test]

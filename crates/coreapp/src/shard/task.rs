@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     cluster::beat::Beat,
-    delivery::Flights,
+    delivery::{Flights, Logged},
     intake::{Gate, pipe},
     media::{Unready, Wanted},
     metrics::Metrics,
@@ -164,6 +164,8 @@ pub(crate) enum LinkInput {
     /// A new connection, or none: nothing is attached.
     Reset,
     Busy(Duration),
+    /// Ahead of the shard's Welcome: receipts whose events are committed and that may come again.
+    Logged(ShardId, Logged),
     Items(Vec<(ShardId, u64, Item)>),
 }
 
@@ -510,11 +512,19 @@ impl Driver {
             LinkInput::Reset => {
                 self.unsent.clear();
                 self.flights.reset();
-                self.machines.values_mut().for_each(Machine::detached);
+                for machine in self.machines.values_mut() {
+                    machine.detached();
+                    machine.logged(Logged::new());
+                }
             }
             LinkInput::Busy(delay) => {
                 for machine in self.machines.values_mut() {
                     machine.hold_link(delay, ctx);
+                }
+            }
+            LinkInput::Logged(shard, logged) => {
+                if let Some(machine) = self.machine(shard) {
+                    machine.logged(logged);
                 }
             }
             LinkInput::Items(items) => {
