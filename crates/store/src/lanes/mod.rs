@@ -119,6 +119,7 @@ impl Lanes {
         rng: &Arc<dyn Rng>,
     ) -> Self {
         let (fenced, _) = watch::channel(false);
+        let (cut, _) = watch::channel(());
         let inboxes: Vec<_> = (0..lanes.max(1)).map(|_| Arc::new(Inbox::default())).collect();
         let tasks = (0..).zip(&inboxes).map(|(lane, inbox)| {
             let lane = run::Lane::new(
@@ -128,6 +129,7 @@ impl Lanes {
                 Arc::clone(inbox),
                 inboxes.clone(),
                 fenced.clone(),
+                cut.clone(),
                 Arc::clone(feed),
                 Arc::clone(vault),
                 Arc::clone(rng),

@@ -38,6 +38,9 @@ pub(crate) struct Lane<E: LaneEngine> {
     session: Option<E::Session>,
     /// The database has not been reached since.
     failing: Option<Instant>,
+    /// Told by a lane whose connection broke, to all lanes.
+    cut: watch::Sender<()>,
+    cuts: watch::Receiver<()>,
     /// Of the next batch.
     fence: Fence,
     batch_max: usize,
@@ -75,6 +78,7 @@ impl<E: LaneEngine> Lane<E> {
         inbox: Arc<Inbox>,
         inboxes: Vec<Arc<Inbox>>,
         fenced: watch::Sender<bool>,
+        cut: watch::Sender<()>,
         feed: Arc<dyn Feed>,
         vault: Arc<Vault>,
         rng: Arc<dyn Rng>,
@@ -84,6 +88,8 @@ impl<E: LaneEngine> Lane<E> {
             engine,
             session: None,
             failing: None,
+            cuts: cut.subscribe(),
+            cut,
             fence,
             batch_max,
             inbox,
@@ -107,9 +113,17 @@ impl<E: LaneEngine> Lane<E> {
             self.inbox.finished();
             let group = match self.groups.pop_front() {
                 Some(group) => group,
-                None => match self.inbox.next(self.batch_max).await {
-                    Some(group) => group,
-                    None => return,
+                None => tokio::select! {
+                    biased;
+                    // The sender is ours too: there is always a next one.
+                    _ = self.cuts.changed() => match self.look().await {
+                        Word::Committed | Word::Again => continue,
+                        Word::Fenced => return self.refuse_all(),
+                    },
+                    group = self.inbox.next(self.batch_max) => match group {
+                        Some(group) => group,
+                        None => return,
+                    },
                 },
             };
             if self.inbox.is_fenced() {
@@ -181,6 +195,10 @@ impl<E: LaneEngine> Lane<E> {
                         "A commit was not confirmed; the lane asks for its outcome"
                     );
                     errors += u32::from(answered);
+                    if !answered {
+                        self.cut.send_replace(());
+                        self.cuts.mark_unchanged();
+                    }
                     if errors >= ERRORS_MAX {
                         // Certain only once the row has said so, below.
                         if let Word::Again = self.ask(&mut backoff).await {
@@ -198,6 +216,13 @@ impl<E: LaneEngine> Lane<E> {
                 Word::Again | Word::Fenced => return Fate::Fenced,
             }
         }
+    }
+
+    /// Another lane's connection broke: ours may be as dead, and a commit on it would be of unknown
+    /// outcome. Nothing is under way, so nothing is lost by a new one.
+    async fn look(&mut self) -> Word {
+        let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST, Arc::clone(&self.rng));
+        self.ask(&mut backoff).await
     }
 
     /// Asks on a new connection what became of the batch, until there is an answer.
@@ -250,6 +275,8 @@ impl<E: LaneEngine> Lane<E> {
 
     fn reached(&mut self) {
         if self.failing.take().is_some() {
+            // What was told meanwhile was of the same failure.
+            self.cuts.mark_unchanged();
             self.inbox.back();
         }
     }

@@ -503,16 +503,27 @@ impl LaneEngine for Switched {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn while_the_database_is_away_intake_is_refused_unless_it_may_have_arrived() {
+/// Lanes on a database that is away; they own shards 0 and 1.
+fn away(lanes: i16) -> (Switched, Lanes) {
     let engine = faulty(1, 0, None);
-    engine.tables.lock().unwrap().lanes.insert(0, (true, 0));
+    for lane in 0..lanes {
+        engine.tables.lock().unwrap().lanes.insert(lane, (true, 0));
+    }
     let switched = Switched { engine, off: Arc::new(AtomicBool::new(true)) };
     let rng: Arc<dyn Rng> = switched.engine.rng.clone();
     let feed: Arc<dyn Feed> = Arc::new(Log::default());
     let vault = Arc::new(Vault::new(None, None, rng.clone()));
-    let lanes = Lanes::start(&switched, INC, 1, 16, &feed, &vault, &rng);
-    lanes.own(shard(0), EPOCH, 1, mpsc::unbounded_channel().0);
+    let lanes =
+        Lanes::start(&switched, INC, usize::try_from(lanes).unwrap(), 16, &feed, &vault, &rng);
+    for n in 0..2 {
+        lanes.own(shard(n), EPOCH, 1, mpsc::unbounded_channel().0);
+    }
+    (switched, lanes)
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_the_database_is_away_intake_is_refused_unless_it_may_have_arrived() {
+    let (switched, lanes) = away(1);
     let commit = |class, n| Box::pin(lanes.commit(shard(0), EPOCH, class, vec![message(n)]));
     let pass = |ms| tokio::time::sleep(Duration::from_millis(ms));
 
@@ -534,4 +545,22 @@ async fn while_the_database_is_away_intake_is_refused_unless_it_may_have_arrived
     assert!(!lanes.is_away(shard(0)));
     assert!(commit(Class::Intake, 5).await.is_ok());
     assert_eq!(switched.engine.tables.lock().unwrap().messages.len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_without_work_learns_from_another_that_the_database_is_away() {
+    let (switched, lanes) = away(2);
+    // A session that was good until now, or it would be asked for anyway.
+    switched.off.store(false, Ordering::Relaxed);
+    let commit = |to, n| Box::pin(lanes.commit(shard(to), EPOCH, Class::Intake, vec![message(n)]));
+    assert!(commit(0, 1).await.is_ok() && commit(1, 2).await.is_ok());
+    switched.off.store(true, Ordering::Relaxed);
+    let mut caught = commit(0, 3);
+    assert!(tokio::time::timeout(Duration::from_millis(800), &mut caught).await.is_err());
+    let refused = tokio::time::timeout(Duration::from_millis(1), commit(1, 4)).await;
+    assert_eq!(refused.unwrap(), Err(WriteError::Away));
+    switched.off.store(false, Ordering::Relaxed);
+    assert!(caught.await.is_ok());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(commit(1, 4).await.is_ok());
 }
