@@ -55,7 +55,7 @@ use crate::{
     inbound::Reading,
     intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
-    media::{self, Files, FilesError, Links, Shelf},
+    media::{self, Asked, Files, FilesError, Held, Links, Shelf, Watched},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -237,7 +237,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let beat = Arc::new(Beat::new());
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
     let feed = Arc::new(callbacks::Feed::new());
-    let lanes = store.start_lanes(inc, feed.clone());
+    let (watched, held) = Watched::new(feed.clone());
+    let lanes = store.start_lanes(inc, Arc::new(watched));
     let generations = Arc::new(Generations::new(&reader.generations().await?));
     metrics.generation(generations.current());
     let (map, map_rx) = watch::channel(Arc::new(Map::default()));
@@ -525,8 +526,24 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
-    let media_desk = media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone());
+    let media_desk =
+        media::Desk::new(shelf.clone(), upstream.clone(), links, drivers.clone(), metrics.clone());
     background.spawn(media_desk.run(wanted_files));
+    let fetch = Arc::new(media::Fetch {
+        shelf: shelf.clone(),
+        upstream: upstream.clone(),
+        metrics: metrics.clone(),
+    });
+    let releasing = Held {
+        fetch: fetch.clone(),
+        reader: reader.clone(),
+        lanes: lanes.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        callbacks: callbacks.clone(),
+    };
+    background.spawn(Arc::new(releasing).run(held));
+    let downloads = Asked::new(fetch);
     let link = Link { outgoing, sender: link, changes, renewal, connected: connected_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
     background.spawn(upkeep::run(upkeep::Deps {
@@ -575,7 +592,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
-        media: rpc::MediaService { shelf },
+        media: rpc::MediaService {
+            shelf,
+            redownload: Box::new(move |id| downloads.clone().begin(id).boxed()),
+        },
         peer: rpc::PeerService { central, desk, members: members.clone(), intake },
         probes: rpc::Probes { beat, connected, gauges },
     };

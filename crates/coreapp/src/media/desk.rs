@@ -31,7 +31,7 @@ use super::{
     links::{Links, Unfetched},
     shelf::Shelf,
 };
-use crate::shard::task::Drivers;
+use crate::{metrics::Metrics, shard::task::Drivers};
 
 /// The network keeps a file for longer than this, milliseconds.
 const HANDLE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
@@ -72,6 +72,7 @@ pub(crate) struct Desk<U> {
     pub upstream: Arc<U>,
     pub links: Links,
     pub drivers: Drivers,
+    pub metrics: Metrics,
     sources: Mutex<LruCache<(MediaType, Source), Arc<Place>>>,
     uploads: Semaphore,
     fetches: Semaphore,
@@ -86,12 +87,14 @@ impl<U: Upstream> Desk<U> {
         upstream: Arc<U>,
         links: Links,
         drivers: Drivers,
+        metrics: Metrics,
     ) -> Arc<Self> {
         Arc::new(Self {
             shelf,
             upstream,
             links,
             drivers,
+            metrics,
             sources: Mutex::new(LruCache::new(SOURCES)),
             uploads: Semaphore::new(UPLOADS),
             fetches: Semaphore::new(FETCHES),
@@ -184,6 +187,7 @@ impl<U: Upstream> Desk<U> {
         };
         let (put, read) = tokio::join!(self.upstream.put_media(mime.clone(), pieces), read);
         read?;
+        self.metrics.uploaded(kind, put.is_ok());
         let handle = put.map_err(|error| later(&error))?;
         let row = BlobHandle { id, uploaded_ms: now_ms, handle: handle.clone() };
         // Without the row it is only handed over once more.
@@ -215,6 +219,7 @@ impl<U: Upstream> Desk<U> {
         };
         let (put, read) = tokio::join!(self.upstream.put_media(mime.clone(), pieces), read);
         let (size, sha256) = read.map_err(|Unfetched(error)| Unready::Final(error))?;
+        self.metrics.uploaded(kind, put.is_ok());
         let handle = put.map_err(|error| later(&error))?;
         Ok(Sent { handle, mime, sha256, size })
     }
