@@ -62,7 +62,7 @@ async fn write(gateway: &Gateway, phone: &str, message: &Value) -> String {
 async fn told(webhook: &Webhook, id: &str) -> Value {
     until("the customer's message", async || {
         let mut messages =
-            webhook.taken().into_iter().map(|mut callback| callback["messages"][0].take());
+            webhook.taken().into_iter().map(|callback| callback["messages"][0].clone());
         messages.find(|message| message["id"] == id)
     })
     .await
@@ -70,8 +70,7 @@ async fn told(webhook: &Webhook, id: &str) -> Value {
 
 async fn item(webhook: &Webhook, id: &str, nth: usize) -> Value {
     until("what came of the download", async || {
-        let items =
-            webhook.taken().into_iter().map(|mut callback| callback["media_items"][0].take());
+        let items = webhook.taken().into_iter().map(|callback| callback["media_items"][0].clone());
         let of = |item: &Value| item["type"].as_str().is_some_and(|kind| item[kind]["id"] == id);
         items.filter(of).nth(nth)
     })
@@ -250,7 +249,7 @@ async fn a_file_that_does_not_come_holds_up_its_own_conversation_for_30_seconds_
     let order: Vec<Value> = webhook
         .taken()
         .into_iter()
-        .map(|mut callback| callback["messages"][0]["id"].take())
+        .map(|callback| callback["messages"][0]["id"].clone())
         .filter(|id| {
             [&held, &behind, &beside].contains(&&id.as_str().unwrap_or_default().to_owned())
         })
