@@ -218,6 +218,11 @@ impl Gateway {
         self.network("POST", &format!("/phones/{phone}/messages"), &body).await;
     }
 
+    /// SIGKILL.
+    pub async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
     /// SIGTERM; gives the exit status.
     pub async fn stop(mut self) -> (std::process::ExitStatus, Arc<tempfile::TempDir>) {
         let pid = self.child.id().unwrap().to_string();

@@ -9,7 +9,9 @@ use crate::{
     envelope::InboundContent,
     error::ApiError,
     id::{Direction, MessageId},
+    media::{self, MediaId},
     number::Number,
+    settings::MediaType,
 };
 
 /// What an event of the log is about. The numbers are stored and never change.
@@ -496,6 +498,54 @@ impl Serialize for Gc<'_> {
         }
         map.end()
     }
+}
+
+/// The callback of a customer's message, `None`: without an error. It was told with one, or another.
+#[must_use]
+pub fn with_error(body: &[u8], error: Option<&ApiError>) -> Option<Vec<u8>> {
+    let mut callback: Value = serde_json::from_slice(body).ok()?;
+    let message = callback.pointer_mut("/messages/0")?.as_object_mut()?;
+    match error {
+        None => drop(message.remove("errors")),
+        Some(error) => {
+            message.insert("errors".to_owned(), serde_json::to_value([error]).ok()?);
+        }
+    }
+    serde_json::to_vec(&callback).ok()
+}
+
+/// A received file, fetched on request.
+pub struct MediaItem<'a> {
+    /// Its id.
+    pub id: MediaId,
+    /// What it was sent as.
+    pub kind: MediaType,
+    /// Content type.
+    pub mime: &'a str,
+    /// Of its bytes.
+    pub sha256: &'a [u8; 32],
+    /// Why it is not there.
+    pub error: Option<&'a ApiError>,
+}
+
+/// `{"media_items":[…]}`: what came of a download that was asked for.
+#[must_use]
+pub fn media_item(item: &MediaItem<'_>) -> Vec<u8> {
+    let kind = item.kind.as_str();
+    let status = if item.error.is_none() { "downloaded" } else { "failed" };
+    let mut told = serde_json::json!({
+        "type": kind,
+        kind: {
+            "id": item.id.to_string(),
+            "mime_type": item.mime,
+            "sha256": media::hex(item.sha256),
+            "status": status,
+        },
+    });
+    if let Some(error) = item.error {
+        told["errors"] = serde_json::to_value([error]).unwrap_or_default();
+    }
+    to_vec(&serde_json::json!({ "media_items": [told] }))
 }
 
 /// `{"contacts":[…]}`: results that a non-blocking contact check did not wait for.

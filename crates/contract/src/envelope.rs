@@ -11,6 +11,8 @@ use crate::{
     error::{ApiError, Code},
     id::{Direction, MAX_ID_LEN, MessageId},
     json,
+    media::{self, MediaId, Received},
+    settings::MediaType,
 };
 
 /// Longest plaintext read, bytes. Longer ones become `unknown`.
@@ -35,10 +37,10 @@ const RESERVED: [&str; 14] = [
     "to",
     REVOKE,
 ];
+/// Files of a message that are taken over; no message has as many.
+const MAX_FILES: usize = 4;
 /// `{"type":"revoke","revoke":{"message_id":"…"}}`: the customer deletes a message of theirs.
 const REVOKE: &str = "revoke";
-/// Types that are a file.
-const MEDIA: [&str; 6] = ["image", "video", "audio", "voice", "document", "sticker"];
 
 /// What a customer sent.
 #[derive(Clone, PartialEq)]
@@ -48,6 +50,8 @@ pub struct InboundContent {
     object: Option<Value>,
     context: Option<Map<String, Value>>,
     referral: Option<Value>,
+    /// Why it has not got its files.
+    unfetched: Option<ApiError>,
 }
 
 impl InboundContent {
@@ -60,7 +64,13 @@ impl InboundContent {
     /// A message that could not be read, also for one that could not be decrypted.
     #[must_use]
     pub fn unknown() -> Self {
-        Self { kind: "unknown".to_owned(), object: None, context: None, referral: None }
+        Self {
+            kind: "unknown".to_owned(),
+            object: None,
+            context: None,
+            referral: None,
+            unfetched: None,
+        }
     }
 
     fn read(plaintext: &[u8]) -> Option<Self> {
@@ -87,6 +97,7 @@ impl InboundContent {
             kind,
             context: message.remove("context").and_then(context),
             referral: message.remove("referral").filter(Value::is_object),
+            unfetched: None,
         })
     }
 
@@ -123,17 +134,48 @@ impl InboundContent {
     /// Takes the picture or film out of the advertisement.
     pub fn drop_referral_media(&mut self) {
         if let Some(Value::Object(referral)) = &mut self.referral {
-            referral.retain(|name, _| !MEDIA.contains(&name.as_str()));
+            referral.retain(|name, _| MediaType::named(name).is_none());
         }
     }
 
-    /// What went wrong with this message: 501 when its content cannot be shown.
+    /// Gives each file that the message or its advertisement names an id of ours, and tells of them. One that
+    /// cannot be had gets none, and the message an error.
+    pub fn take_files(&mut self, mut mint: impl FnMut() -> MediaId) -> Vec<(MediaId, Received)> {
+        let own = MediaType::named(&self.kind).zip(self.object.as_mut());
+        let referral = self.referral.as_mut().and_then(Value::as_object_mut);
+        let shown = referral
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, object)| Some((MediaType::named(name)?, object)));
+        let mut files = Vec::new();
+        for (kind, object) in own.into_iter().chain(shown).take(MAX_FILES) {
+            let Value::Object(object) = object else { continue };
+            if let Some(file) = Received::take(kind, object) {
+                let id = mint();
+                object.insert("id".to_owned(), id.to_string().into());
+                files.push((id, file));
+            } else {
+                self.unfetched = Some(media::unfetched(format!(
+                    "The message names no {} that could be fetched",
+                    kind.as_str()
+                )));
+            }
+        }
+        files
+    }
+
+    /// The message has not got its files.
+    pub fn set_unfetched(&mut self, error: ApiError) {
+        self.unfetched = Some(error);
+    }
+
+    /// What went wrong with this message: 400 or 429 when its files are not there, 501 when its content cannot be shown.
     #[must_use]
     pub fn error(&self) -> Option<ApiError> {
         let details = match self.kind.as_str() {
             "unknown" => "Message type is not currently supported",
             "ephemeral" => "Disappearing messages are not shown",
-            _ => return None,
+            _ => return self.unfetched.clone(),
         };
         Some(ApiError::new(Code::TYPE_NOT_SUPPORTED, details))
     }

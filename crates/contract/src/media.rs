@@ -1,11 +1,13 @@
 //! Media: their ids, which content types there are, and how large each may be.
 
 mod provider;
+mod receive;
 mod refer;
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 pub use provider::{MAX_PROVIDERS, Provider, ProviderBody, Providers, ProvidersAnswer};
+pub use receive::{Received, files_of, received};
 use utoipa::ToSchema;
 
 pub use refer::{Reference, Sent, Source, hex, may_refer, references, resolved};
@@ -30,6 +32,15 @@ const OGG_OPUS: &str = "audio/ogg; codecs=opus";
 pub struct MediaAnswer {
     /// One.
     pub media: Vec<MediaRef>,
+    /// As in every answer.
+    pub meta: crate::answer::Meta,
+}
+
+/// The beginning of a download, answered at once.
+#[derive(ToSchema)]
+pub struct MediaItemsAnswer {
+    /// One.
+    pub media_items: Vec<MediaRef>,
     /// As in every answer.
     pub meta: crate::answer::Meta,
 }
@@ -238,6 +249,12 @@ pub fn broken_off() -> ApiError {
 #[must_use]
 pub fn empty() -> ApiError {
     ApiError::new(Code::MISSING, "The body is mandatory: the bytes of the file")
+}
+
+/// 400: a customer's file that there is not, for whatever reason.
+#[must_use]
+pub fn unfetched(details: impl Into<Cow<'static, str>>) -> ApiError {
+    ApiError::new(Code::MEDIA_DOWNLOAD, details)
 }
 
 /// RFC 9110's characters of a token.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use contract::callback::StatusKind;
+use contract::{callback::StatusKind, settings::MediaType};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 use telemetry::metrics::{self, BATCH, DURATION_MS, MetricError};
 use upstream::Outgoing;
@@ -11,6 +11,9 @@ use crate::{delivery::Flights, intake::Standing, shard::effects::Counts};
 
 /// Labels of the metrics of queues: `jobs`, `callbacks`.
 const QUEUE: &[&str] = &["queue"];
+
+/// Labels of the metrics of files: `ok` or `error`; what they are sent as.
+const MEDIA: &[&str] = &["result", "type"];
 
 /// Handles of the metrics that are counted as things happen; the gauges are set when asked for.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ struct Inner {
     queue_limit: IntGaugeVec,
     queue_closed: IntGaugeVec,
     queue_refusals: IntCounterVec,
+    media_downloads: IntCounterVec,
+    media_uploads: IntCounterVec,
 }
 
 impl Metrics {
@@ -128,6 +133,16 @@ impl Metrics {
                 "Messages refused (503/1016) for the queue",
                 QUEUE,
             )?,
+            media_downloads: registry.counters(
+                "media_downloads",
+                "Files of customers fetched from the network",
+                MEDIA,
+            )?,
+            media_uploads: registry.counters(
+                "media_uploads",
+                "Files handed to the network",
+                MEDIA,
+            )?,
         })))
     }
 
@@ -140,6 +155,18 @@ impl Metrics {
             .observe(took.as_secs_f64() * 1_000.0);
         #[expect(clippy::cast_precision_loss, reason = "at most 2,000")]
         self.0.upstream_batch.with_label_values(&[operation]).observe(items as f64);
+    }
+
+    /// A file of a customer was fetched, or was not.
+    pub(crate) fn downloaded(&self, kind: MediaType, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.0.media_downloads.with_label_values(&[result, kind.as_str()]).inc();
+    }
+
+    /// A file was handed to the network, or was not.
+    pub(crate) fn uploaded(&self, kind: MediaType, ok: bool) {
+        let result = if ok { "ok" } else { "error" };
+        self.0.media_uploads.with_label_values(&[result, kind.as_str()]).inc();
     }
 
     /// For the messages of one driver.

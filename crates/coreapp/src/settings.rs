@@ -29,7 +29,6 @@ pub(crate) struct View {
     /// Report that a customer has another number now.
     pub number_changes: bool,
     /// Inbound media of these types are fetched unasked.
-    #[allow(dead_code, reason = "for callbacks and media, which are built beside it")]
     pub auto_download: Vec<MediaType>,
     /// No image and no video in `referral`.
     pub skip_referral_media: bool,

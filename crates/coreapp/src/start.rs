@@ -59,7 +59,7 @@ use crate::{
     inbound::Reading,
     intake::{Gate, Handing, Intake, Quota},
     log::StoreLog,
-    media::{self, Files, FilesError, Links, Shelf},
+    media::{self, Asked, Files, FilesError, Held, Links, Shelf, Watched},
     metrics,
     prekeys::{self, Fetch, KeyError, Pool},
     rpc::{self, Services},
@@ -251,7 +251,8 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let inc = cluster::join(&cluster, &me, facts.lanes, &env.rng).await?;
     let booted = cluster::boot(&cluster, &reader, &me, inc, &beat).await?;
     let feed = Arc::new(callbacks::Feed::new());
-    let lanes = store.start_lanes(inc, feed.clone());
+    let (watched, held) = Watched::new(feed.clone());
+    let lanes = store.start_lanes(inc, Arc::new(watched));
     let generations = Arc::new(Generations::new(&reader.generations().await?));
     metrics.generation(generations.current());
     let (map, map_rx) = watch::channel(Arc::new(Map::default()));
@@ -550,9 +551,30 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         }
     };
     let links = Links::new(link_egress, Box::new(credentials));
-    let media_desk =
-        media::Desk::new(shelf.clone(), upstream.clone(), links, templates, drivers.clone());
+    let media_desk = media::Desk::new(
+        shelf.clone(),
+        upstream.clone(),
+        links,
+        templates,
+        drivers.clone(),
+        metrics.clone(),
+    );
     background.spawn(media_desk.run(wanted_files));
+    let fetch = Arc::new(media::Fetch {
+        shelf: shelf.clone(),
+        upstream: upstream.clone(),
+        metrics: metrics.clone(),
+    });
+    let releasing = Held {
+        fetch: fetch.clone(),
+        reader: reader.clone(),
+        lanes: lanes.clone(),
+        map: map_rx.clone(),
+        clock: env.clock.clone(),
+        callbacks: callbacks.clone(),
+    };
+    background.spawn(Arc::new(releasing).run(held));
+    let downloads = Asked::new(fetch);
     let link =
         Link { outgoing, sender: link, changes, renewal, reader: reader.clone(), line: line_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
@@ -627,7 +649,10 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         account: rpc::AccountService { account, control },
         events: rpc::EventsService { log: event_log, replays: replays.clone() },
         collection: rpc::CollectionService { collector, node: me.name.clone() },
-        media: rpc::MediaService { shelf },
+        media: rpc::MediaService {
+            shelf,
+            redownload: Box::new(move |id| downloads.clone().begin(id).boxed()),
+        },
         peer: rpc::PeerService { central, desk, members: members.clone(), intake, replays },
         probes: rpc::Probes { beat, line, gauges },
     };

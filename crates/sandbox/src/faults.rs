@@ -28,6 +28,25 @@ pub struct Faults {
     /// Outside devices' keys are taken as they are, as the vendor's servers take them; else what is
     /// no key, or not signed by its owner, is refused so that a mistake shows early.
     pub unchecked_keys: bool,
+    /// What becomes of files that businesses ask for.
+    pub media: MediaFault,
+}
+
+/// See [`Faults::media`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MediaFault {
+    /// They are given out.
+    #[default]
+    None,
+    /// There are none.
+    Gone,
+    /// Too many were asked for.
+    Throttled,
+    /// They begin and never go on.
+    Stalled,
+    /// Their bytes are others than announced.
+    Damaged,
 }
 
 /// See [`Faults::refuse`].
@@ -80,6 +99,7 @@ pub(crate) struct FaultsPatch {
     refuse: Option<Refuse>,
     window_24h: Option<bool>,
     unchecked_keys: Option<bool>,
+    media: Option<MediaFault>,
     /// Ends all streams now.
     pub(crate) disconnect_now: bool,
     /// Tells all streams to send nothing for so long.
@@ -109,6 +129,7 @@ impl Faults {
             refuse: Refuse { rate: 0.0, after_ms: one_second(), class: RefuseClass::Retry },
             window_24h: false,
             unchecked_keys: false,
+            media: MediaFault::None,
         }
     }
 
@@ -124,6 +145,7 @@ impl Faults {
             refuse: patch.refuse.unwrap_or(self.refuse),
             window_24h: patch.window_24h.unwrap_or(self.window_24h),
             unchecked_keys: patch.unchecked_keys.unwrap_or(self.unchecked_keys),
+            media: patch.media.unwrap_or(self.media),
         };
         new.check()?;
         match patch.busy_ms {

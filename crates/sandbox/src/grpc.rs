@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     driver::Shared,
+    faults::MediaFault,
     media::{self, Refused},
     network::{
         AccountId, FetchId, FetchRefused, Gathering, Network, PUBLISH_MAX, Pull, REPORT_MAX,
@@ -177,15 +178,31 @@ impl Upstream for Service {
         use get_media_response::Part;
 
         let GetMediaRequest { number, handle } = request.into_inner();
+        let (fault, latency_ms) = self.shared.with(|network, _| network.asked_for_media());
+        sleep(Duration::from_millis(latency_ms)).await;
+        match fault {
+            MediaFault::Gone => return Err(Status::not_found("there is no such file any more")),
+            MediaFault::Throttled => return Err(Status::resource_exhausted("too many files")),
+            MediaFault::None | MediaFault::Stalled | MediaFault::Damaged => {}
+        }
         let opened = self.shared.media().open(&handle).await;
         let opened = opened.map_err(|error| Status::internal(error.to_string()))?;
         let (file, content_type) =
             opened.ok_or_else(|| Status::not_found("there is no file with this handle"))?;
         let head = Part::Head(MediaHead { number, content_type });
         let head = GetMediaResponse { part: Some(head) };
-        let pieces = stream::unfold(Some((file, 0)), |at| async {
+        let pieces = stream::unfold(Some((file, 0)), move |at| async move {
             let (mut file, size) = at?;
-            let (part, at) = match media::piece(&mut file).await {
+            if fault == MediaFault::Stalled {
+                return std::future::pending().await;
+            }
+            let mut piece = media::piece(&mut file).await;
+            if let (MediaFault::Damaged, Ok(Some(byte))) =
+                (fault, piece.as_mut().map(|it| it.first_mut()))
+            {
+                *byte = !*byte;
+            }
+            let (part, at) = match piece {
                 Ok(piece) if piece.is_empty() => (Part::End(MediaEnd { size }), None),
                 Ok(piece) => {
                     let size = size + piece.len() as u64;

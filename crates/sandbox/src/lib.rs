@@ -28,7 +28,7 @@ use tracing::{error, info};
 
 pub use self::{
     config::{Args, Config, LATENCY_MS, Phones, Range, RangeError},
-    faults::{Faults, MAX_MS, Refuse, RefuseClass},
+    faults::{Faults, MAX_MS, MediaFault, Refuse, RefuseClass},
     journal::JournalError,
     network::Stats,
 };

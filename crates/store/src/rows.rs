@@ -101,6 +101,17 @@ pub struct NewEvent {
     pub trace: Option<TraceContext>,
 }
 
+/// What becomes of a held `event`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Release {
+    /// Its number in the log.
+    pub seq: i64,
+    /// As it was inserted.
+    pub created_ms: i64,
+    /// In the place of the one it has.
+    pub body: Bytes,
+}
+
 /// `event`: one entry of a shard's log. Sequence numbers have no gaps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {

@@ -27,7 +27,7 @@ use session::sealing::{MasterKeys, Place, SealError, Table};
 use crate::{
     error::{Closed, StoreError},
     reader::{Found, ShardLoad},
-    rows::{Config, DeadEvent, Event, Message, NewEvent, Outbox, OwnKey, Session},
+    rows::{Config, DeadEvent, Event, Message, NewEvent, Outbox, OwnKey, Release, Session},
     write::Op,
 };
 
@@ -98,6 +98,11 @@ impl Vault {
                 *seq += 1;
                 let place = self.row(Table::Event, shard, day_of_ms(row.created_ms), &name);
                 Op::InsertEvent(NewEvent { body: self.close(&place, &row.body)?, ..*row })
+            }
+            Op::ReleaseEvent(row) => {
+                let name = row.seq.to_be_bytes();
+                let place = self.row(Table::Event, shard, day_of_ms(row.created_ms), &name);
+                Op::ReleaseEvent(Release { body: self.close(&place, &row.body)?, ..*row })
             }
             Op::PutDeadEvent(row) => {
                 let name = dead_event_name(row.endpoint, row.seq);
@@ -284,6 +289,7 @@ fn body(op: &Op) -> Option<&Bytes> {
         Op::InsertMessage(row) => Some(&row.body),
         Op::InsertOutbox(row) => Some(&row.payload),
         Op::InsertEvent(row) => Some(&row.body),
+        Op::ReleaseEvent(row) => Some(&row.body),
         Op::PutDeadEvent(row) => Some(&row.event.body),
         Op::PutSession(row) => Some(&row.record),
         Op::PutOwnKey(row) => Some(&row.body),

@@ -5,7 +5,7 @@ use tokio::sync::oneshot;
 
 use crate::rows::{
     BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound, Job,
-    Media, Message, NewEvent, Outbox, OwnKey, Revoked, Session, User,
+    Media, Message, NewEvent, Outbox, OwnKey, Release, Revoked, Session, User,
 };
 
 /// Which of a lane's inboxes a write waits in.
@@ -36,6 +36,9 @@ pub enum Op {
     },
     /// Gets the shard's next sequence number when its batch is built.
     InsertEvent(NewEvent),
+    /// Lets a held event go, with the body it has now; nothing happens to one that was let go before, or
+    /// is gone.
+    ReleaseEvent(Release),
     PutContact(Contact),
     DeleteContact(Number),
     /// A taken (peer, key) is [`WriteError::Conflict`].

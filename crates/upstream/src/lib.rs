@@ -295,13 +295,27 @@ pub struct Report {
     pub reason: String,
 }
 
-/// A part of a file on its way to the network.
+/// A part of a file on its way to or from the network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {
     /// At most [`PIECE_MAX`].
     Bytes(Bytes),
     /// The file is whole. Without it nothing is kept.
     End,
+}
+
+/// Why the network gives no file out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoMedia {
+    /// It has none of this name, or not any more.
+    #[error("the network does not have the file: {0}")]
+    Gone(String),
+    /// It has given out too many for now.
+    #[error("the network gives out no more files for now: {0}")]
+    Throttled(String),
+    /// It may be asked again.
+    #[error(transparent)]
+    Failed(#[from] CallError),
 }
 
 /// Most bytes of a [`Piece`].
@@ -347,6 +361,14 @@ pub trait Upstream: Send + Sync + 'static {
         content_type: String,
         pieces: mpsc::Receiver<Piece>,
     ) -> impl Future<Output = Result<String, CallError>> + Send;
+
+    /// Fetches a file that a customer's message names: its pieces, then its end. Whoever drops the other end
+    /// of `pieces` ends it.
+    fn get_media(
+        &self,
+        handle: String,
+        pieces: mpsc::Sender<Piece>,
+    ) -> impl Future<Output = Result<(), NoMedia>> + Send;
 
     /// Asks for something of the account behind `number`, which for a registration is not ours yet.
     fn account(

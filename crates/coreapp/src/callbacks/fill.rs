@@ -16,7 +16,7 @@ pub(super) const PAGE: usize = 128;
 /// Wait after a page that could not be read, milliseconds.
 pub(super) const READ_RETRY_MS: u64 = 1_000;
 /// Longest an event waits for its media, milliseconds of its age; then it goes out as it is.
-pub(super) const HELD_MS: i64 = 30_000;
+pub(crate) const HELD_MS: i64 = 30_000;
 /// How often a held event is looked at, milliseconds.
 pub(super) const HELD_CHECK_MS: u64 = 1_000;
 
@@ -41,6 +41,13 @@ enum What {
     Lot,
     /// Bodies of parked events.
     Parked,
+}
+
+/// When a row was as it is given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Known {
+    AtCommit,
+    Now,
 }
 
 /// What a window wants.
@@ -116,7 +123,7 @@ impl Window {
         if reading.what == What::Onward {
             for event in events {
                 if event.seq > self.read_to {
-                    self.enter(event, shared);
+                    self.enter(event, Known::Now, shared);
                 }
             }
             if self.read_to < seen_to {
@@ -128,7 +135,7 @@ impl Window {
         }
         for event in events {
             if self.wanted.remove(&event.seq) {
-                self.load(event, shared);
+                self.load(event, Known::Now, shared);
             }
         }
         let seen = self.wanted.range(reading.after.saturating_add(1)..=seen_to.max(reading.after));
@@ -150,7 +157,7 @@ impl Window {
                 if let Some(entry) = self.unsettled.get_mut(&seq) {
                     entry.tried = tried;
                 }
-                self.load(Event { shard: self.shard, seq, event }, shared);
+                self.load(Event { shard: self.shard, seq, event }, Known::Now, shared);
             }
         }
         // The page began with the first that was wanted; others may have been wanted since.
@@ -175,7 +182,7 @@ impl Window {
             let bytes = event.event.body.len() + EVENT_COST;
             shared.ahead_bytes = shared.ahead_bytes.saturating_sub(bytes);
             if !stale {
-                self.enter(event, shared);
+                self.enter(event, Known::AtCommit, shared);
             }
         }
     }
@@ -209,16 +216,16 @@ impl Window {
     }
 
     /// The next event of the log. Numbers that were skipped have no row.
-    fn enter(&mut self, event: Event, shared: &mut Shared) {
+    fn enter(&mut self, event: Event, known: Known, shared: &mut Shared) {
         self.read_to = event.seq;
         let seq = event.seq;
         self.unsettled.insert(seq, Entry::unloaded(0));
         self.unloaded += 1;
-        self.load(event, shared);
+        self.load(event, known, shared);
     }
 
     /// The row of an event of the window.
-    fn load(&mut self, Event { seq, event, .. }: Event, shared: &mut Shared) {
+    fn load(&mut self, Event { seq, event, .. }: Event, known: Known, shared: &mut Shared) {
         let spot = self.spot(seq);
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
         let route = event.route;
@@ -235,9 +242,11 @@ impl Window {
         let queues = self.must_queue(route, seq);
         let Some(entry) = self.unsettled.get_mut(&seq) else { return };
         (entry.kind, entry.key, entry.trace) = (event.kind, event.key, event.trace);
-        if event.held && age < HELD_MS {
+        // What is in memory may have been let go since.
+        if event.held && (age < HELD_MS || known == Known::AtCommit) {
             entry.state = State::Held;
-            shared.check_at(shared.now.ms.saturating_add(HELD_CHECK_MS), spot);
+            let wait_ms = if age < HELD_MS { HELD_CHECK_MS } else { 0 };
+            shared.check_at(shared.now.ms.saturating_add(wait_ms), spot);
             self.yield_turn(route, seq);
             return;
         }

@@ -38,6 +38,8 @@ pub(super) enum Input {
     Committed(Event),
     /// Committed up to `head`.
     Head { shard: ShardId, head: i64 },
+    /// A held event was let go; it need not wait for the next look at it.
+    LetGo { shard: ShardId, seq: i64 },
     /// Answer to [`Output::ReadPage`]; `None`: it failed.
     Page { shard: ShardId, lease: u64, events: Option<Vec<Event>> },
     /// Answer to [`Output::ReadParked`]; `None`: it failed.
@@ -216,6 +218,11 @@ impl Machine {
             Input::Head { shard, head } => {
                 if let Some(window) = slot(&mut self.windows, shard, None) {
                     window.head = window.head.max(head);
+                }
+            }
+            Input::LetGo { shard, seq } => {
+                if let Some(window) = slot(&mut self.windows, shard, None) {
+                    window.check(seq, &mut self.shared);
                 }
             }
             Input::Page { shard, lease, events } => {

@@ -36,6 +36,7 @@ mod tests;
 
 pub(crate) use again::{Again, AgainDeps, Repeat, Sent};
 pub use feed::Feed;
+pub(crate) use fill::HELD_MS;
 pub use holes::HolesError;
 pub use log::{Log, LogError};
 
@@ -162,6 +163,11 @@ impl Callbacks {
     #[must_use]
     pub fn floor(&self, shard: ShardId) -> i64 {
         self.levels.floors.get(shard.index()).map_or(0, |floor| floor.load(Ordering::Relaxed))
+    }
+
+    /// A held event was let go: its row is read again now.
+    pub(crate) fn released(&self, shard: ShardId, seq: i64) {
+        self.send(Command::LetGo { shard, seq });
     }
 
     /// Lets a shard go: waits at most two seconds for POSTs in flight, then until the cursor is

@@ -403,3 +403,35 @@ fn an_event_waits_for_its_media_and_its_conversation_with_it() {
     bench.page(lease, vec![event(1, 1)]);
     assert_eq!(bench.at(2_001).seqs(), [1]);
 }
+
+#[test]
+fn an_event_that_is_let_go_does_not_wait_for_the_next_look() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    let mut held = event(1, 1);
+    held.event.held = true;
+    bench.tell(Input::Committed(held));
+    assert!(bench.at(0).pages.is_empty());
+    bench.tell(Input::LetGo { shard: shard(), seq: 1 });
+    let (lease, after, limit) = bench.at(10).pages[0];
+    assert_eq!((after, limit), (0, 1));
+    bench.page(lease, vec![event(1, 1)]);
+    assert_eq!(bench.at(11).seqs(), [1]);
+    // Whoever is told twice, or of what is gone, does nothing.
+    bench.tell(Input::LetGo { shard: shard(), seq: 1 });
+    bench.tell(Input::LetGo { shard: shard(), seq: 99 });
+    assert!(bench.at(12).pages.is_empty());
+}
+
+#[test]
+fn what_was_held_at_its_commit_is_read_again_however_old_it_is() {
+    let mut bench = Bench::new(0, Vec::new(), 0);
+    let mut held = event(1, 1);
+    held.event.held = true;
+    held.event.created_ms = UNIX_MS - 60_000;
+    bench.tell(Input::Committed(held.clone()));
+    let step = bench.at(0);
+    assert!(step.seqs().is_empty(), "its row may have another body by now");
+    let (lease, ..) = step.pages.first().copied().unwrap_or_else(|| bench.at(1).pages[0]);
+    bench.page(lease, vec![held]);
+    assert_eq!(bench.at(2).seqs(), [1], "nobody lets it go any more");
+}

@@ -59,6 +59,7 @@ const BATCH_MAX: u32 = *contract::settings::BATCH_MAX.end();
 pub(super) enum Command {
     Attach { shard: ShardId, epoch: i64, read_to: i64, holes: Vec<Hole>, head: i64 },
     Release { shard: ShardId, reply: oneshot::Sender<bool> },
+    LetGo { shard: ShardId, seq: i64 },
     Settings(Settings),
     Egress(Arc<Egress>),
 }
@@ -240,6 +241,7 @@ impl Driver {
                 self.releasing.entry(shard).or_default().push(reply);
                 self.machine.input(Input::Release { shard }, now);
             }
+            Command::LetGo { shard, seq } => self.machine.input(Input::LetGo { shard, seq }, now),
             Command::Settings(settings) => {
                 if self.settings.as_ref() == Some(&settings) {
                     return;

@@ -9,14 +9,14 @@ use std::collections::VecDeque;
 use contract::{ShardId, events::Position};
 use store::{Mark, Stretch};
 
+use crate::callbacks::HELD_MS;
+
 /// Marks of a shard that are read at least: fewer would cost round trips.
 const LEAST: usize = 8;
 /// Payloads of a page at most, bytes; the first may be larger. A gRPC message takes twice as much.
 pub(super) const PAGE_BYTES: i64 = 1 << 20;
 /// What an event costs beside its payload, bytes: its cursor and its id.
 const EVENT_COST: i64 = 500;
-/// How long an event whose media is still being fetched holds its shard up, milliseconds of its age.
-const HELD_MS: i64 = 30_000;
 
 pub(super) struct Merge<'a> {
     lines: Vec<Line>,

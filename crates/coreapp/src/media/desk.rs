@@ -32,7 +32,7 @@ use super::{
     links::{Links, Unfetched},
     shelf::Shelf,
 };
-use crate::{shard::task::Drivers, templates::Templates};
+use crate::{metrics::Metrics, shard::task::Drivers, templates::Templates};
 
 /// The network keeps a file for longer than this, milliseconds.
 const HANDLE_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
@@ -74,6 +74,7 @@ pub(crate) struct Desk<U> {
     pub links: Links,
     pub templates: Arc<Templates>,
     pub drivers: Drivers,
+    pub metrics: Metrics,
     sources: Mutex<LruCache<(MediaType, Source), Arc<Place>>>,
     uploads: Semaphore,
     fetches: Semaphore,
@@ -89,6 +90,7 @@ impl<U: Upstream> Desk<U> {
         links: Links,
         templates: Arc<Templates>,
         drivers: Drivers,
+        metrics: Metrics,
     ) -> Arc<Self> {
         Arc::new(Self {
             shelf,
@@ -96,6 +98,7 @@ impl<U: Upstream> Desk<U> {
             links,
             templates,
             drivers,
+            metrics,
             sources: Mutex::new(LruCache::new(SOURCES)),
             uploads: Semaphore::new(UPLOADS),
             fetches: Semaphore::new(FETCHES),
@@ -190,6 +193,7 @@ impl<U: Upstream> Desk<U> {
         };
         let (put, read) = tokio::join!(self.upstream.put_media(mime.clone(), pieces), read);
         read?;
+        self.metrics.uploaded(kind, put.is_ok());
         let handle = put.map_err(|error| later(&error))?;
         let row = BlobHandle { id, uploaded_ms: now_ms, handle: handle.clone() };
         // Without the row it is only handed over once more.
@@ -221,6 +225,7 @@ impl<U: Upstream> Desk<U> {
         };
         let (put, read) = tokio::join!(self.upstream.put_media(mime.clone(), pieces), read);
         let (size, sha256) = read.map_err(|Unfetched(error)| Unready::Final(error))?;
+        self.metrics.uploaded(kind, put.is_ok());
         let handle = put.map_err(|error| later(&error))?;
         Ok(Sent { handle, mime, sha256, size })
     }

@@ -155,9 +155,7 @@ impl Files {
             if made { sync(folder.parent().unwrap_or(folder)) } else { Ok(()) }
         })
         .await?;
-        let mut sha256 = [0; 32];
-        sha256.copy_from_slice(partial.digest.clone().finish().as_ref());
-        Ok(Summary { size: partial.size, sha256 })
+        Ok(partial.summary())
     }
 
     /// Opens a file; `None`: it is not there.
@@ -206,6 +204,13 @@ impl Partial {
         self.digest.update(piece);
         self.size += piece.len() as u64;
         self.file.write_all(piece).await
+    }
+
+    /// What it is, so far.
+    pub(crate) fn summary(&self) -> Summary {
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(self.digest.clone().finish().as_ref());
+        Summary { size: self.size, sha256 }
     }
 
     /// Bytes so far.

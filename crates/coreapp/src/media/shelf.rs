@@ -142,6 +142,11 @@ impl Shelf {
         self.deps.files.remove(id).await.map_err(|error| unusable(&error))
     }
 
+    /// For a file whose id is known; its own name is of no matter until it is kept.
+    pub(super) async fn begin(&self) -> io::Result<Partial> {
+        self.deps.files.begin(MediaId::mint(&*self.deps.rng)).await
+    }
+
     pub(super) fn files(&self) -> &Files {
         &self.deps.files
     }

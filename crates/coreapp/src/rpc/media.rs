@@ -5,13 +5,13 @@ use std::{pin::Pin, sync::Arc, time::Duration};
 use ::rpc::{
     coreapp::{
         DeleteMediaRequest, DeleteMediaResponse, GetMediaHead, GetMediaRequest, GetMediaResponse,
-        PutMediaEnd, PutMediaHead, PutMediaRequest, PutMediaResponse, get_media_response,
-        media_server::Media, put_media_request,
+        PutMediaEnd, PutMediaHead, PutMediaRequest, PutMediaResponse, RedownloadRequest,
+        RedownloadResponse, get_media_response, media_server::Media, put_media_request,
     },
     error::to_status,
 };
 use contract::{ApiError, Code, MediaId, media};
-use futures_util::Stream;
+use futures_util::{Stream, future::BoxFuture};
 use tokio::{sync::mpsc, time::timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -26,7 +26,12 @@ const QUEUE: usize = 1;
 /// See the proto.
 pub(crate) struct MediaService {
     pub shelf: Arc<Shelf>,
+    pub redownload: Redownload,
 }
+
+/// Begins to fetch a file of a customer.
+pub(crate) type Redownload =
+    Box<dyn Fn(MediaId) -> BoxFuture<'static, Result<(), ApiError>> + Send + Sync>;
 
 #[tonic::async_trait]
 impl Media for MediaService {
@@ -74,6 +79,15 @@ impl Media for MediaService {
         let id = parse(&request.into_inner().id).map_err(to_status)?;
         self.shelf.delete(id).await.map_err(to_status)?;
         Ok(Response::new(DeleteMediaResponse {}))
+    }
+
+    async fn redownload(
+        &self,
+        request: Request<RedownloadRequest>,
+    ) -> Result<Response<RedownloadResponse>, Status> {
+        let id = parse(&request.into_inner().id).map_err(to_status)?;
+        (self.redownload)(id).await.map_err(to_status)?;
+        Ok(Response::new(RedownloadResponse {}))
     }
 }
 

@@ -4,16 +4,17 @@
 use std::num::NonZeroUsize;
 
 use contract::{
-    ApiError, Code, Direction, Key, MessageId, Number, Route,
+    ApiError, Code, Direction, Key, MediaId, MessageId, Number, Route,
     callback::{
         EventKind, InboundEvent, InboundIdentity, StatusEvent, StatusKind, inbound, status,
     },
     envelope::InboundContent,
+    media::{Received, unfetched},
 };
 use session::{DecryptError, Message, PreKeyId, PreKeyMessage, Record};
 use store::{
     Read,
-    rows::{self, NewEvent, Session as SessionRow},
+    rows::{self, MediaState, NewEvent, Session as SessionRow},
     write::{Class, Committed, Op, WriteError},
 };
 use upstream::{Envelope, EnvelopeKind, Inbound, Outgoing, Retry, Sealing};
@@ -39,6 +40,16 @@ struct Opened {
     record: Record,
     plaintext: Vec<u8>,
     used: Option<PreKeyId>,
+}
+
+/// What the webhook is told of a message.
+struct Told {
+    kind: EventKind,
+    body: Vec<u8>,
+    /// Which it names, none of them fetched.
+    files: Vec<(MediaId, Received)>,
+    /// Only once they are.
+    held: bool,
 }
 
 impl Machine {
@@ -166,7 +177,18 @@ impl Machine {
         fx: &mut Effects,
     ) {
         let peer = Route::of(&message.from);
-        let (kind, body) = self.told(message, content, ctx);
+        let Told { kind, body, files, held } = self.told(message, content, ctx);
+        ops.extend(files.into_iter().map(|(id, file)| {
+            Op::PutMedia(rows::Media {
+                id,
+                created_ms: ctx.now_ms,
+                state: MediaState::Absent,
+                size: file.size.cast_signed(),
+                sha256: file.sha256,
+                source: file.source().into(),
+                mime: file.mime,
+            })
+        }));
         ops.push(Op::InsertInbound(rows::Inbound {
             peer,
             key: message.key,
@@ -176,7 +198,7 @@ impl Machine {
             kind: kind.get(),
             route: peer,
             key: Some(message.key),
-            held: false,
+            held,
             created_ms: ctx.now_ms,
             body: body.into(),
             trace: None,
@@ -186,12 +208,7 @@ impl Machine {
     }
 
     /// The callback that tells of it.
-    fn told(
-        &self,
-        message: &Inbound,
-        mut content: InboundContent,
-        ctx: &Ctx<'_>,
-    ) -> (EventKind, Vec<u8>) {
+    fn told(&self, message: &Inbound, mut content: InboundContent, ctx: &Ctx<'_>) -> Told {
         let Inbound { from, key, .. } = *message;
         let timestamp_s = message.timestamp_ms.div_euclid(1_000);
         if let Some(deleted) = content.revoked() {
@@ -206,12 +223,19 @@ impl Machine {
                     conversation: None,
                     errors: &[],
                 });
-                return (EventKind::Status, body);
+                return Told { kind: EventKind::Status, body, files: Vec::new(), held: false };
             }
             content = InboundContent::unknown();
         }
         if ctx.settings.skip_referral_media {
             content.drop_referral_media();
+        }
+        let files = content.take_files(|| MediaId::mint(ctx.rng));
+        let wanted = |(_, file): &(_, Received)| ctx.settings.auto_download.contains(&file.kind);
+        let held = content.error().is_none() && files.iter().any(wanted);
+        if held {
+            // What is told if nobody lets it go in time.
+            content.set_unfetched(unfetched("The file was not fetched within 30 seconds"));
         }
         let known = ctx.settings.security_notifications.then(|| self.peers.peek(&from)).flatten();
         let identity = known.and_then(|peer| identity(peer.identities()));
@@ -227,7 +251,7 @@ impl Machine {
             content: &content,
             identity: identity.as_ref(),
         });
-        (EventKind::Inbound, body)
+        Told { kind: EventKind::Inbound, body, files, held }
     }
 
     pub(super) fn inbound_written(

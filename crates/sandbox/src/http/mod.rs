@@ -3,6 +3,7 @@
 //! What lives here: the routes and how bodies are read and errors told. The other files hold the
 //! handlers.
 
+mod attached;
 mod businesses;
 mod devices;
 mod faults;
@@ -36,8 +37,10 @@ use crate::{
     numbering::wa_id,
 };
 
-/// Largest body, bytes: no customer's message is longer.
+/// Largest body, bytes.
 const BODY_MAX: usize = 256 << 10;
+/// The same of a message with a file, in base64.
+const MESSAGE_MAX: usize = BODY_MAX + (contract::media::MAX_UPLOAD as usize).div_ceil(3) * 4;
 
 /// All routes.
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
@@ -47,7 +50,10 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/faults", get(faults::show).put(faults::change).delete(faults::reset))
         .route("/messages", get(messages::delivered))
         .route("/phones/{wa_id}", get(phones::show).put(phones::change))
-        .route("/phones/{wa_id}/messages", get(messages::received).post(phones::write))
+        .route(
+            "/phones/{wa_id}/messages",
+            get(messages::received).post(phones::write).layer(DefaultBodyLimit::max(MESSAGE_MAX)),
+        )
         .route("/phones/{wa_id}/messages/{id}", delete(phones::delete))
         .route("/phones/{wa_id}/sent", get(phones::sent))
         .route("/phones/{wa_id}/media/{handle}", get(media::file))
@@ -174,7 +180,9 @@ fn body<T: DeserializeOwned>(body: Result<Bytes, BytesRejection>) -> Result<T, P
 fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
     body.map_err(|rejection| {
         let text = match rejection.status() {
-            StatusCode::PAYLOAD_TOO_LARGE => format!("the body has more than {BODY_MAX} bytes"),
+            StatusCode::PAYLOAD_TOO_LARGE => {
+                format!("the body has more than {BODY_MAX} bytes, or {MESSAGE_MAX} with a file")
+            }
             _ => rejection.body_text(),
         };
         Problem::new(rejection.status(), text)

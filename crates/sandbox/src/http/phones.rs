@@ -12,12 +12,14 @@ use axum::{
     },
     http::StatusCode,
 };
-use contract::{Direction, Key, MessageId, Number};
+use contract::{Direction, Key, MessageId, Number, envelope::MAX_PLAINTEXT};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    Problem, body, phone,
+    Problem,
+    attached::keep,
+    body, phone,
     written::{Asked, check},
 };
 use crate::{
@@ -59,9 +61,12 @@ pub(super) async fn write(
     bytes: Result<Bytes, BytesRejection>,
 ) -> Result<(StatusCode, Json<Value>), Problem> {
     let phone = phone(path)?;
-    let message: Map<String, Value> = body(bytes)?;
+    let mut message: Map<String, Value> = body(bytes)?;
     match check(&message)? {
-        Asked::Message => send(&shared, phone, written(message)?).await,
+        Asked::Message => {
+            keep(&shared, &mut message).await?;
+            send(&shared, phone, written(message)?).await
+        }
         Asked::Number(new) => {
             shared.with(|network, _| network.change_number(phone, wa_id(new)))?;
             shared.durable().await?;
@@ -133,6 +138,10 @@ fn written(mut message: Map<String, Value>) -> Result<Written, Problem> {
     };
     let content = serde_json::to_vec(&message)
         .map_err(|error| Problem::bad(format!("the message cannot be written: {error}")))?;
+    // No phone reads more, and none of ours writes it.
+    if content.len() > MAX_PLAINTEXT {
+        return Err(Problem::bad(format!("the message has more than {MAX_PLAINTEXT} bytes")));
+    }
     Ok(Written { to, profile_name, content: content.into() })
 }
 

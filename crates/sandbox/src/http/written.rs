@@ -34,6 +34,7 @@ const TYPES: [(&str, &[(&str, Kind)]); 15] = [
     ("ephemeral", &[]),
     ("unknown", &[]),
 ];
+/// And `data`, see `attached`.
 const MEDIA: &[(&str, Kind)] = &[("/mime_type", Kind::Text)];
 /// The same for each `interactive.type`.
 const INTERACTIVE: [(&str, &[(&str, Kind)]); 3] = [

@@ -6,6 +6,7 @@ use contract::{Key, Number};
 use rpc::upstream as wire;
 
 use super::{AccountId, LaneId, Network, key_of};
+use crate::faults::MediaFault;
 
 /// Messages remembered in all; the oldest is forgotten then, and marking it changes nothing.
 const WRITTEN_MAX: usize = 100_000;
@@ -63,6 +64,12 @@ impl Network {
         let account = self.account_of(business)?;
         self.stats.marked_read += self.reading.mark((account, phone), key) as u64;
         Some(self.latency())
+    }
+
+    /// A business fetches a file; gives what becomes of that, and how long its beginning takes.
+    pub(crate) fn asked_for_media(&mut self) -> (MediaFault, u64) {
+        self.stats.calls.get_media += 1;
+        (self.faults.media, self.latency())
     }
 
     /// What a phone has written to all businesses, in order for each.

@@ -74,6 +74,7 @@ pub struct Calls {
     pub account: u64,
     pub report: u64,
     pub mark_read: u64,
+    pub get_media: u64,
 }
 
 /// Messages sent again because a peer could not decrypt.

@@ -12,7 +12,7 @@ use crate::{
     codec::{self, Dated},
     rows::{
         BlobHandle, Blocked, Config, Contact, Cursor, DeadEvent, Idempotency, Identity, Inbound,
-        Job, Media, Message, NewEvent, Outbox, OwnKey, Revoked, Session, User,
+        Job, Media, Message, NewEvent, Outbox, OwnKey, Release, Revoked, Session, User,
     },
     write::Op,
 };
@@ -23,6 +23,7 @@ pub(crate) struct Changes<'a> {
     pub(crate) messages: Vec<(ShardId, &'a Message)>,
     pub(crate) inbound: Vec<(ShardId, &'a Inbound)>,
     pub(crate) events: Vec<(ShardId, i64, &'a NewEvent)>,
+    pub(crate) releases: BTreeMap<(ShardId, i64), &'a Release>,
     pub(crate) idempotency: Vec<(ShardId, Dated, &'a Idempotency)>,
     /// Of the messages that have one.
     pub(crate) traces: Vec<(ShardId, Key, [u8; trace::LEN])>,
@@ -109,6 +110,9 @@ impl<'a> Changes<'a> {
             Op::InsertEvent(row) => {
                 self.events.push((shard, *seq, row));
                 *seq += 1;
+            }
+            Op::ReleaseEvent(row) => {
+                self.releases.insert((shard, row.seq), row);
             }
             Op::InsertJob(row) => self.jobs.insert((shard, row.id), row),
             Op::DeleteJob(id) => self.jobs.delete((shard, *id)),
@@ -204,6 +208,7 @@ impl<'a> Changes<'a> {
             || !self.blocked.is_empty()
             || self.sessions.values().any(Option::is_none)
             || self.identities.values().any(Option::is_none)
+            || !self.releases.is_empty()
             || !self.dead_events.is_empty()
             || !self.own_keys.is_empty()
             || !self.media.is_empty()

@@ -108,6 +108,7 @@ fn op_bytes(op: &Op) -> usize {
             Op::InsertJob(row) => row.header.len(),
             Op::InsertOutbox(row) => row.payload.len(),
             Op::InsertEvent(row) => row.body.len(),
+            Op::ReleaseEvent(row) => row.body.len(),
             Op::PutCursor(row) => row.holes.len(),
             Op::PutDeadEvent(row) => row.event.body.len(),
             Op::PutSession(row) => row.record.len(),

@@ -278,9 +278,18 @@ impl Script {
         self.delete_devices("session", &changes.sessions);
         self.delete_devices("session_mark", &changes.sessions);
         self.delete_devices("identity", &changes.identities);
+        self.releases(changes);
         self.dead_events(changes);
         self.account(changes);
         self.trim(changes);
+    }
+
+    fn releases(&mut self, changes: &Changes<'_>) {
+        for ((shard, seq), row) in &changes.releases {
+            self.statement("event", ";UPDATE event SET held = 0, body = ").bytes(&row.body);
+            self.text.sql(" WHERE shard = ").int(shard.get()).sql(" AND seq = ").int(*seq);
+            self.text.sql(" AND held = 1");
+        }
     }
 
     fn dead_events(&mut self, changes: &Changes<'_>) {

@@ -103,6 +103,8 @@ const RARE: &[Part] = &[
     "DELETE FROM identity t USING unnest(?, ?, ?) AS d(shard, wa_id, device) \
      WHERE t.shard = d.shard AND t.wa_id = d.wa_id AND t.device = d.device \
      AND EXISTS (SELECT 1 FROM f)",
+    "UPDATE event t SET held = 0, body = d.body FROM unnest(?, ?, ?) AS d(shard, seq, body) \
+     WHERE t.shard = d.shard AND t.seq = d.seq AND t.held = 1 AND EXISTS (SELECT 1 FROM f)",
     "INSERT INTO dead_event (endpoint, shard, seq, kind, route_hash, msg_key, state, due_ms, \
      tries, created_ms, body) \
      SELECT * FROM unnest(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) WHERE EXISTS (SELECT 1 FROM f) \
@@ -415,6 +417,11 @@ fn rare_binds<'a>(changes: &'a Changes<'_>, binds: &mut Vec<Bind<'a>>) {
         binds.push(ManyBytes(gone.iter().map(|(_, wa_id, _)| wa_id.as_bytes()).collect()));
         binds.push(Bigs(gone.iter().map(|(.., device)| (*device).into()).collect()));
     }
+
+    let rows = &changes.releases;
+    binds.push(ids(rows.keys().map(|(shard, _)| shard)));
+    binds.push(Bigs(rows.keys().map(|(_, seq)| *seq).collect()));
+    binds.push(ManyBytes(rows.values().map(|row| &*row.body).collect()));
 
     dead_event_binds(changes, binds);
 

@@ -274,13 +274,21 @@ fn apply(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usiz
         };
     }
     if changes.has_rare() {
-        rows += dead_events(conn, changes)? + control(conn, changes)? + trim(conn, changes)?;
+        rows += late_events(conn, changes)? + control(conn, changes)? + trim(conn, changes)?;
     }
     Ok(rows)
 }
 
-fn dead_events(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
+/// What becomes of events that were written before.
+fn late_events(conn: &mut SqliteConnection, changes: &Changes<'_>) -> QueryResult<usize> {
     let mut rows = 0;
+    for ((shard, seq), row) in &changes.releases {
+        rows += execute(
+            conn,
+            "UPDATE event SET held = 0, body = ? WHERE shard = ? AND seq = ? AND held = 1",
+            &[Bytes(&row.body), Small(shard.get()), Big(*seq)],
+        )?;
+    }
     for ((endpoint, shard, seq), row) in &changes.dead_events {
         let key = [Small(*endpoint), Small(shard.get()), Big(*seq)];
         rows += match row {

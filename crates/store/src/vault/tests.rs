@@ -91,3 +91,25 @@ fn a_damaged_form_is_told_from_a_row_of_elsewhere() {
         }
     }
 }
+
+#[test]
+fn an_event_that_is_let_go_opens_in_the_place_it_was_inserted_in() {
+    let vault = vault(true);
+    let shard = ShardId::new(3).unwrap();
+    let ops = [
+        Op::InsertEvent(event(86_400_000, b"{}".to_vec())),
+        Op::ReleaseEvent(Release {
+            seq: 7,
+            created_ms: 86_400_000,
+            body: Bytes::from_static(b"{\"now\":1}"),
+        }),
+    ];
+    let sealed = vault.seal(shard, 40, &ops).unwrap().unwrap();
+    let Op::ReleaseEvent(row) = &sealed[1] else { panic!("{sealed:?}") };
+    assert_eq!(row.body[0], SEALED);
+    let mut read = Event { shard, seq: 7, event: event(86_400_000, row.body.to_vec()) };
+    vault.open_event(&mut read).unwrap();
+    assert_eq!(&*read.event.body, b"{\"now\":1}");
+    let mut elsewhere = Event { shard, seq: 8, event: event(86_400_000, row.body.to_vec()) };
+    assert!(vault.open_event(&mut elsewhere).is_err());
+}

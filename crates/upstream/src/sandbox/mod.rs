@@ -32,7 +32,7 @@ use tonic::{Response, Status, transport::Channel};
 use self::line::Line;
 use crate::{
     AccountAction, AccountAnswer, Batch, CallError, Caps, ContactResult, InboundBy, Incoming,
-    Outgoing, OwnKeys, Piece, Report, Resend, Sealing, Upstream, UserBundles,
+    NoMedia, Outgoing, OwnKeys, Piece, Report, Resend, Sealing, Upstream, UserBundles,
 };
 
 /// Numbers one contact sync may ask for; the network refuses more.
@@ -182,6 +182,10 @@ impl Upstream for Sandbox {
         pieces: mpsc::Receiver<Piece>,
     ) -> Result<String, CallError> {
         media::put(self.media_client(), self.line.number()?, content_type, pieces).await
+    }
+
+    async fn get_media(&self, handle: String, pieces: mpsc::Sender<Piece>) -> Result<(), NoMedia> {
+        media::get(self.media_client(), self.line.number()?, handle, pieces).await
     }
 
     async fn account(

@@ -12,13 +12,13 @@ use axum::{
 use contract::{
     ApiError, Code, MediaId,
     answer::{self, Empty, Errors},
-    media::{self, MediaAnswer},
+    media::{self, MediaAnswer, MediaItemsAnswer},
 };
 use futures_util::StreamExt;
 use http::{HeaderMap, HeaderValue, header};
 use hyper::body::Body as _;
 use rpc::coreapp::{
-    DeleteMediaRequest, GetMediaHead, GetMediaRequest, get_media_response::Part,
+    DeleteMediaRequest, GetMediaHead, GetMediaRequest, RedownloadRequest, get_media_response::Part,
     media_client::MediaClient,
 };
 use tonic::Status;
@@ -135,6 +135,25 @@ pub(super) async fn download(asking: Asking, id: InPath) -> Result<Response, Ref
     headers.insert(header::CONTENT_TYPE, HeaderValue::try_from(content_type).unwrap_or(BYTES));
     headers.insert(header::CONTENT_LENGTH, size.into());
     Ok(response)
+}
+
+/// Fetches a customer's file again.
+///
+/// For one that was not fetched when its message came: of a type outside `media.auto_download`, or that the
+/// network did not give. Answered at once; a `media_items` callback tells what came of it.
+#[utoipa::path(
+    get, path = "/v1/media/{id}/download", tag = "Media",
+    params(("id" = String, Path, description = "As a callback gave it.")),
+    responses((status = 200, description = "Begun.", body = MediaItemsAnswer)),
+)]
+pub(super) async fn fetch(asking: Asking, id: InPath) -> Result<Response, Refusal> {
+    let id = parse(id)?.to_string();
+    let message = RedownloadRequest { id: id.clone() };
+    let call = asking.media(CALL, message, |channel, request| async move {
+        MediaClient::new(channel).redownload(request).await
+    });
+    call.await.map_err(consulted)?;
+    Ok(done(answer::resource("media_items", &[serde_json::json!({ "id": id })])))
 }
 
 /// Takes a file away.

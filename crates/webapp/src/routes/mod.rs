@@ -91,6 +91,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(standing::report),
         route!(media::upload).within(media::ARRIVAL),
         route!(media::download),
+        route!(media::fetch),
         route!(media::remove),
         route!(events::list).addition(),
         route!(events::dead).addition(),
