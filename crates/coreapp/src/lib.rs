@@ -31,6 +31,7 @@ mod seeds;
 mod settings;
 mod shard;
 mod start;
+mod stickers;
 mod upkeep;
 mod vault;
 

@@ -19,11 +19,13 @@ pub(crate) enum Document {
     Photo,
     /// `contract::media::Providers`.
     MediaProviders,
+    /// `contract::stickers::Packs`.
+    Stickerpacks,
 }
 
 impl Document {
     const ALL: [Self; COUNT] =
-        [Self::Registration, Self::Profile, Self::Photo, Self::MediaProviders];
+        [Self::Registration, Self::Profile, Self::Photo, Self::MediaProviders, Self::Stickerpacks];
 
     /// Of its row.
     fn name(self) -> &'static str {
@@ -32,11 +34,12 @@ impl Document {
             Self::Profile => "profile",
             Self::Photo => "photo",
             Self::MediaProviders => "media_providers",
+            Self::Stickerpacks => "stickerpacks",
         }
     }
 }
 
-const COUNT: usize = 4;
+const COUNT: usize = 5;
 
 /// Versions of all of them; 0: there is no row.
 pub(super) type DocumentVersions = [i64; COUNT];

@@ -12,6 +12,7 @@ mod messages;
 mod peer;
 mod providers;
 mod serve;
+mod stickers;
 
 pub(crate) use account::AccountService;
 pub(crate) use collection::CollectionService;
