@@ -17,6 +17,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "heliograph/coreapp/v1/media.proto",
         "heliograph/coreapp/v1/monitoring.proto",
         "heliograph/coreapp/v1/peer.proto",
+        "heliograph/coreapp/v1/stickers.proto",
         "heliograph/upstream/v1/upstream.proto",
     ];
     let set = protox::compile(files.map(|f| root.join(f)), [&root])?;

@@ -59,6 +59,12 @@ impl Fields {
         self.map.is_empty()
     }
 
+    /// Whether it is given, and was not taken yet.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.map.contains_key(name)
+    }
+
     /// Takes a value as it is.
     pub fn take(&mut self, name: &str) -> Option<Value> {
         self.map.remove(name)

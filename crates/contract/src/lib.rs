@@ -28,6 +28,7 @@ pub mod profile;
 pub mod rng;
 pub mod route;
 pub mod settings;
+pub mod stickers;
 pub mod trace;
 pub mod users;
 pub mod varint;

@@ -24,7 +24,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use crate::{cluster::MapRx, control::Control, media::Shelf, settings::View};
+use crate::{cluster::MapRx, control::Control, media::Shelf, settings::View, stickers};
 
 /// Rows of messages that go at once.
 const ROWS: u32 = 2_000;
@@ -104,7 +104,10 @@ impl Collector {
 
     async fn collect(&self, kind: Kind) -> Result<u64, ApiError> {
         match kind {
-            Kind::Media => self.deps.shelf.collect().await,
+            Kind::Media => {
+                let used = stickers::packs(&self.deps.control).await?.images().collect();
+                self.deps.shelf.collect(&used).await
+            }
             Kind::Messages => self.messages().await,
         }
     }

@@ -32,6 +32,7 @@ mod seeds;
 mod settings;
 mod shard;
 mod start;
+mod stickers;
 mod support;
 mod templates;
 mod upkeep;

@@ -23,6 +23,8 @@ pub(crate) enum Document {
     Templates,
     /// What webapps serve with: private key and chain, PEM.
     Certificate,
+    /// `contract::stickers::Packs`.
+    Stickerpacks,
 }
 
 impl Document {
@@ -33,6 +35,7 @@ impl Document {
         Self::MediaProviders,
         Self::Templates,
         Self::Certificate,
+        Self::Stickerpacks,
     ];
 
     /// Of its row.
@@ -44,11 +47,12 @@ impl Document {
             Self::MediaProviders => "media_providers",
             Self::Templates => "templates",
             Self::Certificate => "external_certificate",
+            Self::Stickerpacks => "stickerpacks",
         }
     }
 }
 
-const COUNT: usize = 6;
+const COUNT: usize = 7;
 
 /// Versions of all of them; 0: there is no row.
 pub(super) type DocumentVersions = [i64; COUNT];

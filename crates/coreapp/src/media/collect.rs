@@ -20,14 +20,14 @@ const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
 const PAGE: u32 = 500;
 
 impl Shelf {
-    /// Takes away what is unused, and what has no row; gives how many files that were.
+    /// Takes away what is unused, and what has no row, but nothing of `used`; gives how many files that were.
     ///
     /// # Errors
     /// The first thing that is in the way; what went before is gone.
-    pub(crate) async fn collect(&self) -> Result<u64, ApiError> {
+    pub(crate) async fn collect(&self, used: &HashSet<MediaId>) -> Result<u64, ApiError> {
         let mut gone = 0;
         for folder in 0..=u8::MAX {
-            let known = self.collect_rows(folder, &mut gone).await?;
+            let known = self.collect_rows(folder, used, &mut gone).await?;
             for (id, changed_ms) in self.files().names(folder).await.map_err(unreadable)? {
                 if !known.contains(&id) && changed_ms < self.now_ms() - FRESH_MS {
                     self.files().remove(id).await.map_err(unreadable)?;
@@ -39,7 +39,12 @@ impl Shelf {
     }
 
     /// Deletes what is unused of a folder's rows; gives the others.
-    async fn collect_rows(&self, folder: u8, gone: &mut u64) -> Result<HashSet<MediaId>, ApiError> {
+    async fn collect_rows(
+        &self,
+        folder: u8,
+        used: &HashSet<MediaId>,
+        gone: &mut u64,
+    ) -> Result<HashSet<MediaId>, ApiError> {
         let mut known = HashSet::new();
         let mut after = before(folder);
         loop {
@@ -51,7 +56,7 @@ impl Shelf {
                     return Ok(known);
                 }
                 after = id;
-                if unused(&file, self.now_ms()) {
+                if unused(&file, self.now_ms()) && !used.contains(&id) {
                     self.remove(id).await?;
                     *gone += 1;
                 } else {

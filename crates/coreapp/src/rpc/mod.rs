@@ -15,6 +15,7 @@ mod peer;
 mod providers;
 mod serve;
 mod starting;
+mod stickers;
 
 pub(crate) use account::AccountService;
 pub(crate) use collection::CollectionService;

@@ -15,7 +15,7 @@ use ::rpc::{
         events_server::EventsServer, media_providers_server::MediaProvidersServer,
         media_server::MediaServer, messages_server::MessagesServer,
         monitoring_server::MonitoringServer, ops_server::OpsServer, peer_server::PeerServer,
-        user_admin_server::UserAdminServer,
+        stickerpacks_server::StickerpacksServer, user_admin_server::UserAdminServer,
     },
     http2,
     identity::Identity,
@@ -39,6 +39,7 @@ use super::{
     monitoring::MonitoringService,
     peer::PeerService,
     providers::ProvidersService,
+    stickers::StickersService,
 };
 use crate::{inbound::Reading, intake::Intake};
 
@@ -154,11 +155,16 @@ pub(crate) async fn serve(
     let admin = AdminServer::new(services.control.clone()).max_decoding_message_size(limit);
     let peer = PeerServer::new(services.peer).max_decoding_message_size(limit);
     let events = EventsServer::new(services.events).max_decoding_message_size(limit);
+    let stickers = StickersService {
+        control: services.control.control.clone(),
+        shelf: services.media.shelf.clone(),
+    };
+    let stickers = StickerpacksServer::new(stickers).max_decoding_message_size(limit);
     let media = MediaServer::new(services.media).max_decoding_message_size(limit);
     let routes = Routes::new(directory).add_service(admin).add_service(peer).add_service(events);
     let providers = ProvidersService { control: services.control.control.clone() };
     let providers = MediaProvidersServer::new(providers).max_decoding_message_size(limit);
-    let routes = routes.add_service(media).add_service(providers);
+    let routes = routes.add_service(media).add_service(providers).add_service(stickers);
     let account = AccountServer::new(services.account.clone()).max_decoding_message_size(limit);
     let users = UserAdminServer::new(services.account);
     let routes = routes.add_service(CollectionServer::new(services.collection));

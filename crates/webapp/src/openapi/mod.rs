@@ -29,11 +29,12 @@ pub(crate) use route::{Route, route};
 const ABOUT: &str = include_str!("about.md");
 
 /// The resources, in the order in which they are shown.
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("Users", "Logging in and out; who may call."),
     ("Messages", "Sending, one by one or many at once, and taking back."),
     ("Contacts", "Who can be reached, identity changes, blocks, reports."),
     ("Media", "Files, to be sent or as they came."),
+    ("Stickers", "Own packs of stickers."),
     ("Events", "The log of callbacks, read on from a cursor, and sent again."),
     ("Settings", "How the gateway behaves; in force at once."),
     ("Account", "Registration of the own number, and moving it."),

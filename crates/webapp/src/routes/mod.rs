@@ -66,6 +66,7 @@ mod services;
 mod settings;
 mod standing;
 mod stats;
+mod stickerpacks;
 mod support;
 mod users;
 mod webhook_authorities;
@@ -93,6 +94,16 @@ pub(crate) fn table() -> Vec<Route> {
         route!(media::download),
         route!(media::fetch),
         route!(media::remove),
+        route!(stickerpacks::list),
+        route!(stickerpacks::create),
+        route!(stickerpacks::get),
+        route!(stickerpacks::change),
+        route!(stickerpacks::remove),
+        route!(stickerpacks::list_stickers),
+        route!(stickerpacks::add_sticker),
+        route!(stickerpacks::get_sticker),
+        route!(stickerpacks::change_sticker),
+        route!(stickerpacks::remove_sticker),
         route!(events::list).addition(),
         route!(events::dead).addition(),
         route!(replays::start).addition(),
