@@ -6,6 +6,7 @@ use crate::steps::{For, Walk};
 
 const MEDIA: &str = "/v1/media";
 const ONE: &str = "/v1/media/{id}";
+const DOWNLOAD: &str = "/v1/media/{id}/download";
 const PROVIDERS: &str = "/v1/settings/application/media/providers";
 const PROVIDER: &str = "/v1/settings/application/media/providers/{name}";
 
@@ -33,6 +34,11 @@ pub async fn walk(walk: &mut Walk) {
     assert_eq!(given.bytes, "a picture");
     for path in [&none, "/v1/media/nonsense"] {
         walk.at(For::Users, "GET", ONE, path, &Value::Null).await;
+    }
+    // Our own upload, and nothing: what customers send is in `tests/inbound_media.rs`.
+    for path in [&*there, &*none, "/v1/media/nonsense"] {
+        let path = format!("{path}/download");
+        walk.at(For::Users, "GET", DOWNLOAD, &path, &Value::Null).await;
     }
     for path in [&*there, &*there, &*none, "/v1/media/nonsense"] {
         walk.at(For::Users, "DELETE", ONE, path, &Value::Null).await;

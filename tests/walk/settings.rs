@@ -9,6 +9,8 @@ const BUSINESS: &str = "/v1/settings/business/profile";
 const ABOUT: &str = "/v1/settings/profile/about";
 const PHOTO: &str = "/v1/settings/profile/photo";
 const AUTHORITIES: &str = "/v1/certificates/webhooks/ca";
+const CERTIFICATE: &str = "/v1/certificates/external";
+const AUTHORITY: &str = "/v1/certificates/external/ca";
 
 pub async fn walk(walk: &mut Walk) {
     walk.step(For::Admins, "GET", APPLICATION, &Value::Null).await;
@@ -83,6 +85,13 @@ pub async fn walk(walk: &mut Walk) {
     assert_eq!(shown.bytes, pem);
     walk.step(For::Admins, "DELETE", AUTHORITIES, &Value::Null).await;
     walk.step(For::Admins, "DELETE", AUTHORITIES, &Value::Null).await;
+
+    // One that is good is in `tests/certificates.rs`.
+    walk.step(For::Users, "GET", AUTHORITY, &Value::Null).await;
+    for body in [&pem[..], b"", b"nonsense", broken] {
+        walk.raw(For::Admins, "POST", CERTIFICATE, CERTIFICATE, ("text/plain", body)).await;
+    }
+    walk.step(For::Admins, "DELETE", CERTIFICATE, &Value::Null).await;
     walk.settle("settings");
 }
 
