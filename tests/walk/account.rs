@@ -47,13 +47,14 @@ pub async fn walk(walk: &mut Walk) {
     walk.step(For::Admins, "POST", ACCOUNT, &with(json!({}))).await;
 
     walk.step(For::Admins, "GET", SHARDS, &Value::Null).await;
-    let shards = |shards: Value| json!({"cc": "1", "phone_number": "5550100199", "shards": shards, "cert": "eA=="});
+    let shards = |shards: Value| json!({"cc": "1", "phone_number": "5550100199", "shards": shards, "cert": "RXhhbXBsZSBMdGQ="});
     for body in [
         shards(json!(8)),
         shards(json!(3)),
         shards(json!("x")),
         shards(Value::Null),
         json!({"shards": 8}),
+        json!({"cc": "1", "phone_number": "5550100199", "shards": 8, "cert": "eA=="}),
         json!("{"),
     ] {
         walk.step(For::Admins, "POST", SHARDS, &body).await;

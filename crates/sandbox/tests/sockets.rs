@@ -150,7 +150,8 @@ async fn the_control_api_says_what_is_wrong() {
         ("POST", "/phones/4915112345678/messages", r#"{"type":"text"}"#, 400, "body"),
         ("POST", "/phones/4915112345678/messages", r#"{"type":"ephemeral"}"#, 409, "\"to\""),
         ("POST", "/phones/4915112340000/messages", r#"{"type":"ephemeral"}"#, 409, "no account"),
-        ("POST", "/phones/4915112345678/messages", &big, 413, "bytes"),
+        ("POST", "/phones/4915112345678/messages", &big, 400, "262144 bytes"),
+        ("PUT", "/faults", &big, 413, "bytes"),
         ("POST", "/phones/4915112345678/read", r#"{"keys":["zz"]}"#, 400, "hexadecimal"),
     ] {
         let (got, answer) = call(&running, method, path, body).await;

@@ -587,7 +587,7 @@ mod tests {
 
     #[test]
     fn every_part_that_writes_asks_for_the_fence() {
-        let writes = ["INSERT INTO", "DELETE FROM", "UPDATE shard"];
+        let writes = ["INSERT INTO", "DELETE FROM", "UPDATE shard", "UPDATE event"];
         let parts = writes.iter().map(|verb| FULL_TEXT.matches(verb).count()).sum::<usize>();
         assert_eq!(parts, USUAL.len() + KEYED.len() + TRACED.len() + RARE.len() + 2);
         assert!(FULL_TEXT.matches("EXISTS (SELECT 1 FROM f)").count() >= parts);
