@@ -1,7 +1,12 @@
 //! What is changed at one node goes for all of them: settings, logins, users, and the one contact sync
 //! that the network allows.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on has failed"
+)]
 
 mod support;
 

@@ -40,6 +40,7 @@ use crate::{
 /// Largest body, bytes.
 const BODY_MAX: usize = 256 << 10;
 /// The same of a message with a file, in base64.
+#[expect(clippy::cast_possible_truncation, reason = "100 MiB")]
 const MESSAGE_MAX: usize = BODY_MAX + (contract::media::MAX_UPLOAD as usize).div_ceil(3) * 4;
 
 /// All routes.
