@@ -21,7 +21,7 @@ async fn pages_of_keys_hold_every_row_of_a_shard_once(database: &Database) {
     let taken = member.take(&[shard(26), shard(27)]).await;
     let contact = |n: u64| Contact {
         number: number(n),
-        wa_id: (n % 3 == 0).then(|| number(n)),
+        wa_id: n.is_multiple_of(3).then(|| number(n)),
         checked_ms: 5,
     };
     for of in &taken {
