@@ -5,6 +5,7 @@ was the first to find it dead: what became of them is not known before it is bac
 on as before.
 """
 import asyncio
+import subprocess
 import time
 
 from . import rounded
@@ -58,8 +59,8 @@ def cut(database):
         for line in found.splitlines():
             try:
                 database.sql(line)
-            except OSError:
-                pass
+            except subprocess.CalledProcessError:
+                pass  # It has gone by itself since.
 
 
 def measured(stage, moved, outages, cuts):
