@@ -17,11 +17,11 @@ import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PASSWORD = "Scr1pts-secret!"
-# A run that is stopped stops what it started: with SystemExit every `finally` runs.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
 START_S = 30
 SHARDS = 65
+
+# A run that is stopped stops what it started: with SystemExit every `finally` runs.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def fail(text):
