@@ -4,6 +4,7 @@ became of each call is remembered.
 import asyncio
 import collections
 import hashlib
+import math
 import random
 import time
 
@@ -40,7 +41,12 @@ class Steady:
         self.latest = 0.0  # begin of the last call that was accepted
         self.tries = collections.Counter()  # of patient clients, that were repeated
         self.sent = 0
+        self.open = {}  # n: begin; in the order they were begun
         self.stopping = False
+
+    def oldest(self):
+        """Begin of the call that has waited longest for its answer."""
+        return next(iter(self.open.values()), math.inf)
 
     async def run(self):
         start = time.monotonic()
@@ -65,6 +71,7 @@ class Steady:
 
     async def call(self, n, to):
         began, turn, again = time.monotonic(), n, True
+        self.open[n] = began
         while again:
             status, headers, body = await self.attempt(self.ports[turn % len(self.ports)], to, n)
             now = time.monotonic()
@@ -73,6 +80,7 @@ class Steady:
                 self.tries["broken" if status is None else body_kind(status, body)] += 1
                 turn += 1
                 await asyncio.sleep(float(headers.get("retry-after", PAUSE_S)))
+        del self.open[n]
         if status == 201:
             self.accepted[body["messages"][0]["id"]] = Accepted(to, began, now)
             self.latest = max(self.latest, began)

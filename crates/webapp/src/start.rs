@@ -9,7 +9,7 @@ use telemetry::{
     metrics::{MetricError, Metrics},
 };
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, TcpSocket},
     sync::{Semaphore, watch},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -27,6 +27,9 @@ use crate::{
     routes::router,
 };
 
+/// Connections that wait to be accepted; the system may bear fewer (`net.core.somaxconn`). Whoever comes
+/// when they are too many is not heard, and his system tries again only after a second.
+const BACKLOG: u32 = 4_096;
 /// For requests in work when stopping: longer than a message's whole budget.
 const DRAIN: Duration = Duration::from_secs(12);
 
@@ -119,12 +122,12 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let https = match (config.https, &certificates) {
         (Some(address), Some(certificates)) => Some(Listener {
             tls: Some(acceptor(Arc::clone(certificates))?),
-            socket: bind("--https", address).await?,
+            socket: bind("--https", address)?,
         }),
         _ => None,
     };
     let http = match config.http {
-        Some(address) => Some(Listener { tls: None, socket: bind("--http", address).await? }),
+        Some(address) => Some(Listener { tls: None, socket: bind("--http", address)? }),
         None => None,
     };
     let address = |listener: &Option<Listener>| listener.as_ref()?.socket.local_addr().ok();
@@ -239,8 +242,15 @@ fn app(config: &Config, env: Env) -> Result<App, StartError> {
     })
 }
 
-async fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Bind { option, address, source })
+fn bind(option: &'static str, address: SocketAddr) -> Result<TcpListener, StartError> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A port whose last connections are still dying can be had again.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| StartError::Bind { option, address, source })
 }
 
 /// Puts what the directory says into force.

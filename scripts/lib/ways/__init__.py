@@ -13,6 +13,8 @@ import gateway as gw
 HEALTHY_S = (0.0, 3.0)  # of the load, before the next round
 SHARED_S = 60.0         # for every coreapp to get its share again
 ACCEPTING_S = 60.0      # for messages to be accepted again
+STUCK_S = 1.0           # calls begun so soon after a failure tell how long its shards were away
+ANSWERED_S = 30.0       # for these calls to be answered
 
 
 class Stage:
@@ -44,6 +46,12 @@ class Stage:
         await self.until("messages are accepted again", ACCEPTING_S,
                          lambda: self.load.latest > since)
 
+    async def answered(self, failed):
+        """Until the calls that met this failure are answered: the next one meets others."""
+        stuck = failed + STUCK_S
+        await self.until("the calls of that time are answered", ANSWERED_S,
+                         lambda: min(time.monotonic(), self.load.oldest()) > stuck)
+
     async def shared(self):
         """Until everyone who runs has its share, and every shard an owner."""
         if len(self.gateway.core_roles) > 1:
@@ -60,11 +68,11 @@ class Stage:
         """Sum of all shards' epochs: it grows by one whenever one changes hands."""
         return int(self.database.sql("SELECT SUM(epoch) FROM shard"))
 
-    def took(self, since, within):
-        """How long after `since` the last call was answered that was begun so soon after it; `None`:
+    def took(self, failed):
+        """How long after a failure the last call was answered that was begun right after it; `None`:
         nobody called."""
-        ended = [one.ended - since for one in self.load.accepted.values()
-                 if since < one.began < since + within]
+        ended = [one.ended - failed for one in self.load.accepted.values()
+                 if failed < one.began < failed + STUCK_S]
         return max(ended, default=None)
 
     def show(self, text):

@@ -3,17 +3,18 @@ have noticed, or long after.
 """
 import asyncio
 import random
+import sys
 import time
 
 from . import seconds
 
+LONG_S = 8.0         # kills whose shards were away for longer are told
 AWAY_S = (0.0, 9.0)  # with several coreapps: from a kill to the start of the next under its name
-STUCK_S = 1.0        # calls begun so soon after a kill tell how long its shards were away
 
 
 async def rounds(stage, count):
     gateway, several = stage.gateway, len(stage.gateway.core_roles) > 1
-    kills = []  # when, when it was started again
+    kills = []  # when, when it was started again, who
     for done in range(count):
         await stage.healthy()
         role = random.choice(gateway.core_roles)
@@ -22,9 +23,10 @@ async def rounds(stage, count):
         if several:
             await asyncio.sleep(random.uniform(*AWAY_S))
         gateway.start_role(role)
-        kills.append((killed, time.monotonic()))
+        kills.append((killed, time.monotonic(), role))
         await stage.accepting(killed)
         await stage.shared()
+        await stage.answered(killed)
         stage.show(f"kill {done + 1}/{count}")
     if stage.options.outage:
         for role in gateway.core_roles:
@@ -42,12 +44,16 @@ def measured(stage, kills, several):
     if not several:
         accepted = stage.load.accepted.values()
         took = [min((one.ended - killed for one in accepted if one.began > killed), default=None)
-                for killed, _ in kills]
+                for killed, _, _ in kills]
         return seconds(took, "takeover")
     took, restarts = [], []
-    for killed, started in kills:
-        last = stage.took(killed, STUCK_S)
+    for n, (killed, started, role) in enumerate(kills):
+        last = stage.took(killed)
         took.append(last)
+        if last is not None and last > LONG_S:
+            at = time.strftime("%T", time.localtime(time.time() - time.monotonic() + killed))
+            print(f"\nkill {n + 1} of {role} at {at}: started after {started - killed:.1f} s, "
+                  f"the last call answered after {last:.1f} s", end="", file=sys.stderr)
         if last is not None and killed + last > started:
             restarts.append(killed + last - started)
     return {**seconds(took, "takeover"), "restarts": len(restarts), **seconds(restarts, "restart")}

@@ -13,7 +13,6 @@ import gateway as gw
 import proxy
 
 from . import seconds
-from .kill import STUCK_S
 from .stop import ENDED_S, TAKEN_S
 
 LATER_S = (0.0, 5.0)  # how much longer it is cut off after the others own everything
@@ -76,4 +75,4 @@ def measured(stage, cuts):
         stage.broken.append(f"calls failed: {stage.load.errors()}")
     took = {"database": cuts[0::2], "webapp": cuts[1::2]}
     return {name: value for which, begun in took.items() for name, value in
-            seconds([stage.took(cut, STUCK_S) for cut in begun], f"without_{which}").items()}
+            seconds([stage.took(cut) for cut in begun], f"without_{which}").items()}

@@ -10,7 +10,6 @@ import time
 import gateway as gw
 
 from . import seconds
-from .kill import STUCK_S
 
 LATER_S = (0.0, 6.0)  # from the moment the others own everything to SIGCONT
 TAKEN_S = 30.0        # for the others to own everything
@@ -42,6 +41,7 @@ async def rounds(stage, count):
         gateway.start_role(role)
         await stage.accepting(woken)
         await stage.shared()
+        await stage.answered(stopped)
         stage.show(f"stop {done + 1}/{count}")
-    return lambda: {**seconds([stage.took(stopped, STUCK_S) for stopped in stops], "takeover"),
+    return lambda: {**seconds([stage.took(stopped) for stopped in stops], "takeover"),
                     "fenced": len(fenced), **seconds(fenced, "ended")}

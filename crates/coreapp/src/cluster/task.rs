@@ -149,6 +149,7 @@ pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet
     let Deps { cluster, inc, beat, lanes, holdings, followers, booted } = deps;
     let (commands, told) = mpsc::unbounded_channel();
     let (progress, progress_rx) = watch::channel(Progress::Starting);
+    let claimed = booted.outputs.iter().any(|output| matches!(output, Output::Own(_)));
     let task = Task {
         cluster,
         inc,
@@ -165,7 +166,7 @@ pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet
         nudges: Vec::new(),
         looked: Vec::new(),
         failing: false,
-        moved: false,
+        moved: claimed,
     };
     tasks.spawn(task.run(told, lanes.fenced(), booted.outputs));
     Members { commands, progress: progress_rx }

@@ -1,6 +1,7 @@
 //! Who a request comes from: passwords at the login, tokens afterwards, an API key for monitoring.
 
 mod api_key;
+mod background;
 mod cache;
 mod caller;
 mod password;

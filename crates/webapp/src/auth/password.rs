@@ -1,14 +1,13 @@
-//! Passwords: argon2id on few blocking threads, so that a flood of logins takes a bounded share of
-//! the machine. Unknown names are hashed too: the time taken does not tell them from known ones.
+//! Passwords: argon2id on few threads, so that a flood of logins takes a bounded share of the
+//! machine. Unknown names are hashed too: the time taken does not tell them from known ones.
 
-use std::{num::NonZeroUsize, sync::Arc, thread};
+use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
 use contract::{ApiError, Code, Rng, login::Secret};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::spawn_blocking,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::background::{Background, Gone};
 
 /// Memory of one hash, KiB. These three are OWASP's recommendation for argon2id.
 const MEMORY_KIB: u32 = 19_456;
@@ -20,11 +19,22 @@ const LANES: u32 = 1;
 const MAX_WAITING: usize = 64;
 const SALT_BYTES: usize = 16;
 
+/// Why there is nothing to look at passwords with.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PasswordsError {
+    #[error("argon2 refused our parameters: {0}")]
+    Argon2(#[from] argon2::password_hash::Error),
+    #[error("failed to start a thread for passwords: {0}")]
+    Thread(#[from] std::io::Error),
+}
+
 /// Hashes and checks passwords.
 pub(crate) struct Passwords {
     argon2: Argon2<'static>,
     /// Verified against when there is no such user.
     dummy: Arc<str>,
+    background: Background,
+    /// As many permits as `background` has threads.
     threads: Arc<Semaphore>,
     waiting: Semaphore,
 }
@@ -37,19 +47,20 @@ pub(crate) struct Thread {
 
 impl Passwords {
     /// # Errors
-    /// When argon2 refuses its parameters or the hash of the dummy fails.
-    pub(crate) fn new(rng: &impl Rng) -> Result<Self, argon2::password_hash::Error> {
+    /// When argon2 refuses its parameters, the hash of the dummy fails or no thread starts.
+    pub(crate) fn new(rng: &impl Rng) -> Result<Self, PasswordsError> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
             .map_err(|_| argon2::password_hash::Error::ParamsInvalid)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let mut nobodys = [0; 32];
         rng.fill(&mut nobodys);
         let dummy = hashed(&argon2, &nobodys, &salt(rng))?.into();
-        let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = (available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1);
         Ok(Self {
             argon2,
             dummy,
-            threads: Arc::new(Semaphore::new((cores / 2).max(1))),
+            background: Background::start("passwords", threads)?,
+            threads: Arc::new(Semaphore::new(threads)),
             waiting: Semaphore::new(MAX_WAITING),
         })
     }
@@ -82,13 +93,13 @@ impl Passwords {
         let known = hash.is_some();
         let hash: Arc<str> = hash.map_or_else(|| Arc::clone(&self.dummy), Into::into);
         // The permit goes with the work: a client that leaves frees no thread that is still busy.
-        let work = spawn_blocking(move || {
+        let work = self.background.run(move || {
             let right = argon2.verify_password(password.expose().as_bytes(), &*hash).is_ok();
             (right, thread)
         });
         match work.await {
             Ok((right, thread)) => Ok((right && known, thread)),
-            Err(_) => Err(ApiError::new(Code::INTERNAL, "The password could not be checked")),
+            Err(Gone) => Err(ApiError::new(Code::INTERNAL, "The password could not be checked")),
         }
     }
 
@@ -103,13 +114,13 @@ impl Passwords {
         password: &Secret,
     ) -> Result<String, ApiError> {
         let (argon2, password, salt) = (self.argon2.clone(), password.clone(), salt(rng));
-        let work = spawn_blocking(move || {
+        let work = self.background.run(move || {
             let hash = hashed(&argon2, password.expose().as_bytes(), &salt);
             drop(thread);
             hash
         });
         let failed = || ApiError::new(Code::INTERNAL, "The new password could not be hashed");
-        work.await.map_err(|_| failed())?.map_err(|_| failed())
+        work.await.map_err(|Gone| failed())?.map_err(|_| failed())
     }
 }
 
