@@ -47,7 +47,10 @@ class Stage:
                          lambda: self.load.latest > since)
 
     async def answered(self, failed):
-        """Until the calls that met this failure are answered: the next one meets others."""
+        """With --apart: until the calls that met this failure are answered, so that the next one meets
+        others."""
+        if not self.options.apart:
+            return
         stuck = failed + STUCK_S
         await self.until("the calls of that time are answered", ANSWERED_S,
                          lambda: min(time.monotonic(), self.load.oldest()) > stuck)
