@@ -3,7 +3,13 @@
 
 use std::{num::NonZeroUsize, sync::Arc, thread::available_parallelism};
 
-use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version};
+use argon2::{
+    Algorithm, Argon2, Block, Params, PasswordHash, Version,
+    password_hash::{
+        self,
+        phc::{Output, ParamsString, Salt},
+    },
+};
 use contract::{ApiError, Code, Rng, login::Secret};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -15,6 +21,8 @@ const MEMORY_KIB: u32 = 19_456;
 const PASSES: u32 = 2;
 /// Threads of one hash.
 const LANES: u32 = 1;
+/// Threads that hash, at most; fewer where there are not twice as many cores. Each keeps its memory.
+const MAX_THREADS: usize = 4;
 /// Logins that wait for a thread; one more is refused with 1016.
 const MAX_WAITING: usize = 64;
 const SALT_BYTES: usize = 16;
@@ -23,17 +31,17 @@ const SALT_BYTES: usize = 16;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PasswordsError {
     #[error("argon2 refused our parameters: {0}")]
-    Argon2(#[from] argon2::password_hash::Error),
+    Argon2(#[from] password_hash::Error),
     #[error("failed to start a thread for passwords: {0}")]
     Thread(#[from] std::io::Error),
 }
 
 /// Hashes and checks passwords.
 pub(crate) struct Passwords {
-    argon2: Argon2<'static>,
+    params: Params,
     /// Verified against when there is no such user.
     dummy: Arc<str>,
-    background: Background,
+    background: Background<Memory>,
     /// As many permits as `background` has threads.
     threads: Arc<Semaphore>,
     waiting: Semaphore,
@@ -50,14 +58,14 @@ impl Passwords {
     /// When argon2 refuses its parameters, the hash of the dummy fails or no thread starts.
     pub(crate) fn new(rng: &impl Rng) -> Result<Self, PasswordsError> {
         let params = Params::new(MEMORY_KIB, PASSES, LANES, None)
-            .map_err(|_| argon2::password_hash::Error::ParamsInvalid)?;
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            .map_err(|_| password_hash::Error::ParamsInvalid)?;
         let mut nobodys = [0; 32];
         rng.fill(&mut nobodys);
-        let dummy = hashed(&argon2, &nobodys, &salt(rng))?.into();
-        let threads = (available_parallelism().map_or(1, NonZeroUsize::get) / 2).max(1);
+        let dummy = Memory::default().hashed(&params, &nobodys, &salt(rng))?.into();
+        let threads =
+            (available_parallelism().map_or(1, NonZeroUsize::get) / 2).clamp(1, MAX_THREADS);
         Ok(Self {
-            argon2,
+            params,
             dummy,
             background: Background::start("passwords", threads)?,
             threads: Arc::new(Semaphore::new(threads)),
@@ -89,12 +97,12 @@ impl Passwords {
         password: &Secret,
         hash: Option<String>,
     ) -> Result<(bool, Thread), ApiError> {
-        let (argon2, password) = (self.argon2.clone(), password.clone());
+        let password = password.clone();
         let known = hash.is_some();
         let hash: Arc<str> = hash.map_or_else(|| Arc::clone(&self.dummy), Into::into);
         // The permit goes with the work: a client that leaves frees no thread that is still busy.
-        let work = self.background.run(move || {
-            let right = argon2.verify_password(password.expose().as_bytes(), &*hash).is_ok();
+        let work = self.background.run(move |memory| {
+            let right = memory.verified(password.expose().as_bytes(), &hash).unwrap_or(false);
             (right, thread)
         });
         match work.await {
@@ -113,9 +121,9 @@ impl Passwords {
         rng: &impl Rng,
         password: &Secret,
     ) -> Result<String, ApiError> {
-        let (argon2, password, salt) = (self.argon2.clone(), password.clone(), salt(rng));
-        let work = self.background.run(move || {
-            let hash = hashed(&argon2, password.expose().as_bytes(), &salt);
+        let (params, password, salt) = (self.params.clone(), password.clone(), salt(rng));
+        let work = self.background.run(move |memory| {
+            let hash = memory.hashed(&params, password.expose().as_bytes(), &salt);
             drop(thread);
             hash
         });
@@ -130,12 +138,59 @@ fn salt(rng: &impl Rng) -> [u8; SALT_BYTES] {
     salt
 }
 
-fn hashed(
-    argon2: &Argon2<'_>,
-    password: &[u8],
-    salt: &[u8],
-) -> Result<String, argon2::password_hash::Error> {
-    Ok(argon2.hash_password_with_salt(password, salt)?.to_string())
+/// What a thread computes hashes in. Kept from one to the next: 19 MiB anew each time are 5,000 page
+/// faults, which hold up the other threads of the process too.
+#[derive(Default)]
+struct Memory(Vec<Block>);
+
+impl Memory {
+    fn hashed(
+        &mut self,
+        params: &Params,
+        password: &[u8],
+        salt: &[u8],
+    ) -> Result<String, password_hash::Error> {
+        let (algorithm, version) = (Algorithm::Argon2id, Version::V0x13);
+        let output = self.output(algorithm, version, params.clone(), password, salt)?;
+        let hash = PasswordHash {
+            algorithm: algorithm.ident(),
+            version: Some(version.into()),
+            params: ParamsString::try_from(params)?,
+            salt: Some(Salt::new(salt)?),
+            hash: Some(output),
+        };
+        Ok(hash.to_string())
+    }
+
+    /// Is it the password of `hash`, with the parameters that are in it?
+    fn verified(&mut self, password: &[u8], hash: &str) -> Result<bool, password_hash::Error> {
+        let hash = PasswordHash::new(hash)?;
+        let algorithm = Algorithm::try_from(hash.algorithm.as_str())?;
+        let version = hash.version.map_or(Ok(Version::V0x13), Version::try_from)?;
+        let (Some(salt), Some(wanted)) = (&hash.salt, &hash.hash) else { return Ok(false) };
+        let output = self.output(algorithm, version, Params::try_from(&hash)?, password, salt)?;
+        // `Output` compares in constant time.
+        Ok(output == *wanted)
+    }
+
+    fn output(
+        &mut self,
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+        password: &[u8],
+        salt: &[u8],
+    ) -> Result<Output, password_hash::Error> {
+        let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+        if self.0.len() < params.block_count() {
+            self.0.resize(params.block_count(), Block::new());
+        }
+        let mut out = [0; Output::MAX_LENGTH];
+        let out = out.get_mut(..length).ok_or(password_hash::Error::OutputSize)?;
+        let argon2 = Argon2::new(algorithm, version, params);
+        argon2.hash_password_into_with_memory(password, salt, out, &mut self.0)?;
+        Ok(Output::new(out)?)
+    }
 }
 
 #[cfg(test)]

@@ -25,6 +25,9 @@ use super::{
 
 /// To open a stream.
 const OPEN: Duration = Duration::from_secs(5);
+/// Longest wait from try to try. Short, as calls wait for a coreapp that is started again, and one
+/// stream a coreapp costs it little.
+const AGAIN: Duration = Duration::from_millis(250);
 /// A pipe that is no longer needed still waits this long for answers.
 const RETIRE: Duration = Duration::from_secs(10);
 /// How often it looks whether they have come.
@@ -68,6 +71,17 @@ impl Pipe {
         }
     }
 
+    /// For whoever finds it not open: ends once it is.
+    pub(super) fn opening(&self) -> Option<impl Future<Output = ()> + use<>> {
+        let mut changes = self.live.subscribe();
+        let open = changes.borrow().is_some();
+        (!open).then_some(async move {
+            if changes.wait_for(Option::is_some).await.is_err() {
+                std::future::pending().await
+            }
+        })
+    }
+
     pub(super) fn is_live(&self) -> bool {
         self.live.borrow().is_some()
     }
@@ -92,7 +106,7 @@ impl Pipe {
     }
 
     async fn run(self: Arc<Self>) {
-        let mut backoff = Backoff::default();
+        let mut backoff = Backoff::up_to(AGAIN);
         loop {
             let broken = match timeout(OPEN, open(&self.address, self.identity.as_ref())).await {
                 Ok(Ok((live, replies))) => {

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use contract::{ApiError, Code, Direction, IdempotencyKey, Key, MessageId, Number, Route, ShardId};
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::OptionFuture, stream};
 use rpc::coreapp::{Accepted, Quota, SendFrame, send_reply};
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -136,6 +136,7 @@ impl Hop {
         loop {
             let mut changes = self.changes();
             let shard = Route::of(&message.to).shard();
+            let opening = self.pipe(shard).and_then(|owner| owner.opening());
             let (way, pipe) = self.way(shard, next);
             next = Way::Owner;
             let tried = match pipe {
@@ -181,11 +182,12 @@ impl Hop {
                     Failure::Refused(last)
                 });
             }
-            // A new owner may take it at once.
+            // A new owner may take it at once, or the old one that is there again.
             let moved = matches!(last.code, Code::NOT_READY | Code::NOT_PRIMARY_COREAPP);
             tokio::select! {
                 () = sleep(wait) => {}
                 _ = changes.changed(), if moved => {}
+                Some(()) = OptionFuture::from(opening), if moved => {}
             }
         }
     }

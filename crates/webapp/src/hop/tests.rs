@@ -155,10 +155,11 @@ async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more()
     assert_eq!(hop.parts().unanswered, 0);
 }
 
-/// Takes every frame and answers none, or accepts those that are to be handed on, or refuses all so.
+/// Takes every frame and answers none, or accepts all, or those that are to be handed on, or refuses all so.
 #[derive(Clone)]
 enum Other {
     Silent,
+    Accepts,
     HandsOn,
     Refuses(rpc::coreapp::ApiError),
 }
@@ -177,6 +178,7 @@ impl Messages for Other {
                 let accepted = Accepted { id: "a".to_owned(), replayed: false };
                 let result = match &this {
                     Self::Silent => return None,
+                    Self::Accepts => send_reply::Result::Accepted(accepted),
                     Self::HandsOn if frame.forward => send_reply::Result::Accepted(accepted),
                     Self::HandsOn => panic!("nobody asked for it to be handed on"),
                     Self::Refuses(error) => send_reply::Result::Error(error.clone()),
@@ -215,25 +217,34 @@ impl Messages for Other {
     }
 }
 
+fn serve(listener: TcpListener, core: Other) {
+    tokio::spawn(
+        rpc::http2::server(64)
+            .add_service(MessagesServer::new(core))
+            .serve_with_incoming(rpc::io::incoming(listener, None)),
+    );
+}
+
 /// The owner of every shard of messages, and another coreapp, which owns the last of them.
 async fn owner_and_another(owner: Other, another: Other) -> Arc<Hop> {
     let mut addresses: Vec<Arc<str>> = Vec::new();
     for core in [owner, another] {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         addresses.push(listener.local_addr().unwrap().to_string().into());
-        tokio::spawn(
-            rpc::http2::server(64)
-                .add_service(MessagesServer::new(core))
-                .serve_with_incoming(rpc::io::incoming(listener, None)),
-        );
+        serve(listener, core);
     }
+    let hop = hop_to(&addresses[0], &addresses[1]);
+    eventually(|| hop.parts().open == 2).await;
+    hop
+}
+
+fn hop_to(owner: &Arc<str>, another: &Arc<str>) -> Arc<Hop> {
     let hop =
         Arc::new(Hop::new(Arc::new(Web::new(Metrics::new(), "test".to_owned()).unwrap()), None));
-    let mut owners = vec![Some(addresses[0].clone()); 64];
+    let mut owners = vec![Some(owner.clone()); 64];
     let to = contract::Route::of(&message(0).to).shard().get();
-    owners[if to == 63 { 0 } else { 63 }] = Some(addresses[1].clone());
+    owners[if to == 63 { 0 } else { 63 }] = Some(another.clone());
     hop.follow(&owners);
-    eventually(|| hop.parts().open == 2).await;
     hop
 }
 
@@ -241,6 +252,26 @@ async fn owner_and_another(owner: Other, another: Other) -> Arc<Hop> {
 async fn a_message_whose_owner_does_not_answer_goes_around() {
     let hop = owner_and_another(Other::Silent, Other::HandsOn).await;
     assert!(hop.send(message(0)).await.result.is_ok());
+}
+
+/// As when it is started again: whoever was told to wait longer goes to it as soon as it is there.
+#[tokio::test]
+async fn a_message_waits_no_longer_than_until_its_owner_is_there_again() {
+    let away = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let owner: Arc<str> = away.local_addr().unwrap().to_string().into();
+    drop(away);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let another = listener.local_addr().unwrap().to_string().into();
+    let starts = contract::ApiError::new(Code::NOT_READY, "starts").retry_after_ms(9_000);
+    serve(listener, Other::Refuses(starts.into()));
+    let hop = hop_to(&owner, &another);
+    eventually(|| hop.parts().open == 1).await;
+
+    let sender = Arc::clone(&hop);
+    let sent = tokio::spawn(async move { sender.send(message(0)).await.result.is_ok() });
+    eventually(|| hop.metrics.hop_repeats.get() == 1).await;
+    serve(TcpListener::bind(&*owner).await.unwrap(), Other::Accepts);
+    assert!(timeout(Duration::from_secs(5), sent).await.expect("before the 9 s are over").unwrap());
 }
 
 #[tokio::test]
