@@ -74,14 +74,23 @@ async fn every_notation_of_a_number_is_understood_and_answered_in_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_blocking_a_stranger_is_processing_and_an_answer_outlives_a_restart() {
+async fn without_blocking_a_stranger_is_processing_and_told_of_later_and_an_answer_outlives_a_restart()
+ {
     let gateway = Gateway::start().await;
+    let webhook = Webhook::start().await;
+    gateway.settings(json!({"webhooks": {"url": webhook.url()}})).await;
     let body = json!({"contacts": [CUSTOMER]});
-    assert_eq!(statuses(&check(&gateway, body.clone()).await), ["processing"]);
-    until("the network's answer", async || {
-        (statuses(&check(&gateway, body.clone()).await) == ["valid"]).then_some(())
+    let strangers = json!({"contacts": ["+49 151 1234-5678", "+49 151 1234 0000"]});
+    assert_eq!(statuses(&check(&gateway, strangers).await), ["processing", "processing"]);
+    let late = until("its late results", async || {
+        webhook.taken().into_iter().find(|callback| callback.get("contacts").is_some())
     })
     .await;
+    let expected = json!({"contacts": [
+        {"input": "+49 151 1234-5678", "status": "valid", "wa_id": CUSTOMER},
+        {"input": "+49 151 1234 0000", "status": "invalid"},
+    ]});
+    assert_eq!(late, expected);
     // The row is written behind the answer; a stop writes what waits.
     let (status, directory) = gateway.stop().await;
     assert!(status.success(), "{status}");

@@ -9,7 +9,10 @@ use std::{path::Path, process::Output, sync::Arc};
 use contract::{Clock, Key};
 use http::StatusCode;
 use rpc::{
-    coreapp::{SendFrame, messages_client::MessagesClient, send_reply::Result as Answered},
+    coreapp::{
+        CredentialRequest, SendFrame, WatchRequest, directory_client::DirectoryClient,
+        messages_client::MessagesClient, send_reply::Result as Answered,
+    },
     identity::{Files, Identity, Name, Secrets, Source},
 };
 use serde_json::json;
@@ -84,6 +87,26 @@ async fn a_deployment_with_a_secret_serves_its_own_and_a_named_service_and_nobod
     })
     .await;
     assert_eq!(texts, ["over REST", "from a service"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_token_key_and_the_hashes_of_passwords_are_given_to_webapps_alone() {
+    let roles = Roles::start_in(1, &[("WA_SECRET", SECRET)]).await;
+    let url = format!("http://127.0.0.1:{}", roles.coreapp + 2);
+    for (name, refused) in [
+        (Name::Webapp, None),
+        (Name::Coreapp, Some(tonic::Code::PermissionDenied)),
+        (Name::Service("billing".to_owned()), Some(tonic::Code::PermissionDenied)),
+    ] {
+        let source = Source::Secrets(Secrets::new(SECRET, &[]));
+        let identity = Identity::new(name.clone(), source, Arc::new(SystemClock)).unwrap();
+        let channel = rpc::http2::channel(&url, Some(&identity)).unwrap();
+        let mut directory = DirectoryClient::new(channel);
+        let credential = directory.credential(CredentialRequest { user: "admin".to_owned() }).await;
+        assert_eq!(credential.err().map(|status| status.code()), refused, "{name}: credential");
+        let watch = directory.watch(WatchRequest { webapp: "test".to_owned() }).await;
+        assert_eq!(watch.err().map(|status| status.code()), refused, "{name}: watch");
+    }
 }
 
 #[tokio::test]

@@ -128,8 +128,9 @@ async fn status(http: u16) -> Option<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_tells_a_network_that_is_away() {
-    let roles = Roles::start_in(1, &[("WA_API_KEY", KEY)]).await;
+async fn health_tells_a_network_that_is_away_and_a_callback_does_once() {
+    let mut roles = Roles::start_in(1, &[("WA_API_KEY", KEY)]).await;
+    roles.log_in_first().await;
     for (is, wanted) in
         [("up", "connected"), ("lost just now", "connecting"), ("away", "disconnected")]
     {
@@ -146,6 +147,15 @@ async fn health_tells_a_network_that_is_away() {
         (status(roles.webapps[0]).await.as_deref() == Some("connected")).then_some(())
     })
     .await;
+    let told = until("it is told", async || {
+        let events = roles.call(0, "GET", "/v1/events", &[], "").await;
+        let events = events.body["events"].as_array()?.clone();
+        (!events.is_empty()).then_some(events)
+    })
+    .await;
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0]["kind"], "errors", "{told:?}");
+    assert_eq!(told[0]["payload"]["errors"][0]["code"], 1014, "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     answer::{self, Meta},
     error::ApiError,
-    fields::{self, Fields},
+    fields::{self, Fields, longer_than},
     message::MAX_INPUT,
     number::Number,
 };
@@ -19,6 +19,8 @@ pub use standing::{BlockBody, MAX_REASON, ReportBody, ReportRequest, block, unbl
 
 /// Most numbers in one call. More → 1009.
 pub const MAX_CONTACTS: usize = 10_000;
+/// Most characters of an entry that is answered, as `invalid` beyond [`MAX_INPUT`]. More → 1009.
+pub const MAX_ENTRY: usize = 1_024;
 /// Most characters of an identity's hash. More → 1009.
 pub const MAX_HASH: usize = 64;
 
@@ -57,8 +59,11 @@ pub struct CheckAnswer {
 
 /// A contact check.
 pub struct CheckRequest {
-    /// Numbers as the caller wrote them, answered in this order.
+    /// Numbers as the caller wrote them, answered in this order. An empty text, which is no number,
+    /// stands for what is in `too_long`.
     pub inputs: Vec<String>,
+    /// What is longer than a number may be, with its place among the inputs: nobody need be asked.
+    pub too_long: Vec<(usize, String)>,
     /// Answer only when all are known.
     pub wait: bool,
     /// Ask the network even when the answer is cached.
@@ -66,8 +71,8 @@ pub struct CheckRequest {
 }
 
 impl CheckRequest {
-    /// Reads the body of `POST /v1/contacts`. What is no number is no error here: it is answered
-    /// as `invalid` in its place.
+    /// Reads the body of `POST /v1/contacts`. What is no number, or too long to be one, is no error
+    /// here: it is answered as `invalid` in its place.
     ///
     /// # Errors
     /// 1008 without `contacts`, 1009 type, value or length, 1010 unknown field, 1025 no JSON.
@@ -82,15 +87,20 @@ impl CheckRequest {
                 format_args!("an array of 1 to {MAX_CONTACTS} entries"),
             ));
         }
+        let mut too_long = Vec::new();
         let inputs = contacts
             .into_iter()
             .enumerate()
             .map(|(at, value)| match value {
-                Value::String(text) if text.chars().nth(MAX_INPUT).is_none() => Ok(text),
+                Value::String(text) if longer_than(&text, MAX_INPUT).is_none() => Ok(text),
+                Value::String(text) if longer_than(&text, MAX_ENTRY).is_none() => {
+                    too_long.push((at, text));
+                    Ok(String::new())
+                }
                 other => Err(fields.invalid(
                     &format!("contacts[{at}]"),
                     fields::shown(&other),
-                    format_args!("a text of at most {MAX_INPUT} characters"),
+                    format_args!("a text of at most {MAX_ENTRY} characters"),
                 )),
             })
             .collect::<Result<_, _>>()?;
@@ -107,7 +117,7 @@ impl CheckRequest {
         };
         let force = fields.optional_bool("force_check")?.unwrap_or(false);
         fields.finish()?;
-        Ok(Self { inputs, wait, force })
+        Ok(Self { inputs, too_long, wait, force })
     }
 }
 

@@ -17,25 +17,20 @@ use crate::{
 
 /// Longest plaintext read, bytes. Longer ones become `unknown`.
 pub const MAX_PLAINTEXT: usize = 256 << 10;
-/// Longest name of a type, characters. Longer ones become `unknown`.
-const MAX_TYPE: usize = 32;
-
-/// Names that are fields of the message itself, or types that only the network may send.
-const RESERVED: [&str; 14] = [
-    "from",
-    "id",
-    "timestamp",
-    "type",
-    "context",
-    "identity",
-    "referral",
-    "errors",
-    "group_id",
-    "system",
-    "unknown",
-    "preview_url",
-    "to",
-    REVOKE,
+/// Types whose object is passed on as it is. What else a device may send is a `text`, `contacts`,
+/// `ephemeral` or a revocation; clients know no other type.
+const PASSED_ON: [&str; 11] = [
+    "image",
+    "video",
+    "audio",
+    "voice",
+    "document",
+    "sticker",
+    "location",
+    "button",
+    "interactive",
+    "order",
+    "reaction",
 ];
 /// Files of a message that are taken over; no message has as many.
 const MAX_FILES: usize = 4;
@@ -89,7 +84,7 @@ impl InboundContent {
             ("text", Some(text)) => text.get("body").is_some_and(Value::is_string),
             ("contacts", Some(contacts)) => contacts.is_array(),
             (REVOKE, Some(revoke)) => revoked(revoke).is_some(),
-            (kind, Some(object)) => is_type_name(kind) && object.is_object(),
+            (kind, Some(object)) => PASSED_ON.contains(&kind) && object.is_object(),
             (_, None) => false,
         };
         passes.then(|| Self {
@@ -193,10 +188,4 @@ fn context(value: Value) -> Option<Map<String, Value>> {
         context.entry("id").or_insert(id);
     }
     (!context.is_empty()).then_some(context)
-}
-
-fn is_type_name(kind: &str) -> bool {
-    (1..=MAX_TYPE).contains(&kind.len())
-        && kind.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-        && !RESERVED.contains(&kind)
 }

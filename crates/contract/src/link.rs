@@ -4,6 +4,8 @@ use http::Uri;
 
 /// Longest link, bytes.
 pub(crate) const MAX_LINK: usize = 2_048;
+/// Longest link to a file, bytes: one that a store has signed carries the token of a session.
+pub(crate) const MAX_FILE_LINK: usize = 8_192;
 
 /// An http or https URL with a host. Whether its address may be called at all is for whoever calls.
 pub(crate) fn is_http(url: &str) -> bool {

@@ -22,6 +22,8 @@ pub const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 8..=64;
 /// base64, come to less.
 pub const MAX_BASIC: usize = 1_024;
 
+/// Names that no new user may have: `/v1/users/{name}` is another route with these.
+const TAKEN: [&str; 2] = ["login", "logout"];
 const SPECIAL: &str = r##"!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"##;
 
 /// A password or token: no `Debug`, `Display` or comparison shows it.
@@ -87,7 +89,11 @@ pub fn check_username(name: &str) -> Result<(), ApiError> {
     // A colon would end the name in the header of a login.
     let plain = |char: char| char != ':' && !char.is_control();
     if USERNAME_CHARS.contains(&name.chars().count()) && name.chars().all(plain) {
-        return Ok(());
+        if !TAKEN.contains(&name) {
+            return Ok(());
+        }
+        let allowed = format!("another name: '/v1/users/{name}' would not lead to this user");
+        return Err(fields::invalid("username", fields::quoted(name), allowed));
     }
     Err(fields::invalid(
         "username",

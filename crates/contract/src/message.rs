@@ -11,9 +11,10 @@ use serde_json::Value;
 use crate::{
     error::{ApiError, Code},
     fields::{self, Fields},
-    id::{MAX_ID_LEN, MessageId},
+    id::MessageId,
     json,
     number::Number,
+    route::Route,
 };
 
 mod body;
@@ -122,7 +123,7 @@ impl Outgoing {
         recipient_type(&mut fields)?;
         let input = fields.required_str("to")?;
         let to = number(&fields, &input)?;
-        let canonical = content(fields)?;
+        let canonical = content(fields, Some(&to))?;
         let message = json::bytes(&canonical)
             .ok_or_else(|| ApiError::new(Code::INTERNAL, "The message could not be stored"))?;
         bounded(message.len())?;
@@ -136,7 +137,7 @@ impl Outgoing {
 /// As there; `to`, `recipient_type` and ignored fields have no place in it (1010).
 pub fn validate(message: &[u8]) -> Result<Category, ApiError> {
     bounded(message.len())?;
-    content(Fields::of_body(message)?).map(|canonical| canonical.category)
+    content(Fields::of_body(message)?, None).map(|canonical| canonical.category)
 }
 
 fn bounded(bytes: usize) -> Result<(), ApiError> {
@@ -186,8 +187,8 @@ fn number(fields: &Fields, input: &str) -> Result<Number, ApiError> {
     })
 }
 
-/// Everything of a message but its recipient.
-fn content(mut fields: Fields) -> Result<Canonical, ApiError> {
+/// Everything of a message but its recipient, who is only looked at, where known.
+fn content(mut fields: Fields, to: Option<&Number>) -> Result<Canonical, ApiError> {
     let names = Category::ALL.map(Category::as_str);
     let category = match fields.optional_word("type", &names)? {
         None => Category::Text,
@@ -197,7 +198,7 @@ fn content(mut fields: Fields) -> Result<Canonical, ApiError> {
     // Only texts have previews; other types may say so.
     let preview_url = fields.optional_bool("preview_url")?.unwrap_or(false);
     let preview_url = preview_url && category == Category::Text;
-    let context = context(&mut fields)?;
+    let context = context(&mut fields, to)?;
     fields.finish()?;
     Ok(Canonical { category, object, preview_url, context })
 }
@@ -231,11 +232,14 @@ fn object(category: Category, fields: &mut Fields) -> Result<Value, ApiError> {
     }
 }
 
-/// A quoted message. What is no message id cannot be known, and unknown ones are sent unquoted.
-fn context(fields: &mut Fields) -> Result<Option<String>, ApiError> {
+/// A quoted message, unless it cannot be one of this conversation: what is no message id, or is that
+/// of a message with somebody else, is left out, and the message is sent unquoted. Whether there is
+/// a message with this id is not looked up.
+fn context(fields: &mut Fields, to: Option<&Number>) -> Result<Option<String>, ApiError> {
     let Some(mut context) = fields.optional_object("context")? else { return Ok(None) };
     let message_id = context.required_str("message_id")?;
     context.finish()?;
-    let known = message_id.len() <= MAX_ID_LEN && message_id.parse::<MessageId>().is_ok();
-    Ok(known.then_some(message_id))
+    let id = message_id.parse::<MessageId>();
+    let theirs = id.is_ok_and(|id| to.is_none_or(|to| Route::of(to) == Route::of(&id.number)));
+    Ok(theirs.then_some(message_id))
 }

@@ -89,7 +89,7 @@ impl PartialSchema for ApplicationSettings {
         let RefOr::T(Schema::Object(mut object)) = document else { return document };
         let sent = ObjectBuilder::new()
             .schema_type(Type::Boolean)
-            .description(Some("Another name of `webhooks.message.sent`, which wins."));
+            .description(Some("Another name of `webhooks.message.sent`; what changes it wins."));
         let number = ObjectBuilder::new()
             .schema_type(Type::String)
             .description(Some("Our own number; ignored in a `PATCH`."));

@@ -11,7 +11,7 @@ use std::{
 };
 
 use contract::{
-    ApiError, Clock, Code, Key, Route, ShardId,
+    ApiError, Clock, Code, Key, ShardId,
     callback::{self, EventKind},
 };
 use store::{
@@ -138,16 +138,8 @@ impl Collector {
             Kind::Messages => callback::messages_collected(outcome.as_ref().copied(), node),
             Kind::Media => callback::media_collected(outcome.as_ref().copied()),
         };
-        let event = NewEvent {
-            kind: EventKind::Services.get(),
-            // A conversation of its own.
-            route: Route::from_i64(0),
-            key: None,
-            held: false,
-            created_ms: self.deps.clock.unix_ms(),
-            trace: None,
-            body: body.into(),
-        };
+        let now_ms = self.deps.clock.unix_ms();
+        let event = NewEvent::apart(EventKind::Services.get(), now_ms, body);
         if let Err(error) = self.deps.shelf.commit(vec![Op::InsertEvent(event)]).await {
             tracing::warn!(%error, ?outcome, "what came of a collection could not be told");
         }

@@ -76,8 +76,10 @@ impl Metrics {
                 "What became of messages, whether or not it is reported to the webhook",
                 &["status"],
             )?,
-            inbound: registry
-                .counter("in_message_persisted", "Customers' messages that were stored")?,
+            inbound: registry.counter(
+                "in_message_persisted",
+                "Customers' messages that were stored, and notices of their identity and number",
+            )?,
             bundles_refused: registry.counter(
                 "prekey_bundles_refused",
                 "Pre-key bundles of recipients' devices that were not valid",

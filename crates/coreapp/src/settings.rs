@@ -34,6 +34,8 @@ pub(crate) struct View {
     pub skip_referral_media: bool,
     /// `conversation` and `pricing` stand in callbacks.
     pub pricing: bool,
+    /// Messages are kept for a day only: receipts may come later.
+    pub pass_through: bool,
     /// Messages are kept for so long; `None`: until somebody asks for their removal.
     pub message_ms: Option<i64>,
     /// The same once it is asked for.
@@ -70,6 +72,7 @@ impl View {
             auto_download: application.media.auto_download.clone(),
             skip_referral_media: application.skip_referral_media_download,
             pricing: !application.webhook_payload_conversation_pricingmodel_disabled,
+            pass_through: application.pass_through,
             message_ms: application
                 .garbagecollector_enable
                 .messages

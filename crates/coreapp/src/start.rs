@@ -48,10 +48,10 @@ use crate::{
     cluster::{self, Duties, Followers, Holdings, Map, Me, Members, Peers, Progress, beat::Beat},
     collection::{self, Collector},
     config,
-    contacts::{Asker, Central, Complaints, Desk},
+    contacts::{Asker, Central, Complaints, Desk, Late},
     control::{self, Control, ControlError, Document, Fixed},
     database,
-    delivery::{self, Claims, Line, Link, Renewal},
+    delivery::{self, Claims, Line, Link, Outages, Renewal},
     egress::{Allow, Egress, EgressError, Policy},
     events::{self, EventLog, Replays},
     gauges::Gauges,
@@ -578,6 +578,13 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let link =
         Link { outgoing, sender: link, changes, renewal, reader: reader.clone(), line: line_tx };
     background.spawn(delivery::run(upstream, link, drivers.clone()));
+    let outages = Outages {
+        line: line.clone(),
+        settings: view_rx.clone(),
+        shelf: shelf.clone(),
+        clock: env.clock.clone(),
+    };
+    background.spawn(outages.run());
     background.spawn(upkeep::run(upkeep::Deps {
         map: map_rx.clone(),
         lanes: lanes.clone(),
@@ -629,6 +636,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         contacts: rpc::ContactsService {
             drivers: drivers.clone(),
             desk: desk.clone(),
+            late: Arc::new(Late::new(desk.clone(), shelf.clone(), env.clock.clone())),
             complaints,
             quota: contacts_quota,
             beat: beat.clone(),

@@ -1,5 +1,7 @@
 //! The account's packs of stickers, as they are stored: one document.
 
+use std::sync::Arc;
+
 use contract::{ApiError, Code, stickers::Packs};
 
 use crate::control::{Control, Document};
@@ -17,7 +19,7 @@ pub(crate) async fn packs(control: &Control) -> Result<Packs, ApiError> {
 /// # Errors
 /// What `change` refuses, and as [`packs`] and [`Control::change`].
 pub(crate) async fn change(
-    control: &Control,
+    control: &Arc<Control>,
     change: impl FnOnce(Packs) -> Result<Packs, ApiError>,
 ) -> Result<(), ApiError> {
     let change = |now: &[u8]| Ok(change(read(now)?)?.to_json());

@@ -101,6 +101,15 @@ pub struct NewEvent {
     pub trace: Option<TraceContext>,
 }
 
+impl NewEvent {
+    /// One that belongs to no message, and to a conversation of its own.
+    #[must_use]
+    pub fn apart(kind: i16, created_ms: i64, body: Vec<u8>) -> Self {
+        let (route, body) = (Route::from_i64(0), body.into());
+        Self { kind, route, key: None, held: false, created_ms, body, trace: None }
+    }
+}
+
 /// What becomes of a held `event`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {

@@ -6,7 +6,7 @@ use rpc::identity::{Identity, IdentityError, Name};
 use serde::Deserialize;
 use telemetry::{
     Metrics, SystemClock, SystemRng,
-    config::{ConfigError, Internal, load},
+    config::{ConfigError, Internal, load, without_effect},
     logs::{self, Log, LogError},
     metrics::MetricError,
     shutdown, system,
@@ -61,9 +61,13 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`]; once it runs it ends without one.
 pub async fn run(args: Args) -> Result<(), RunError> {
+    let environment = system::environment();
     let Sections { webapp, internal, log, telemetry } =
-        load(&args.sources(system::environment()), SECTIONS)?;
+        load(&args.sources(environment.clone()), SECTIONS)?;
     logs::init(&log)?;
+    for (variable, why) in without_effect(&environment) {
+        tracing::info!("{variable} is set and has no effect: {why}");
+    }
     let signal = shutdown::on_signals().map_err(RunError::Signals)?;
     for coreapp in &webapp.coreapps {
         let host = coreapp.messages.rsplit_once(':').map_or("", |(host, _)| host);

@@ -96,9 +96,9 @@ impl ReportRequest {
     }
 }
 
-/// A body, unless there is none.
+/// A body, unless there is none; `null` is none.
 fn given(body: &[u8]) -> Result<Option<Fields>, ApiError> {
-    if body.iter().all(u8::is_ascii_whitespace) {
+    if matches!(body.trim_ascii(), b"" | b"null") {
         return Ok(None);
     }
     Fields::of_body(body).map(Some)
@@ -133,6 +133,7 @@ mod tests {
         let none = ReportRequest { reason: String::new(), block: false, message: None };
         assert_eq!(ReportRequest::parse(b"", &ada).unwrap(), none);
         assert_eq!(ReportRequest::parse(b"{}", &ada).unwrap(), none);
+        assert_eq!(ReportRequest::parse(b"null\n", &ada).unwrap(), none);
         // The same person under the other notation of the number.
         let theirs = id(Direction::Inbound, "525512345678");
         let body = format!(r#"{{"reason":"spam","block":true,"message_id":"{theirs}"}}"#);
@@ -165,9 +166,10 @@ mod tests {
         assert_eq!(block(br#"{"block":true}"#).unwrap_err().code.get(), 1010);
         assert_eq!(unblock(br#"{"reason":"x"}"#).unwrap_err().code.get(), 1010);
         let longest = format!(r#"{{"reason":"{}"}}"#, "\u{e9}".repeat(MAX_REASON));
-        for body in ["", " \n", "{}", &longest] {
+        for body in ["", " \n", "{}", " null", &longest] {
             block(body.as_bytes()).unwrap();
         }
         unblock(b"{}").unwrap();
+        unblock(b"null").unwrap();
     }
 }

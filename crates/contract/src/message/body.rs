@@ -106,7 +106,7 @@ pub struct MediaBody {
     #[schema(max_length = 128)]
     pub id: Option<String>,
     /// An http or https URL.
-    #[schema(max_length = 2048)]
+    #[schema(max_length = 8192)]
     pub link: Option<String>,
     /// Whose credentials the link is fetched with.
     pub provider: Option<ProviderName>,

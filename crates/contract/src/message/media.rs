@@ -9,7 +9,7 @@ use super::object::Object;
 use crate::{
     error::{ApiError, Code},
     fields::{self, Fields},
-    link::{MAX_LINK, is_http},
+    link::{MAX_FILE_LINK, is_http},
 };
 
 /// Most characters of a caption.
@@ -73,11 +73,11 @@ fn link(media: &mut Object) -> Result<bool, ApiError> {
     let Some(link) = media.fields.optional_str("link")?.filter(|link| !link.is_empty()) else {
         return Ok(false);
     };
-    if link.len() > MAX_LINK || !is_http(&link) {
+    if link.len() > MAX_FILE_LINK || !is_http(&link) {
         // The part before `@` and the query may be credentials.
         let shown = link.split(['?', '#']).next().unwrap_or_default();
         let shown = shown.rsplit('@').next().unwrap_or_default();
-        let allowed = format_args!("an http or https URL of at most {MAX_LINK} bytes");
+        let allowed = format_args!("an http or https URL of at most {MAX_FILE_LINK} bytes");
         return Err(media.fields.invalid("link", fields::quoted(shown), allowed));
     }
     media.put("link", link);

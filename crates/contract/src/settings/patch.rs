@@ -57,11 +57,14 @@ pub(super) fn apply(to: &mut Application, mut fields: Fields) -> Result<(), ApiE
         set(&mut to.media.auto_download, media_types(&mut media)?);
         media.finish()?;
     }
-    // The newer name wins when both are given, so it is read last.
-    set(&mut to.webhooks.message.sent, f.optional_bool("sent_status")?);
+    let before = to.webhooks.message.sent;
+    let older_name = f.optional_bool("sent_status")?;
     if let Some(webhooks) = f.optional_object("webhooks")? {
         apply_webhooks(&mut to.webhooks, webhooks)?;
     }
+    // Of two names that differ one is as it was: who knows only the older one sends the newer one
+    // back as GET showed it.
+    set(&mut to.webhooks.message.sent, older_name.filter(|sent| *sent != before));
     if let Some(ours) = f.optional_object("heliograph")? {
         apply_heliograph(&mut to.heliograph, ours)?;
     }

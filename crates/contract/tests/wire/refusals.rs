@@ -2,7 +2,7 @@
 
 use contract::{
     ApiError, Code,
-    contacts::{CheckRequest, MAX_CONTACTS},
+    contacts::{CheckRequest, MAX_CONTACTS, MAX_ENTRY},
     json,
     login::{self, LoginRequest, Secret},
     message::{self, Outgoing},
@@ -114,7 +114,7 @@ fn bodies_are_bounded_before_they_are_parsed() {
 
 #[test]
 fn contact_checks_are_refused_by_field_and_place() {
-    let long = "1".repeat(65);
+    let long = "1".repeat(MAX_ENTRY + 1);
     let many = format!(r#"{{"contacts":[{}"1"]}}"#, r#""1","#.repeat(MAX_CONTACTS));
     for (body, code, words) in [
         ("{}", 1008, &["'contacts'"][..]),
@@ -122,7 +122,7 @@ fn contact_checks_are_refused_by_field_and_place() {
         (r#"{"contacts":[]}"#, 1009, &["0 entries", "1 to 10000"]),
         (&many, 1009, &["10001 entries"]),
         (r#"{"contacts":["12345",7]}"#, 1009, &["'contacts[1]'", "7"]),
-        (&format!(r#"{{"contacts":["{long}"]}}"#), 1009, &["'contacts[0]'", "64"]),
+        (&format!(r#"{{"contacts":["{long}"]}}"#), 1009, &["'contacts[0]'", "1024"]),
         (r#"{"contacts":["1"],"blocking":"maybe"}"#, 1009, &["'maybe'", "'wait' or 'no_wait'"]),
         (r#"{"contacts":["1"],"blocking":true}"#, 1009, &["'blocking'"]),
         (r#"{"contacts":["1"],"force_check":"true"}"#, 1009, &["'force_check'"]),
@@ -136,6 +136,15 @@ fn contact_checks_are_refused_by_field_and_place() {
     assert!(check.is_ok_and(|check| check.inputs == ["call me", "12345", "12345"]
         && check.wait
         && check.force));
+}
+
+#[test]
+fn what_is_too_long_to_be_a_number_is_set_apart_and_refuses_nothing() {
+    let (most, long, longest) = ("1".repeat(64), "1".repeat(65), "\u{e9}".repeat(MAX_ENTRY));
+    let body = serde_json::json!({"contacts": [most, long, "12345", longest]}).to_string();
+    let check = CheckRequest::parse(body.as_bytes()).ok().unwrap();
+    assert_eq!(check.inputs, [&*most, "", "12345", ""]);
+    assert_eq!(check.too_long, [(1, long), (3, longest)]);
 }
 
 #[test]
@@ -178,6 +187,18 @@ fn a_new_password_follows_the_rules_and_no_refusal_repeats_it() {
         [("abc", false), ("abcd", true), (&"x".repeat(32), true), (&"x".repeat(33), false)]
     {
         assert_eq!(login::check_username(name).is_ok(), good, "{name}");
+    }
+}
+
+#[test]
+fn no_user_is_called_what_its_path_would_not_lead_to() {
+    for name in ["login", "logout"] {
+        let path = format!("/v1/users/{name}");
+        let words = ["'username'", name, &*path];
+        assert_refused(login::check_username(name).err(), 1009, 400, &words, name);
+    }
+    for name in ["Login", "logins", "log out"] {
+        assert!(login::check_username(name).is_ok(), "{name}");
     }
 }
 

@@ -106,10 +106,27 @@ fn a_patch_changes_what_it_names_and_nothing_else() {
 }
 
 #[test]
-fn sent_status_is_another_name_and_the_newer_one_wins() {
+fn sent_status_is_another_name_and_of_both_the_one_that_changes_it_wins() {
     assert!(patched(&json!({ "sent_status": true })).webhooks.message.sent);
-    let both = json!({ "sent_status": true, "webhooks": { "message": { "sent": false } } });
-    assert!(!patched(&both).webhooks.message.sent);
+    for before in [false, true] {
+        let application = patched(&json!({ "sent_status": before }));
+        // Each by itself, and a whole document of which a client knows one name only.
+        for (older, newer, after) in [
+            (Some(before), None, before),
+            (Some(!before), None, !before),
+            (None, Some(before), before),
+            (None, Some(!before), !before),
+            (Some(before), Some(before), before),
+            (Some(!before), Some(before), !before),
+            (Some(before), Some(!before), !before),
+            (Some(!before), Some(!before), !before),
+        ] {
+            let newer = json!({ "message": { "sent": newer } });
+            let patch = json!({ "sent_status": older, "webhooks": newer }).to_string();
+            let next = application.patch(patch.as_bytes()).ok().unwrap();
+            assert_eq!(next.webhooks.message.sent, after, "{before} then {patch}");
+        }
+    }
     let shown = patched(&json!({ "webhooks": { "message": { "sent": true } } })).public_json(None);
     assert_eq!(value(&shown)["sent_status"], true);
 }

@@ -1,14 +1,14 @@
 //! Every type of message that can be sent: its canonical form, its limits, and what a refusal says.
 
 use contract::{
-    ApiError,
+    ApiError, Direction, Key, MessageId, Number,
     message::{self, Category, Outgoing, Stored},
 };
 use insta::assert_snapshot;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::samples::{all, request, with};
+use super::samples::{TO, all, request, with};
 
 fn parse(sample: &Value) -> Result<Outgoing, ApiError> {
     Outgoing::parse(request(sample).as_bytes())
@@ -55,11 +55,31 @@ fn the_canonical_form_is_taken_as_it_is_and_survives_its_row() {
         let outgoing = parse(&sample).unwrap();
         assert_eq!(message::validate(&outgoing.message), Ok(outgoing.category), "{name}");
         let mut again: Value = serde_json::from_slice(&outgoing.message).unwrap();
-        again["to"] = "12345".into();
+        again["to"] = TO.into();
         let again = Outgoing::parse(again.to_string().as_bytes()).unwrap();
         assert_eq!(text(&again.message), text(&outgoing.message), "{name}");
         let stored = Stored::from(outgoing);
         assert!(Stored::decode(&stored.encode()).is_ok_and(|back| back == stored), "{name}");
+    }
+}
+
+#[test]
+fn a_message_quotes_what_may_belong_to_its_conversation_and_nothing_else() {
+    let key = Key::from_bytes(&[7; 9]).unwrap();
+    for (to, of, quotes) in [
+        (TO, TO, true),
+        ("+1 (631) 555-0111", TO, true),
+        // The same person under the other notation of the number.
+        ("525512345678", "5215512345678", true),
+        ("16315550112", TO, false),
+    ] {
+        let number = Number::parse(of).unwrap();
+        for direction in [Direction::Inbound, Direction::Outbound] {
+            let id = MessageId { direction, number, key }.to_string();
+            let body = json!({"to": to, "text": {"body": "Yes"}, "context": {"message_id": id}});
+            let message = Outgoing::parse(body.to_string().as_bytes()).unwrap().message;
+            assert_eq!(text(&message).contains(&id), quotes, "{to} quotes {of}");
+        }
     }
 }
 
@@ -105,7 +125,7 @@ fn limits() -> Vec<(&'static str, &'static str, Value, Value, u16)> {
         ("video", "/video/caption", chars(1_024), chars(1_025), 1009),
         ("document", "/document/caption", chars(1_024), chars(1_025), 1009),
         ("document", "/document/filename", chars(255), chars(256), 1009),
-        ("image_by_link", "/image/link", link(2_048), link(2_049), 1009),
+        ("image_by_link", "/image/link", link(8_192), link(8_193), 1009),
         ("image_by_id", "/image/id", chars(128), chars(129), 1009),
         ("image_by_link", "/image/provider/name", chars(200), chars(201), 1009),
         ("location", "/location/latitude", json!(90), json!(90.1), 1009),
@@ -678,7 +698,7 @@ proptest! {
     fn the_order_of_keys_and_empty_additions_change_no_byte(sample in mutations()) {
         if let Ok(outgoing) = parse(&sample) {
             let mut body = sample.clone();
-            body["to"] = super::samples::TO.into();
+            body["to"] = TO.into();
             body["ttl"] = json!({"days": 1});
             let again = Outgoing::parse(reversed(&body).as_bytes());
             prop_assert_eq!(again.map(|again| again.message).ok(), Some(outgoing.message));

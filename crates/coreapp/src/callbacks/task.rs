@@ -10,7 +10,7 @@ use std::{
 };
 
 use contract::{
-    ApiError, Clock, Code, Route, ShardId,
+    ApiError, Clock, Code, ShardId,
     callback::{EventKind, errors},
     settings::{Application, SigningSecret},
 };
@@ -427,16 +427,9 @@ impl Driver {
             self.told = Some(now);
             let details =
                 "Callbacks were not taken within callbacks.max_age_s and are dead letters";
-            ops.push(Op::InsertEvent(NewEvent {
-                kind: EventKind::Errors.get(),
-                // A conversation of its own.
-                route: Route::from_i64(0),
-                key: None,
-                held: false,
-                created_ms: self.clock.unix_ms(),
-                body: errors(&[ApiError::new(Code::INTERNAL, details)]).into(),
-                trace: None,
-            }));
+            let body = errors(&[ApiError::new(Code::INTERNAL, details)]);
+            let (kind, now_ms) = (EventKind::Errors.get(), self.clock.unix_ms());
+            ops.push(Op::InsertEvent(NewEvent::apart(kind, now_ms, body)));
         }
         ops
     }

@@ -21,7 +21,8 @@ use crate::{
 
 /// Shards that are loaded at the same time.
 pub(crate) const LOADS: usize = 4;
-/// A load that failed is repeated after this, without end: nobody else has the shard.
+/// A load that failed is repeated after this, without end: nobody else has the shard. So is what shard
+/// -1 brings with it, while the database is away.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// A shard is ours and cannot be worked with: trying again does not help.
@@ -69,9 +70,21 @@ impl<U: Upstream> Holdings<U> {
         self.claims.claim(shard, epoch);
         self.change(|map| map.mine.extend([(shard, epoch)]));
         if shard == ShardId::CONTROL {
-            self.duties.begin(epoch).await?;
+            self.begin_duties(epoch).await?;
         }
         Ok(())
+    }
+
+    async fn begin_duties(&self, epoch: i64) -> Result<(), HoldError> {
+        loop {
+            match self.duties.begin(epoch).await {
+                Err(error) if error.is_transient() => {
+                    tracing::error!(%error, "failed to look after the account; will try again");
+                    sleep(AGAIN).await;
+                }
+                begun => return begun.map_err(HoldError::Control),
+            }
+        }
     }
 
     async fn load(&self, shard: ShardId) -> ShardLoad {

@@ -273,11 +273,13 @@ impl Machine {
         }
     }
 
-    /// The other node that a shard of ours belongs to. A node that has only just come or is not
-    /// heard of is given nothing.
+    /// The other node that a shard of ours belongs to. A node that is not heard of is given nothing, and
+    /// one that has only just come only if we leave and nobody else is there.
     fn target(&self, shard: ShardId) -> Option<i64> {
-        let ready = |node: &&Node| self.suspicion.proven(node.inc) || self.draining;
-        let others = self.others().filter(ready);
+        let proven = |node: &Node| self.suspicion.proven(node.inc);
+        let at_work = |node: &Node| proven(node) && self.suspicion.fresh(node.inc);
+        let anybody = self.draining && !self.others().any(at_work);
+        let others = self.others().filter(|node| anybody || proven(node));
         let me = (!self.draining).then_some(Candidate { inc: self.me, name: &self.name });
         let to = place(shard, others.map(candidate).chain(me)).filter(|to| *to != self.me)?;
         self.suspicion.fresh(to).then_some(to)

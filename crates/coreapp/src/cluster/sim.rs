@@ -555,3 +555,26 @@ fn who_drains_gives_everything_away_before_it_goes() {
         world.come_to_rest();
     });
 }
+
+#[test]
+fn who_drains_gives_to_those_at_work_and_to_who_has_only_just_come_when_nobody_else_is_there() {
+    over_seeds(|seed| {
+        let others = seed % 2;
+        let mut world = World::new(seed, NONE, 1 + others);
+        world.run(12_000);
+        let late = world.next_inc;
+        world.join("late".to_owned());
+        // It has been seen; its counter was not seen to move twice, nor will it be in the next half second.
+        world.run(1_100);
+        let moves = world.database.moves;
+        world.tell(0, Input::Drain);
+        world.ask(0, Question::SetDraining);
+        world.run(500);
+        assert!(world.database.moves > moves, "nothing is given away");
+        let given = world.database.shards.values().any(|row| row.owner_inc == late);
+        assert_eq!(given, others == 0, "given to who has only just come");
+        world.run(10_000);
+        assert!(world.members[0].drained && world.members[0].working.is_empty());
+        world.come_to_rest();
+    });
+}

@@ -133,6 +133,8 @@ struct Task<U> {
     progress: watch::Sender<Progress>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     ticking: bool,
+    /// One more tick is wanted when the one under way is done.
+    again: bool,
     following: bool,
     /// Shown by a tick and not followed yet.
     shown: Option<Shown>,
@@ -161,6 +163,7 @@ pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet
         progress,
         work: FuturesUnordered::new(),
         ticking: false,
+        again: false,
         following: false,
         shown: None,
         nudges: Vec::new(),
@@ -229,6 +232,7 @@ impl<U: Upstream> Task<U> {
     /// Beats and reads, unless that is under way: then it is done once more afterwards.
     fn tick(&mut self) {
         if self.ticking {
+            self.again = true;
             return;
         }
         self.ticking = true;
@@ -251,7 +255,7 @@ impl<U: Upstream> Task<U> {
             Done::Tick { sent, tick, nudges } => {
                 self.ticking = false;
                 self.ticked(sent, tick, nudges);
-                if !self.nudges.is_empty() {
+                if std::mem::take(&mut self.again) {
                     self.tick();
                 }
             }

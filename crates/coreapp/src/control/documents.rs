@@ -1,12 +1,14 @@
 //! Documents of the account that the control state keeps and passes on without looking into them:
 //! `config` rows, sealed at rest, read by every coreapp when their versions grow.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use contract::{ApiError, settings::Application};
 use store::{Reader, rows::Config, write::Op};
-use tokio::sync::MutexGuard;
+use tokio::sync::OwnedMutexGuard;
 
-use super::state::{Control, ControlError, State, refused};
+use super::state::{Control, ControlError, State};
 
 /// Which.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,11 +112,11 @@ impl Control {
     /// Replaces documents, and the settings with them, in one write. In force everywhere when it
     /// returns.
     pub(crate) async fn put(
-        &self,
+        self: &Arc<Self>,
         changes: Vec<(Document, Bytes)>,
         settings: Option<Application>,
     ) -> Result<(), ApiError> {
-        let state = self.state.lock().await;
+        let state = self.to_change().await;
         self.replace_documents(state, changes, settings).await
     }
 
@@ -124,32 +126,32 @@ impl Control {
     /// # Errors
     /// What `change` refuses; 1017 when this coreapp may not write, 1023.
     pub(crate) async fn change(
-        &self,
+        self: &Arc<Self>,
         document: Document,
         change: impl FnOnce(&[u8]) -> Result<Vec<u8>, ApiError>,
     ) -> Result<(), ApiError> {
-        let state = self.state.lock().await;
+        let state = self.to_change().await;
         let next = change(state.documents.get(document))?;
         self.replace_documents(state, vec![(document, next.into())], None).await
     }
 
     async fn replace_documents(
-        &self,
-        mut state: MutexGuard<'_, State>,
+        self: &Arc<Self>,
+        state: OwnedMutexGuard<State>,
         changes: Vec<(Document, Bytes)>,
         settings: Option<Application>,
     ) -> Result<(), ApiError> {
         let (documents, mut ops) = state.documents.with(changes);
         let settings = settings.map(|settings| self.settings_row(&state, settings));
         ops.extend(settings.iter().map(|(_, row)| Op::PutConfig(row.clone())));
-        self.commit(ops).await.map_err(|error| refused(&error))?;
-        state.versions.documents = documents.versions;
-        state.documents = documents;
-        self.documents_in_force(&state.documents);
-        if let Some((settings, row)) = settings {
-            self.settings_in_force(&mut state, settings, row.version);
-        }
-        drop(state);
-        self.told().await
+        self.write(state, ops, move |control, state| {
+            state.versions.documents = documents.versions;
+            state.documents = documents;
+            control.documents_in_force(&state.documents);
+            if let Some((settings, row)) = settings {
+                control.settings_in_force(state, settings, row.version);
+            }
+        })
+        .await
     }
 }

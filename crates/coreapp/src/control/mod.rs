@@ -9,6 +9,8 @@ mod directory;
 mod documents;
 mod rows;
 mod state;
+#[cfg(test)]
+mod tests;
 mod trust;
 mod users;
 

@@ -17,7 +17,7 @@ use store::{
     rows::{Config, Revoked, User},
     write::{Class, Op, WriteError},
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use super::{
     directory::{self, Directory},
@@ -54,6 +54,17 @@ pub enum ControlError {
     /// The first rows could not be written.
     #[error("failed to write the first settings: {0}")]
     Write(#[from] WriteError),
+}
+
+impl ControlError {
+    /// The database was away: trying again may help.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_transient(),
+            Self::Write(error) => *error == WriteError::Away,
+            Self::Row { .. } => false,
+        }
+    }
 }
 
 /// How the process was configured, as far as it concerns the directory.
@@ -94,7 +105,7 @@ pub(crate) struct Control {
     pub(super) clock: Arc<dyn Clock>,
     rng: Arc<dyn Rng>,
     fixed: Fixed,
-    pub(super) state: Mutex<State>,
+    pub(super) state: Arc<Mutex<State>>,
     directory: watch::Sender<Directory>,
     apply: Apply,
     numbered: Numbered,
@@ -168,7 +179,7 @@ impl Control {
             clock,
             rng,
             fixed,
-            state: Mutex::new(state),
+            state: Arc::new(Mutex::new(state)),
             directory: watch::Sender::new(directory),
             apply,
             numbered,
@@ -220,8 +231,12 @@ impl Control {
             first.push(directory_row(rows.versions.directory, rows.voided_s));
             rows.users.insert(admin.name.clone(), admin);
         }
-        if !first.is_empty() {
-            self.commit(first).await?;
+        if !first.is_empty()
+            && let Err(error) = self.commit(first).await
+        {
+            // What a change would go by is not in force.
+            self.give_up();
+            return Err(error.into());
         }
         self.put_in_force(&mut state, rows)
     }
@@ -308,7 +323,7 @@ impl Control {
 
     /// Changes some settings. A webhook that would never be called is refused here, where somebody
     /// reads the answer.
-    pub(crate) async fn patch(&self, patch: &[u8]) -> Result<(), ApiError> {
+    pub(crate) async fn patch(self: &Arc<Self>, patch: &[u8]) -> Result<(), ApiError> {
         let url = {
             let state = self.state.lock().await;
             let next = state.settings.patch(patch)?;
@@ -321,28 +336,29 @@ impl Control {
                 ApiError::new(Code::INVALID, format!("'webhooks.url' is refused: {error}"))
             })?;
         }
-        let mut state = self.state.lock().await;
+        let state = self.to_change().await;
         let next = state.settings.patch(patch)?;
-        self.replace(&mut state, next).await?;
-        drop(state);
-        self.told().await
+        self.replace(state, next).await
     }
 
     /// Back to the first value.
-    pub(crate) async fn reset(&self) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
+    pub(crate) async fn reset(self: &Arc<Self>) -> Result<(), ApiError> {
+        let state = self.to_change().await;
         let initial = state.initial.clone();
-        self.replace(&mut state, initial).await?;
-        drop(state);
-        self.told().await
+        self.replace(state, initial).await
     }
 
-    async fn replace(&self, state: &mut State, next: Application) -> Result<(), ApiError> {
-        let (next, row) = self.settings_row(state, next);
+    async fn replace(
+        self: &Arc<Self>,
+        state: OwnedMutexGuard<State>,
+        next: Application,
+    ) -> Result<(), ApiError> {
+        let (next, row) = self.settings_row(&state, next);
         let version = row.version;
-        self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
-        self.settings_in_force(state, next, version);
-        Ok(())
+        self.write(state, vec![Op::PutConfig(row)], move |control, state| {
+            control.settings_in_force(state, next, version);
+        })
+        .await
     }
 
     pub(super) fn settings_row(&self, state: &State, next: Application) -> (Application, Config) {
@@ -395,8 +411,8 @@ impl Control {
     }
 
     /// A token is void from now on.
-    pub(crate) async fn revoke(&self, revoked: Revoked) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
+    pub(crate) async fn revoke(self: &Arc<Self>, revoked: Revoked) -> Result<(), ApiError> {
+        let mut state = self.to_change().await;
         let now_s = self.clock.unix_s();
         state.revoked.retain(|old| old.expires > now_s);
         if state.revoked.len() >= REVOKED_MAX {
@@ -404,19 +420,15 @@ impl Control {
         }
         let trim = Op::TrimRevoked { before_s: now_s };
         let version = state.versions.directory + 1;
-        self.commit(vec![
-            trim,
-            Op::PutRevoked(revoked.clone()),
-            directory_row(version, state.voided_s),
-        ])
+        let row = directory_row(version, state.voided_s);
+        let ops = vec![trim, Op::PutRevoked(revoked.clone()), row];
+        self.write(state, ops, move |control, state| {
+            state.versions.directory = version;
+            state.revoked.push(revoked);
+            let revocations = revocations(&state.revoked);
+            control.publish(|directory| directory.revocations = revocations);
+        })
         .await
-        .map_err(|error| refused(&error))?;
-        state.versions.directory = version;
-        state.revoked.push(revoked);
-        let revocations = revocations(&state.revoked);
-        self.publish(|directory| directory.revocations = revocations);
-        drop(state);
-        self.told().await
     }
 
     /// What webapps go by.
@@ -435,16 +447,38 @@ impl Control {
         });
     }
 
-    /// Under the epoch 0 nothing passes: then shard -1 is not ours.
-    pub(super) async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
-        let epoch = self.epoch.load(Ordering::Relaxed);
-        self.lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await.map(|_| ())
+    /// The state for whoever changes it: see [`Self::write`].
+    pub(super) async fn to_change(&self) -> OwnedMutexGuard<State> {
+        self.state.clone().lock_owned().await
     }
 
-    /// The others go by it too, as far as they live.
-    pub(super) async fn told(&self) -> Result<(), ApiError> {
+    /// Commits what was made of `state`, puts it into force with `apply`, and waits until the others go
+    /// by it. Goes on when the caller is gone: else memory would stay behind a row that is committed all
+    /// the same, and the next change would be written under the same version.
+    pub(super) async fn write(
+        self: &Arc<Self>,
+        mut state: OwnedMutexGuard<State>,
+        ops: Vec<Op>,
+        apply: impl FnOnce(&Self, &mut State) + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let control = self.clone();
+        let written = tokio::spawn(async move {
+            let written = control.commit(ops).await;
+            if written.is_ok() {
+                apply(&control, &mut state);
+            }
+            written
+        });
+        let stopped = |_| ApiError::new(Code::NOT_READY, "the coreapp is stopping");
+        written.await.map_err(stopped)?.map_err(|error| refused(&error))?;
         (self.tell)().await;
         Ok(())
+    }
+
+    /// Under the epoch 0 nothing passes: then shard -1 is not ours.
+    async fn commit(&self, ops: Vec<Op>) -> Result<(), WriteError> {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        self.lanes.commit(ShardId::CONTROL, epoch, Class::Hot, ops).await.map(|_| ())
     }
 }
 
@@ -471,7 +505,7 @@ fn limits(application: &Application, fixed: &Fixed) -> Arc<Limits> {
     })
 }
 
-pub(super) fn refused(error: &WriteError) -> ApiError {
+fn refused(error: &WriteError) -> ApiError {
     match error {
         WriteError::Fenced | WriteError::NotOwned => {
             ApiError::new(Code::NOT_PRIMARY_MASTER, error.to_string())

@@ -1,13 +1,15 @@
 //! The private authorities that webhooks may have their certificates from: an uploaded bundle,
 //! kept as it came, in force at once.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use contract::{ApiError, Code};
 use store::{Reader, rows::Config, write::Op};
 
 use super::{
     rows::BUNDLE,
-    state::{Control, ControlError, refused},
+    state::{Control, ControlError},
 };
 use crate::egress::{Egress, EgressError, Policy, authorities};
 
@@ -40,8 +42,8 @@ impl Control {
     }
 
     /// Replaces the bundle; an empty one takes it away.
-    pub(crate) async fn set_authorities(&self, pem: Bytes) -> Result<(), ApiError> {
-        let mut state = self.state.lock().await;
+    pub(crate) async fn set_authorities(self: &Arc<Self>, pem: Bytes) -> Result<(), ApiError> {
+        let state = self.to_change().await;
         let bundle = Bundle { version: state.bundle.version + 1, pem };
         let egress = bundle.egress(&self.policy);
         let egress = egress.map_err(|error| ApiError::new(Code::INVALID, error.to_string()))?;
@@ -50,11 +52,11 @@ impl Control {
             version: bundle.version,
             document: bundle.pem.clone(),
         };
-        self.commit(vec![Op::PutConfig(row)]).await.map_err(|error| refused(&error))?;
-        state.versions.bundle = bundle.version;
-        state.bundle = bundle;
-        (self.trust)(egress);
-        drop(state);
-        self.told().await
+        self.write(state, vec![Op::PutConfig(row)], move |control, state| {
+            state.versions.bundle = bundle.version;
+            state.bundle = bundle;
+            (control.trust)(egress);
+        })
+        .await
     }
 }

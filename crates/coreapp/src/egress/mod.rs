@@ -10,6 +10,7 @@ mod authorities;
 #[cfg(test)]
 mod corpus;
 mod literal;
+mod own_certificate;
 mod policy;
 mod proxy;
 mod stream;
@@ -26,7 +27,10 @@ pub use target::Target;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{
+    client::WebPkiServerVerifier,
+    pki_types::{CertificateDer, ServerName},
+};
 use tokio::{net::TcpStream, time::timeout};
 use tokio_rustls::TlsConnector;
 
@@ -82,7 +86,8 @@ pub struct Egress {
 }
 
 impl Egress {
-    /// A client that trusts the public authorities and `roots`.
+    /// A client that trusts the public authorities and `roots`; a receiver may also show one of `roots`
+    /// itself.
     ///
     /// # Errors
     /// [`EgressError::Certificate`] when one of `roots` cannot be an authority,
@@ -90,14 +95,19 @@ impl Egress {
     pub fn new(policy: &Policy, roots: Vec<CertificateDer<'static>>) -> Result<Self, EgressError> {
         let mut store = rustls::RootCertStore::empty();
         store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
-        for root in roots {
-            store.add(root).map_err(EgressError::Certificate)?;
+        for root in &roots {
+            store.add(root.clone()).map_err(EgressError::Certificate)?;
         }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let usual = WebPkiServerVerifier::builder_with_provider(store.into(), provider.clone())
+            .build()
+            .map_err(|error| EgressError::Certificate(rustls::Error::General(error.to_string())))?;
+        let verifier = own_certificate::Verifier { usual, uploaded: roots };
         let builder = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(EgressError::Certificate)?
-            .with_root_certificates(store);
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier));
         let mut config = match &policy.identity {
             None => builder.with_no_client_auth(),
             Some(identity) => builder

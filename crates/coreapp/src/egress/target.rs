@@ -10,8 +10,8 @@ use super::{
     literal::{self, Host},
 };
 
-/// Longest URL taken, characters.
-const MAX_URL_LEN: usize = 2_048;
+/// Longest URL taken, characters: a link to a file; that of a webhook has a limit of its own.
+const MAX_URL_LEN: usize = 8_192;
 
 /// A URL that passed the checks that need no resolver.
 #[derive(Clone, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub struct Target {
 impl Target {
     pub(super) fn parse(url: &str, allow: &Allow) -> Result<Self, EgressError> {
         if url.len() > MAX_URL_LEN {
-            return Err(EgressError::Url("it is longer than 2048 characters"));
+            return Err(EgressError::Url("it is longer than 8192 characters"));
         }
         let uri: Uri = url.trim().parse().map_err(|_| EgressError::Url("it is malformed"))?;
         let tls = match uri.scheme_str() {

@@ -230,6 +230,64 @@ async fn a_receiver_that_asks_for_a_certificate_gets_ours() {
     assert_eq!(accepted.await.unwrap(), [false, true]);
 }
 
+/// As `openssl req -x509` makes it: an authority of nobody but itself, valid until the year begins.
+fn own_authority(name: &str, year: i32) -> Pair {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    params.not_after = rcgen::date_time_ymd(year, 1, 1);
+    Pair { certificate: params.self_signed(&key).unwrap(), key }
+}
+
+/// Connects to a receiver that shows `shown` and signs with `key`, where `uploaded` is trusted.
+async fn connected(
+    shown: &rcgen::Certificate,
+    key: &rcgen::KeyPair,
+    uploaded: &rcgen::Certificate,
+    version: &'static rustls::SupportedProtocolVersion,
+) -> Result<Stream, EgressError> {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+    let certified = rustls::sign::CertifiedKey::new(vec![shown.der().clone()], key);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}/", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (tcp, _) = listener.accept().await.unwrap();
+        acceptor.accept(tcp).await
+    });
+    let egress = Egress::new(&policy(&["loopback"]), vec![uploaded.der().clone()]).unwrap();
+    egress.connect(&egress.target(&url).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_receiver_that_is_its_own_authority_is_trusted_by_exactly_its_certificate() {
+    let here = || own_authority("127.0.0.1", 2100);
+    let (own, other) = (here(), here());
+    let (elsewhere, past) =
+        (own_authority("hooks.example", 2100), own_authority("127.0.0.1", 2020));
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        connected(&own.certificate, &own.key, &own.certificate, version).await.unwrap();
+        for (shown, key, uploaded, says) in [
+            (&other, &other.key, &own, "CaUsedAsEndEntity"),
+            (&own, &other.key, &own, "BadSignature"),
+            (&elsewhere, &elsewhere.key, &elsewhere, "not valid for name"),
+            (&past, &past.key, &past, "expired"),
+        ] {
+            let refused =
+                connected(&shown.certificate, key, &uploaded.certificate, version).await.err();
+            let refused = refused.map(|error| error.to_string()).unwrap_or_default();
+            assert!(refused.contains(says), "{refused:?}, not {says}, under {version:?}");
+        }
+    }
+}
+
 #[test]
 fn a_certificate_without_its_key_is_refused_by_the_name_of_the_setting() {
     let (one, other) = (pair(), pair());

@@ -8,7 +8,7 @@ use std::{
 };
 
 use contract::{
-    ApiError, Code, MediaId, Route,
+    ApiError, Code, MediaId,
     callback::{self, EventKind, MediaItem},
     media::received,
     settings::MediaType,
@@ -80,16 +80,8 @@ impl<U: Upstream> Asked<U> {
         let body = callback::media_item(&item);
         let mut ops = Vec::new();
         ops.extend(fetched.ok().flatten().map(Op::PutMedia));
-        ops.push(Op::InsertEvent(NewEvent {
-            kind: EventKind::MediaItems.get(),
-            // A conversation of its own.
-            route: Route::from_i64(0),
-            key: None,
-            held: false,
-            created_ms: self.fetch.shelf.now_ms(),
-            trace: None,
-            body: body.into(),
-        }));
+        let (kind, now_ms) = (EventKind::MediaItems.get(), self.fetch.shelf.now_ms());
+        ops.push(Op::InsertEvent(NewEvent::apart(kind, now_ms, body)));
         if let Err(error) = self.fetch.shelf.commit(ops).await {
             tracing::warn!(%error, media.id = %media.id, "what came of a download was not stored");
         }

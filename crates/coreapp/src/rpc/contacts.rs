@@ -16,7 +16,7 @@ use tonic::{Request, Response, Status};
 
 use crate::{
     cluster::beat::Beat,
-    contacts::{Asked, Complaints, Desk},
+    contacts::{Asked, Complaints, Desk, Late},
     intake::Quota,
     settings::View,
     shard::{effects::IdentityRequest, task::Drivers},
@@ -29,6 +29,7 @@ const IDENTITY: Duration = Duration::from_secs(10);
 pub(crate) struct ContactsService {
     pub drivers: Drivers,
     pub desk: Arc<Desk>,
+    pub late: Arc<Late>,
     pub complaints: Complaints,
     pub quota: Arc<Quota>,
     pub beat: Arc<Beat>,
@@ -50,6 +51,7 @@ impl Contacts for ContactsService {
         }
         let asked = Asked { inputs, wait, force, always_valid };
         let contacts = self.desk.check(asked).await.map_err(to_status)?;
+        self.late.follow(&contacts, force);
         Ok(Response::new(CheckResponse { contacts }))
     }
 

@@ -11,6 +11,7 @@ use ::rpc::coreapp::{
     directory_server::Directory as DirectoryApi, ops_server::Ops,
 };
 use ::rpc::error::to_status;
+use ::rpc::{identity::Name, io::Peer};
 use contract::{ApiError, Code};
 use futures_util::Stream;
 use store::rows::Revoked;
@@ -44,6 +45,15 @@ pub(crate) struct ControlService {
     pub stop: CancellationToken,
 }
 
+/// Only webapps ask here: whoever has the token key can be any user.
+fn check<T>(request: Request<T>) -> Result<T, Status> {
+    let name = request.extensions().get::<Peer>().and_then(|peer| peer.name.clone());
+    if name.is_none_or(|name| name == Name::Webapp) {
+        return Ok(request.into_inner());
+    }
+    Err(to_status(ApiError::new(Code::ACCESS_DENIED, "this service is for webapps")))
+}
+
 #[tonic::async_trait]
 impl DirectoryApi for ControlService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<Snapshot, Status>> + Send>>;
@@ -52,7 +62,7 @@ impl DirectoryApi for ControlService {
         &self,
         request: Request<CredentialRequest>,
     ) -> Result<Response<CredentialResponse>, Status> {
-        let name = request.into_inner().user;
+        let name = check(request)?.user;
         let user = self.control.user(&name).await.ok_or_else(|| {
             to_status(ApiError::new(Code::NOT_FOUND, "There is no user with this name"))
         })?;
@@ -68,7 +78,7 @@ impl DirectoryApi for ControlService {
         &self,
         request: Request<WatchRequest>,
     ) -> Result<Response<Self::WatchStream>, Status> {
-        let webapp = request.into_inner().webapp;
+        let webapp = check(request)?.webapp;
         tracing::info!(webapp, "a webapp watches the directory");
         let (out, queue) = mpsc::channel(QUEUE);
         tokio::spawn(feed(self.control.directory(), self.beat.clone(), out, self.stop.clone()));
@@ -207,6 +217,7 @@ impl Ops for ControlService {
                 })
                 .collect(),
         });
-        Ok(Response::new(StatsResponse { metrics: metrics.collect() }))
+        let (metrics, node) = (metrics.collect(), self.desk.node.clone());
+        Ok(Response::new(StatsResponse { metrics, node }))
     }
 }

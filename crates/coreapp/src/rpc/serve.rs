@@ -183,9 +183,11 @@ pub(crate) async fn serve(
 
     let (reporter, standard) = tonic_health::server::health_reporter();
     reporter.set_serving::<MessagesServer<MessagesService>>().await;
+    let report = health::report(reporter, services.probes.beat.clone(), stop.clone());
     let http = health::routes(services.probes);
     let routes = Routes::from(http).add_service(standard);
     // Probes and collectors have no certificate.
     start(health, HEALTH_STREAMS, routes, None);
+    tasks.spawn(report);
     tasks
 }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use contract::{
     ApiError, Direction, Key, MessageId, Number, Route,
     callback::{self, EventKind, NumberEvent, StatusKind},
+    message::Category,
 };
 use store::{
     Read,
@@ -20,7 +21,7 @@ use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Wanted, Written},
     peers::PeerItem,
-    queue::{Meta, Stage},
+    queue::{Meta, Stage, Told},
 };
 use crate::delivery::Logged;
 
@@ -241,6 +242,19 @@ impl Machine {
                 self.recent.put(receipt.key, meta.clone().into());
                 self.store_receipt(place, receipt, &meta, ctx, fx);
             }
+            // The row has gone after a day, the receipt is told all the same. All that is not known any
+            // more is how the number was written.
+            Ok(None) if ctx.settings.pass_through => {
+                let to = receipt.from;
+                let (input, category) = (to.to_string(), Category::Text);
+                self.store_receipt(
+                    place,
+                    receipt,
+                    &Meta { to, input, category, trace: None },
+                    ctx,
+                    fx,
+                );
+            }
             Ok(None) => {
                 tracing::warn!(shard = self.shard.get(), key = %receipt.key, "a receipt for a message that is not ours");
                 self.done(place);
@@ -284,16 +298,14 @@ impl Machine {
             self.done(place);
             return;
         }
-        let event = self.status_event(
-            receipt.key,
-            meta,
-            Route::of(&meta.to),
+        let told = Told {
             kind,
-            receipt.timestamp_ms,
-            receipt.conversation.filter(|_| errors.is_none()),
-            errors.as_slice(),
-            ctx,
-        );
+            timestamp_ms: receipt.timestamp_ms,
+            wa_id: Some(receipt.from),
+            conversation: receipt.conversation.filter(|_| errors.is_none()),
+            errors: errors.as_slice(),
+        };
+        let event = self.status_event(receipt.key, meta, Route::of(&meta.to), told, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
     }
 
@@ -334,16 +346,8 @@ impl Machine {
             error.code = error.code.get(),
             "the network reports trouble with the account"
         );
-        let event = NewEvent {
-            kind: EventKind::Errors.get(),
-            // A conversation of its own.
-            route: Route::from_i64(0),
-            key: None,
-            held: false,
-            trace: None,
-            created_ms: ctx.now_ms,
-            body: callback::errors(&[error]).into(),
-        };
+        let (kind, body) = (EventKind::Errors.get(), callback::errors(&[error]));
+        let event = NewEvent::apart(kind, ctx.now_ms, body);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
     }
 }

@@ -4,7 +4,8 @@ use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use contract::{
-    Key, Number, Route, TraceContext,
+    ApiError, Key, Number, Route, TraceContext,
+    callback::{Conversation, StatusKind},
     message::{Category, Stored, StoredError},
 };
 use tokio::time::Instant;
@@ -25,6 +26,17 @@ pub(crate) struct Meta {
     pub category: Category,
     /// Its span, if it is traced; not part of the header.
     pub trace: Option<TraceContext>,
+}
+
+/// What a status says beside the message it is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub kind: StatusKind,
+    pub timestamp_ms: i64,
+    /// The recipient, as the network knows it; `None`: as the cache knows it.
+    pub wa_id: Option<Number>,
+    pub conversation: Option<Conversation>,
+    pub errors: &'a [ApiError],
 }
 
 /// A message that is not settled yet.
@@ -106,6 +118,12 @@ pub(crate) struct Recipient {
     pub listed: bool,
     /// The network wants nothing for it until then.
     pub hold: Option<Instant>,
+}
+
+impl Told<'_> {
+    pub(super) fn of(kind: StatusKind, timestamp_ms: i64) -> Self {
+        Self { kind, timestamp_ms, wa_id: None, conversation: None, errors: &[] }
+    }
 }
 
 impl Meta {

@@ -60,6 +60,7 @@ struct World {
     /// The database is away; what is written is refused.
     away: bool,
     contacts: HashMap<Number, Contact>,
+    messages: HashMap<Key, rows::Message>,
     blocked: Vec<rows::Blocked>,
     events: Vec<NewEvent>,
     heard: usize,
@@ -120,6 +121,7 @@ impl World {
             refuse_writes: false,
             away: false,
             contacts: HashMap::new(),
+            messages: HashMap::new(),
             blocked: Vec::new(),
             events: Vec::new(),
             heard: 0,
@@ -172,6 +174,7 @@ impl World {
             for read in reads {
                 let found = match read.what {
                     Read::Contact(number) => Found::Contact(self.contacts.get(&number).cloned()),
+                    Read::Message(key) => Found::Message(self.messages.get(&key).cloned()),
                     Read::Inbound { .. } => Found::Inbound(false),
                     other => panic!("nobody reads {other:?} here"),
                 };
@@ -233,6 +236,7 @@ impl World {
         }
         for op in ops {
             match op {
+                Op::InsertMessage(row) => drop(self.messages.insert(row.key, row)),
                 Op::PutContact(row) => drop(self.contacts.insert(row.number, row)),
                 Op::PutBlocked(row) => self.blocked.push(row),
                 Op::DeleteBlocked(route) => {
@@ -304,7 +308,7 @@ impl World {
         let (key, accepted) = self.send(to);
         accepted.unwrap().unwrap();
         if self.asked.contains(&number(to)) {
-            self.network_says(to, registered(to));
+            self.network_says(to, registered(WA_ID));
         }
         assert_eq!(self.sent.last(), Some(&key));
         let answer = Item::Answer {
@@ -490,6 +494,47 @@ async fn a_receipt_that_is_in_the_log_is_acknowledged_and_not_told_again_but_ano
         world.down(item);
         assert_eq!(world.events.len(), told + more);
         assert_eq!(world.acked, world.next_seq);
+    }
+}
+
+fn read_on(world: &World, key: Key) -> Item {
+    let (from, kind, timestamp_ms) = (number(WA_ID), ReceiptKind::Read, world.now_ms);
+    Item::Receipt(Receipt { key, from, device: 0, kind, timestamp_ms, conversation: None })
+}
+
+/// What the last event says: the recipient's wa_id, and the number as the sender wrote it.
+fn recipients(world: &World) -> (String, String) {
+    let body = serde_json::from_slice::<serde_json::Value>(&world.events.last().unwrap().body);
+    let status = &body.unwrap()["statuses"][0];
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    (text(&status["recipient_id"]), text(&status["message"]["recipient_id"]))
+}
+
+#[tokio::test]
+async fn statuses_name_the_recipient_as_the_network_does_whatever_was_dialled_and_whatever_restarts()
+ {
+    let patch = br#"{"webhooks":{"message":{"sent":true}}}"#;
+    let mut world = World::with(&Application::default().patch(patch).unwrap());
+    let key = world.send_and_lose(DIALLED);
+    assert_eq!(recipients(&world), (WA_ID.to_owned(), DIALLED.to_owned()));
+    world.restart();
+    let item = read_on(&world, key);
+    world.down(item);
+    assert_eq!(recipients(&world), (WA_ID.to_owned(), DIALLED.to_owned()));
+}
+
+#[tokio::test]
+async fn a_receipt_that_comes_after_its_message_was_passed_through_and_forgotten_is_told() {
+    for (patch, told) in [(r#"{"pass_through":true}"#, 1), (r#"{"pass_through":false}"#, 0)] {
+        let mut world = World::with(&Application::default().patch(patch.as_bytes()).unwrap());
+        let key = world.send_and_lose(WA_ID);
+        world.restart();
+        world.messages.clear();
+        world.events.clear();
+        let item = read_on(&world, key);
+        world.down(item);
+        assert_eq!(world.acked, world.next_seq);
+        assert_eq!(world.events.len(), told, "{patch}");
     }
 }
 

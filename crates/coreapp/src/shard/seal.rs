@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use contract::{
     ApiError, Code, Direction, Key, MessageId, Number, Route,
-    callback::{Conversation, EventKind, StatusEvent, StatusKind, status},
+    callback::{EventKind, StatusEvent, StatusKind, status},
     message::Stored,
 };
 use session::{EncryptError, Kind};
@@ -24,7 +24,7 @@ use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Timer, Wanted, Written},
     open::unsealable,
-    queue::{Files, Meta, Stage},
+    queue::{Files, Meta, Stage, Told},
     steps::{Writing, tells},
 };
 
@@ -205,7 +205,7 @@ impl Machine {
     ) {
         let again = self.jobs.get(&key).is_some_and(|job| job.only.is_some());
         if again && self.peers.peek(&wa_id).is_some_and(|peer| peer.can_send(ctx)) {
-            self.settle(key, None, ctx, fx, |_, _, _| None);
+            self.settle(key, None, None, ctx, fx);
         } else {
             self.fail(key, &unsealable(error), ctx, fx);
         }
@@ -517,20 +517,11 @@ impl Machine {
             self.watch(key, job.meta.clone(), job.route, ctx);
         }
         let kind = (!again).then_some(StatusKind::Sent);
-        self.settle(key, kind, ctx, fx, |machine, meta, route| {
-            wanted.then(|| {
-                machine.status_event(
-                    key,
-                    meta,
-                    route,
-                    StatusKind::Sent,
-                    sent.timestamp_ms,
-                    sent.conversation,
-                    &[],
-                    ctx,
-                )
-            })
-        });
+        let told = Told {
+            conversation: sent.conversation,
+            ..Told::of(StatusKind::Sent, sent.timestamp_ms)
+        };
+        self.settle(key, kind, wanted.then_some(told), ctx, fx);
     }
 
     /// The message will not be sent.
@@ -539,32 +530,22 @@ impl Machine {
             self.doomed.push((key, error.clone()));
             return;
         }
-        self.settle(key, Some(StatusKind::Failed), ctx, fx, |machine, meta, route| {
-            let errors = std::slice::from_ref(error);
-            Some(machine.status_event(
-                key,
-                meta,
-                route,
-                StatusKind::Failed,
-                ctx.now_ms,
-                None,
-                errors,
-                ctx,
-            ))
-        });
+        let kind = StatusKind::Failed;
+        let told = Told { errors: std::slice::from_ref(error), ..Told::of(kind, ctx.now_ms) };
+        self.settle(key, Some(kind), Some(told), ctx, fx);
     }
 
     fn settle(
         &mut self,
         key: Key,
         kind: Option<StatusKind>,
+        told: Option<Told<'_>>,
         ctx: &Ctx<'_>,
         fx: &mut Effects,
-        event: impl FnOnce(&mut Self, &Meta, Route) -> Option<NewEvent>,
     ) {
         self.end(key, None, ctx, fx);
         let Some(job) = self.jobs.get_mut(&key) else { return };
-        let route = job.route;
+        let (route, wa_id) = (job.route, job.wa_id);
         match job.stage {
             Stage::Accepting(_) | Stage::Cancelling | Stage::Sealing | Stage::Settling => return,
             Stage::Waiting => {
@@ -595,7 +576,10 @@ impl Machine {
         );
         let meta = job.meta.clone();
         self.recent.put(key, meta.clone());
-        ops.extend(event(self, &meta, route).map(Op::InsertEvent));
+        let told = told.map(|told| Told { wa_id, ..told });
+        ops.extend(
+            told.map(|told| Op::InsertEvent(self.status_event(key, &meta, route, told, ctx))),
+        );
         self.write(Class::Hot, ops, Some(Written::Settle(key)), fx);
         self.list(route);
     }
@@ -628,25 +612,19 @@ impl Machine {
     }
 
     /// The callback that tells what became of a message.
-    #[expect(clippy::too_many_arguments, reason = "each is one field of the event")]
     pub(super) fn status_event(
         &mut self,
         key: Key,
         meta: &Meta,
         route: Route,
-        kind: StatusKind,
-        timestamp_ms: i64,
-        conversation: Option<Conversation>,
-        errors: &[ApiError],
+        told: Told<'_>,
         ctx: &Ctx<'_>,
     ) -> NewEvent {
+        let Told { kind, timestamp_ms, wa_id, conversation, errors } = told;
+        let cached = || self.contacts.peek(&meta.to).and_then(|known| known.wa_id);
         let body = status(&StatusEvent {
             id: MessageId { direction: Direction::Outbound, number: meta.to, key },
-            recipient: self
-                .contacts
-                .peek(&meta.to)
-                .and_then(|known| known.wa_id)
-                .unwrap_or(meta.to),
+            recipient: wa_id.or_else(cached).unwrap_or(meta.to),
             input: &meta.input,
             kind,
             timestamp_s: timestamp_ms.div_euclid(1_000),

@@ -15,7 +15,7 @@ use store::write::{Class, Op};
 use super::{
     effects::{Ctx, Effects},
     machine::{Machine, Timer},
-    queue::Meta,
+    queue::{Meta, Told},
     resolve::Known,
 };
 
@@ -91,10 +91,10 @@ impl Machine {
             no_account(meta.category),
             "the network took the message, but the recipient's account is gone",
         );
-        let errors = std::slice::from_ref(&error);
         let failed = StatusKind::Failed;
         fx.counts.status(failed);
-        let event = self.status_event(key, &meta, route, failed, ctx.now_ms, None, errors, ctx);
+        let told = Told { errors: std::slice::from_ref(&error), ..Told::of(failed, ctx.now_ms) };
+        let event = self.status_event(key, &meta, route, told, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], None, fx);
     }
 }

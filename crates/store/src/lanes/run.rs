@@ -8,7 +8,10 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use contract::Rng;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     backoff::Backoff,
@@ -26,9 +29,12 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 /// was cut is opened anew sooner. A commit that only takes long is no reason.
 const AWAY: Duration = Duration::from_millis(200);
 /// Attempts of one batch that the database answers with an error that is no constraint (disk full,
-/// read-only). Then the batch is split, and a write that stands alone refused: a poisoned row costs
-/// only itself. With the pauses above about 5 s.
+/// read-only). Then the batch is split: a poisoned row costs only itself. With the pauses above about
+/// 5 s. Its pieces have one attempt each until one of them is stored.
 const ERRORS_MAX: u32 = 8;
+/// After that a shard's own write that stands alone is tried again, alone and once each time, for as
+/// long as it takes: what the network was to be told is stored may not be dropped because a disk is full.
+const AGAIN: Duration = Duration::from_secs(5);
 /// Times that a lane may find its row untouched although the fence changed no row. It cannot
 /// happen; an engine that lies must not spin for ever.
 const PUZZLES_MAX: u32 = 3;
@@ -53,12 +59,19 @@ pub(crate) struct Lane<E: LaneEngine> {
     rng: Arc<dyn Rng>,
     /// What was split off or left over; goes before the inbox.
     groups: VecDeque<Vec<Item>>,
+    /// What the database failed to store, and when it is tried again. Bounded by what its shards have
+    /// under way.
+    failed: VecDeque<(Instant, Item)>,
+    /// The last batch failed, and nothing was stored since.
+    unwell: bool,
 }
 
 /// A batch's fate, known.
 enum Fate {
     Committed,
     Refused(Refusal),
+    /// Not stored, and it may be no row's fault.
+    Failed(String),
     Fenced,
 }
 
@@ -83,7 +96,7 @@ impl<E: LaneEngine> Lane<E> {
         vault: Arc<Vault>,
         rng: Arc<dyn Rng>,
     ) -> Self {
-        let groups = VecDeque::new();
+        let (groups, failed) = (VecDeque::new(), VecDeque::new());
         Self {
             engine,
             session: None,
@@ -99,6 +112,8 @@ impl<E: LaneEngine> Lane<E> {
             vault,
             rng,
             groups,
+            failed,
+            unwell: false,
         }
     }
 
@@ -111,7 +126,13 @@ impl<E: LaneEngine> Lane<E> {
     async fn batches(&mut self) {
         loop {
             self.inbox.finished();
-            let group = match self.groups.pop_front() {
+            let mut attempts = if self.unwell { 1 } else { ERRORS_MAX };
+            let ready = self.groups.pop_front().or_else(|| {
+                let due = self.due()?;
+                attempts = 1;
+                Some(vec![due])
+            });
+            let group = match ready {
                 Some(group) => group,
                 None => tokio::select! {
                     biased;
@@ -122,8 +143,10 @@ impl<E: LaneEngine> Lane<E> {
                     },
                     group = self.inbox.next(self.batch_max) => match group {
                         Some(group) => group,
+                        // What failed until now the next start gets from the network once more.
                         None => return,
                     },
+                    () = until(self.failed.front()) => continue,
                 },
             };
             if self.inbox.is_fenced() {
@@ -147,13 +170,24 @@ impl<E: LaneEngine> Lane<E> {
                 continue;
             }
             let batch = Arc::new(batch);
-            match self.settle(&batch).await {
+            match self.settle(&batch, attempts).await {
                 Fate::Committed => {
+                    self.unwell = false;
                     self.fence.batch += 1;
                     self.inbox.advance(&next_seqs);
                     self.tell(&batch, waiting);
                 }
-                Fate::Refused(refusal) => self.split(&batch, waiting, &refusal),
+                Fate::Refused(refusal) => {
+                    self.split(&batch, waiting, |_, item| {
+                        let error = blame(&item.ops, &refusal);
+                        tracing::debug!(error = refusal.why, "The database refused a write");
+                        Some((item, error))
+                    });
+                }
+                Fate::Failed(why) => {
+                    self.unwell = true;
+                    self.split(&batch, waiting, |lane, item| lane.try_later(item, &why));
+                }
                 Fate::Fenced => {
                     self.groups.push_front(Built::unbuild(&batch, waiting));
                     return self.refuse_all();
@@ -162,8 +196,17 @@ impl<E: LaneEngine> Lane<E> {
         }
     }
 
-    /// Commits a batch, whatever it takes.
-    async fn settle(&mut self, batch: &Arc<Batch>) -> Fate {
+    /// A write that failed before and is due again.
+    fn due(&mut self) -> Option<Item> {
+        let (due, _) = self.failed.front()?;
+        if *due > Instant::now() {
+            return None;
+        }
+        self.failed.pop_front().map(|(_, item)| item)
+    }
+
+    /// Commits a batch, whatever it takes; `attempts`: that the database may answer with an error.
+    async fn settle(&mut self, batch: &Arc<Batch>, attempts: u32) -> Fate {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MOST, Arc::clone(&self.rng));
         let mut errors = 0;
         let mut puzzles = 0;
@@ -199,10 +242,10 @@ impl<E: LaneEngine> Lane<E> {
                         self.cut.send_replace(());
                         self.cuts.mark_unchanged();
                     }
-                    if errors >= ERRORS_MAX {
+                    if errors >= attempts {
                         // Certain only once the row has said so, below.
                         if let Word::Again = self.ask(&mut backoff).await {
-                            return Fate::Refused(Refusal { taken_in: None, why });
+                            return Fate::Failed(why);
                         }
                     }
                     if answered {
@@ -281,8 +324,14 @@ impl<E: LaneEngine> Lane<E> {
         }
     }
 
-    /// Splits a batch that holds a bad row; refuses a write that stands alone.
-    fn split(&mut self, batch: &Batch, waiting: Vec<ReplyTo>, refusal: &Refusal) {
+    /// Splits a batch that holds a bad row; `alone` decides over a write that stands alone, and gives
+    /// what is to be refused.
+    fn split(
+        &mut self,
+        batch: &Batch,
+        waiting: Vec<ReplyTo>,
+        alone: impl Fn(&mut Self, Item) -> Option<(Item, WriteError)>,
+    ) {
         let mut items = Built::unbuild(batch, waiting);
         if items.len() > 1 {
             let second = items.split_off(items.len() / 2);
@@ -292,11 +341,26 @@ impl<E: LaneEngine> Lane<E> {
         }
         let mut answers = Answers::default();
         for item in items {
-            let error = blame(&item.ops, refusal);
-            tracing::debug!(error = refusal.why, "The database refused a write");
-            answers.refuse(item, error);
+            if let Some((item, error)) = alone(self, item) {
+                answers.refuse(item, error);
+            }
         }
         answers.send();
+    }
+
+    /// What the database fails to store is refused where somebody waits who can be told; else it waits.
+    fn try_later(&mut self, item: Item, why: &str) -> Option<(Item, WriteError)> {
+        let intake = item.ops.iter().any(|op| matches!(op, Op::InsertMessage(_)));
+        if intake || !matches!(item.to, ReplyTo::Token(..)) {
+            return Some((item, WriteError::Rejected(why.to_owned())));
+        }
+        tracing::error!(
+            shard = item.shard.get(),
+            error = why,
+            "The database failed to store what is under way; it is tried again"
+        );
+        self.failed.push_back((Instant::now() + AGAIN, item));
+        None
     }
 
     fn tell(&self, batch: &Batch, waiting: Vec<ReplyTo>) {
@@ -318,13 +382,21 @@ impl<E: LaneEngine> Lane<E> {
             tracing::warn!("This coreapp has been fenced: another one has taken over its shards");
         }
         let mut answers = Answers::default();
-        for item in self.groups.drain(..).flatten() {
+        let failed = self.failed.drain(..).map(|(_, item)| item);
+        for item in self.groups.drain(..).flatten().chain(failed) {
             answers.refuse(item, WriteError::Fenced);
         }
         for item in self.inboxes.iter().flat_map(|inbox| inbox.fence()) {
             answers.refuse(item, WriteError::Fenced);
         }
         answers.send();
+    }
+}
+
+async fn until(failed: Option<&(Instant, Item)>) {
+    match failed {
+        Some((due, _)) => sleep_until(*due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -564,3 +564,64 @@ async fn a_lane_without_work_learns_from_another_that_the_database_is_away() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(commit(1, 4).await.is_ok());
 }
+
+/// A database that is switched on and answers every commit with an error, as one with a full disk does.
+#[derive(Clone)]
+struct Full {
+    engine: Faulty,
+    full: Arc<AtomicBool>,
+}
+
+impl LaneEngine for Full {
+    type Session = ();
+
+    async fn connect(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn commit(&self, session: &mut (), fence: Fence, batch: &Arc<Batch>) -> Done {
+        match self.full.load(Ordering::Relaxed) {
+            true => Done::Lost { answered: true, why: "the disk is full".to_owned() },
+            false => self.engine.commit(session, fence, batch).await,
+        }
+    }
+
+    async fn ask(&self, session: &mut (), fence: Fence) -> Result<Option<(bool, i64)>, StoreError> {
+        self.engine.ask(session, fence).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_and_callers_are_refused()
+ {
+    let full = Full { engine: faulty(1, 0, None), full: Arc::new(AtomicBool::new(true)) };
+    full.engine.tables.lock().unwrap().lanes.insert(0, (true, 0));
+    let rng: Arc<dyn Rng> = full.engine.rng.clone();
+    let feed: Arc<dyn Feed> = Arc::new(Log::default());
+    let vault = Arc::new(Vault::new(None, None, rng.clone()));
+    let lanes = Lanes::start(&full, INC, 1, 16, &feed, &vault, &rng);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    lanes.own(shard(0), EPOCH, 1, answers);
+    for n in 0..4 {
+        let reply = Reply::Token(n);
+        lanes.submit(write(shard(0), vec![event(format!("receipt {n}"))], reply));
+    }
+    let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(1)]);
+    let refused = tokio::time::timeout(Duration::from_secs(30), accept).await;
+    assert!(matches!(refused, Ok(Err(WriteError::Rejected(_)))), "{refused:?}");
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert!(answered.try_recv().is_err(), "none of them is given up");
+
+    full.full.store(false, Ordering::Relaxed);
+    let mut stored = HashSet::new();
+    while stored.len() < 4 {
+        let list = tokio::time::timeout(Duration::from_secs(30), answered.recv()).await;
+        for answer in list.unwrap().unwrap() {
+            assert!(answer.result.is_ok(), "{:?}", answer.result);
+            stored.insert(answer.token);
+        }
+    }
+    assert_eq!(full.engine.tables.lock().unwrap().events.len(), 4);
+    let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(2)]);
+    assert!(accept.await.is_ok());
+}

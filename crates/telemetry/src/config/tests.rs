@@ -15,6 +15,7 @@ struct Role {
 #[serde(deny_unknown_fields, default)]
 struct Webapp {
     coreapps: Vec<String>,
+    server_names: Vec<String>,
     api_key: Option<Secret>,
     workers: u16,
     strict: bool,
@@ -97,11 +98,13 @@ fn text_becomes_what_the_type_asks_for() {
             ("HELIOGRAPH_WEBAPP__STRICT", "yes"),
             ("HELIOGRAPH_DATABASE__PASSWORD", "007"),
             ("WACORE_HOSTNAME", "a:1, b:2"),
+            ("WA_WEB_SERVERNAME", "gateway.example"),
         ],
     );
     let role: Role = load(&sources, WANTED).unwrap();
     assert_eq!((role.webapp.workers, role.webapp.strict), (10, true));
     assert_eq!(role.webapp.coreapps, ["a:1", "b:2"]);
+    assert_eq!(role.webapp.server_names, ["gateway.example"]);
     assert_eq!(role.database.password.unwrap().expose(), "007");
 }
 
@@ -188,6 +191,25 @@ fn every_name_of_the_original_about_the_database_is_understood() {
     let without: Vec<_> = without_effect(&sources.env).map(|(name, _)| name).collect();
     assert_eq!(without, ["WA_DB_PERSISTENT", "WA_DB_CONNECTION_OPTION"]);
     assert_eq!(without_effect(&env(&[("WA_DB_PERSISTENT", "")])).count(), 0);
+}
+
+#[test]
+fn a_name_of_the_original_means_something_or_is_said_to_have_no_effect() {
+    let told = [
+        "WA_CONFIG_ON_DB",
+        "WA_APP_MULTICONNECT",
+        "WA_MASTER_NODE",
+        "COREAPP_EXTERNAL_PORTS",
+        "WEBAPP_HOSTNAME",
+        "WEBAPP_EXTERNAL_PORTS",
+        "WA_WEB_SECURITY_LEVEL",
+        "http_proxy",
+        "https_proxy",
+    ];
+    let known = ["COREAPP_HOSTNAME", "WA_SECRET", "WA_WEB_SERVERNAME", "WA_RUNNING_ENV"];
+    let set: Vec<_> = told.iter().chain(&known).map(|name| (*name, "1")).collect();
+    let without: Vec<_> = without_effect(&env(&set)).map(|(name, _)| name).collect();
+    assert_eq!(without, told);
 }
 
 #[test]

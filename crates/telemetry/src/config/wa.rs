@@ -8,8 +8,8 @@ pub(super) struct Name {
     pub(super) read: fn(&str) -> Result<String, &'static str>,
 }
 
-/// In the order of the original's table. Its other names have no effect here, so that an environment
-/// file of the original works unchanged.
+/// In the order of the original's table. Its other names are labels or without effect here, so that an
+/// environment file of the original works unchanged.
 pub(super) const NAMES: &[Name] = &[
     text("WA_DB_ENGINE", "database.engine"),
     text("WA_DB_HOSTNAME", "database.host"),
@@ -25,6 +25,7 @@ pub(super) const NAMES: &[Name] = &[
     text("COREAPP_HOSTNAME", "coreapp.hostname"),
     Name { variable: "WA_TCP_LISTEN_ADDRESS", setting: "coreapp.listen", read: listen },
     text("WACORE_HOSTNAME", "webapp.coreapps"),
+    text("WA_WEB_SERVERNAME", "webapp.server_names"),
     text("WA_SECRET", "internal.secret"),
     text("WA_WEB_JWT_CRYPTO_KEY", "webapp.token_key"),
     text("OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
@@ -47,10 +48,19 @@ fn api_key(value: &str) -> Result<String, &'static str> {
     }
 }
 
-/// Names of the original about the database that mean nothing here, and why.
+/// Names of the original that mean nothing here, and why.
 const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("WA_DB_PERSISTENT", "connections are always kept, until database.idle_timeout_ms"),
     ("WA_DB_CONNECTION_OPTION", "TLS is set with WA_DB_SSL_CA, WA_DB_SSL_CERT, WA_DB_SSL_KEY"),
+    ("WA_CONFIG_ON_DB", "what is set by the API is always in the database"),
+    ("WA_APP_MULTICONNECT", "coreapps on one database always share its shards"),
+    ("WA_MASTER_NODE", "any coreapp may have the account, there are no masters"),
+    ("COREAPP_EXTERNAL_PORTS", "others use the ports that are listened on, see coreapp.port"),
+    ("WEBAPP_HOSTNAME", "no other process looks for a webapp"),
+    ("WEBAPP_EXTERNAL_PORTS", "no other process looks for a webapp"),
+    ("WA_WEB_SECURITY_LEVEL", "TLS is always 1.2 or 1.3, with modern suites alone"),
+    ("http_proxy", "a proxy is set with egress.proxy"),
+    ("https_proxy", "a proxy is set with egress.proxy"),
 ];
 
 /// What is set in the environment without any effect, and why; to be logged once, at start.

@@ -17,6 +17,8 @@ pub(crate) struct State {
     pub(crate) owners: Arc<[Option<Arc<str>>]>,
     /// Of the one that changes what belongs to the account; `None`: nobody at the moment.
     pub(crate) control: Option<Arc<str>>,
+    /// One map since the start has named several coreapps; stays, however many live now.
+    pub(crate) several: bool,
     pub(crate) users: Arc<HashMap<Arc<str>, User>>,
     /// `wa:rand` of tokens that were logged out.
     pub(crate) revoked: Arc<HashSet<String>>,
@@ -59,8 +61,13 @@ impl State {
     /// What the first frame of a stream says. Sections it lacks are empty: whoever is not named is
     /// not let in.
     pub(crate) fn first(&self, frame: proto::Snapshot) -> Self {
-        Self { limits: DEFAULT_LIMITS, auth_version: self.auth_version + 1, ..Self::default() }
-            .then(frame)
+        Self {
+            limits: DEFAULT_LIMITS,
+            auth_version: self.auth_version + 1,
+            several: self.several,
+            ..Self::default()
+        }
+        .then(frame)
     }
 
     /// The same with the sections a later frame carries.
@@ -73,6 +80,9 @@ impl State {
             let owner = |address: String| (!address.is_empty()).then(|| Arc::from(address));
             next.owners = map.owners.into_iter().map(owner).collect();
             next.control = owner(map.control);
+            let mut named = next.owners.iter().chain([&next.control]).flatten();
+            let first = named.next();
+            next.several |= named.any(|other| Some(other) != first);
         }
         if let Some(users) = frame.users {
             next.users = Arc::new(users.users.into_iter().map(user).collect());
@@ -138,5 +148,20 @@ mod tests {
         assert_eq!(new.owners.as_ref(), [Some(Arc::from("core:6250")), None]);
         assert_eq!(new.control.as_deref(), Some("core:6250"));
         assert_eq!(new.auth_version, old.auth_version, "a shard map decides over no token");
+    }
+
+    #[test]
+    fn once_a_map_has_named_several_coreapps_they_stay_several() {
+        let map = |owner: &str, control: &str| {
+            let owners = vec![owner.to_owned(), String::new(), owner.to_owned()];
+            let map = proto::ShardMap { owners, control: control.to_owned(), version: 1 };
+            proto::Snapshot { shards: Some(map), ..proto::Snapshot::default() }
+        };
+        let moved = State::default().first(map("a:6250", "a:6250")).then(map("b:6250", "b:6250"));
+        assert!(!moved.several, "one with a new address is still one");
+        let several = moved.then(map("b:6250", "a:6250"));
+        assert!(several.several);
+        assert!(several.then(map("b:6250", "b:6250")).several);
+        assert!(several.first(map("b:6250", "")).several, "also on a new stream");
     }
 }

@@ -15,6 +15,9 @@ const OPEN: Duration = Duration::from_secs(5);
 /// coreapp that says nothing are looked for with another one.
 const SILENCE: Duration = Duration::from_secs(3);
 
+/// Largest frame, bytes. 100,000 revoked tokens, the most there are, take 3.4 MB.
+const MAX_FRAME: usize = 8 << 20;
+
 const STALE: &str = "the coreapp does not hear of the database";
 
 /// Follows the coreapps, one after another, for ever.
@@ -22,8 +25,7 @@ pub(crate) async fn follow(directory: Arc<Directory>, cores: Arc<Cores>, webapp:
     let mut backoff = Backoff::default();
     loop {
         let (address, channel) = cores.preferred();
-        let client =
-            DirectoryClient::new(channel).max_decoding_message_size(rpc::http2::MAX_MESSAGE);
+        let client = DirectoryClient::new(channel).max_decoding_message_size(MAX_FRAME);
         match timeout(OPEN, open(client, &webapp)).await.unwrap_or_else(|_| Err(silent(OPEN))) {
             Ok((first, _)) if first.stale => {
                 directory.is_without_database();

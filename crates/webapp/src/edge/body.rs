@@ -11,8 +11,8 @@ use tokio::time::timeout;
 
 use crate::metrics::Web;
 
-/// For the whole body to arrive.
-const ARRIVAL: Duration = Duration::from_secs(10);
+/// For the whole body to arrive, unless its reader says otherwise.
+pub(crate) const ARRIVAL: Duration = Duration::from_secs(10);
 /// Of a body that is too large this much is read and dropped, so that the client gets to read its
 /// refusal instead of a reset connection; then the connection closes.
 const DISCARD: usize = 8 << 20;
@@ -28,10 +28,10 @@ const DISCARD_UPLOAD_TIME: Duration = Duration::from_secs(10);
 /// # Errors
 /// 413/1025 too large, 408/1025 too slow, 400/1025 broken off.
 pub(crate) async fn read(metrics: &Web, body: Body) -> Result<Bytes, ApiError> {
-    read_within(metrics, body, MAX_BODY).await
+    read_within(metrics, body, MAX_BODY, ARRIVAL).await
 }
 
-/// The same with at most `max` bytes.
+/// The same with at most `max` bytes within `arrival`.
 ///
 /// # Errors
 /// As [`read`].
@@ -39,11 +39,12 @@ pub(crate) async fn read_within(
     metrics: &Web,
     mut body: Body,
     max: usize,
+    arrival: Duration,
 ) -> Result<Bytes, ApiError> {
     let _reading = Web::held(&metrics.reading);
-    let read = match timeout(ARRIVAL, collect(&mut body, max)).await {
+    let read = match timeout(arrival, collect(&mut body, max)).await {
         Ok(read) => read,
-        Err(_) => Err(too_slow(ARRIVAL)),
+        Err(_) => Err(too_slow(arrival)),
     };
     if read.as_ref().is_err_and(|error| error.status() == 413) {
         let _gave_up = timeout(DISCARD_TIME, discard(&mut body, DISCARD)).await;
@@ -113,4 +114,27 @@ async fn discard(body: &mut Body, most: usize) {
 fn too_large(max: usize) -> ApiError {
     ApiError::new(Code::INVALID_REQUEST, format!("The body has more than {max} bytes"))
         .with_status(413)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream::pending;
+    use telemetry::Metrics;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_waited_for_as_long_as_its_reader_says() {
+        let web = Web::new(Metrics::new(), "web".to_owned()).unwrap();
+        for arrival in [ARRIVAL, 6 * ARRIVAL] {
+            let began = Instant::now();
+            let never = Body::from_stream(pending::<Result<Bytes, Infallible>>());
+            let error = read_within(&web, never, 1, arrival).await.unwrap_err();
+            assert_eq!((error.status(), began.elapsed().as_secs()), (408, arrival.as_secs()));
+            assert!(error.details.contains(&format!("{} s", arrival.as_secs())), "{error}");
+        }
+    }
 }

@@ -215,7 +215,7 @@ fn record(
     traces.record(span);
 }
 
-/// The headers of every answer.
+/// The headers of every answer. Some say themselves who may keep them.
 fn finish(context: Context, out: &mut Response) {
     let id = context.id.to_string();
     let consulted = out.extensions().get::<Consulted>().map(|consulted| match consulted.0 {
@@ -224,7 +224,7 @@ fn finish(context: Context, out: &mut Response) {
     });
     let headers = out.headers_mut();
     headers.insert(header::SERVER, SERVER);
-    headers.insert(header::CACHE_CONTROL, NO_CACHE);
+    headers.entry(header::CACHE_CONTROL).or_insert(NO_CACHE);
     if let Some(value) = consulted.and_then(|ids| HeaderValue::try_from(ids).ok()) {
         headers.insert(INTERNAL_IDS, value);
     }

@@ -11,7 +11,7 @@ mod proxies;
 mod request;
 
 pub(crate) use answer::{Consulted, Refusal, json, text};
-pub(crate) use body::{data, discard_upload, read, read_within, too_slow};
+pub(crate) use body::{ARRIVAL, data, discard_upload, read, read_within, too_slow};
 pub(crate) use failures::FailureLog;
 pub(crate) use layer::{EdgeLayer, governor};
 pub(crate) use limits::{Limits, SWEEP, SourceAddress};

@@ -102,6 +102,12 @@ impl Cores {
         (core.address.control.clone(), core.control.clone())
     }
 
+    /// Is it a cluster: are several coreapps configured, or has one map since the start named several?
+    pub(crate) fn cluster(&self) -> bool {
+        let differ = |pair: &[Core]| pair[0].address != pair[1].address;
+        self.seeds.windows(2).any(differ) || self.maps.borrow().several
+    }
+
     /// Another one from now on.
     pub(crate) fn prefer_next(&self) {
         self.preferred.fetch_add(1, Ordering::Relaxed);
@@ -268,15 +274,34 @@ impl Cores {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        let calls = self.nodes().into_iter().map(|core| {
-            let (address, channel) = core.port(Port::Control);
-            let (address, called) = (address.to_owned(), call(channel));
-            async move {
-                let answer = bounded(&address, limit, called).await;
-                (address.clone(), answer.map_err(|status| refusal(&address, &status)))
+        let owners = self.owners();
+        ask(if owners.is_empty() { self.seeds.clone() } else { owners }, limit, call).await
+    }
+
+    /// The same of those that own something and of the configured ones, in this order. A coreapp that is
+    /// known by two addresses answers twice.
+    pub(crate) async fn every_node<T, F>(
+        &self,
+        limit: Duration,
+        call: impl Fn(Channel) -> F,
+    ) -> Vec<(String, Result<T, ApiError>)>
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut nodes = self.owners();
+        let owners = nodes.len();
+        for seed in &self.seeds {
+            if nodes.iter().all(|node| node.address.messages != seed.address.messages) {
+                nodes.push(seed.clone());
             }
-        });
-        futures_util::future::join_all(calls).await
+        }
+        let mut answers = ask(nodes, limit, call).await;
+        // The one configured name may stand for all of them, and is no coreapp of its own then.
+        let silent = answers[owners..].iter().all(|(_, answer)| answer.is_err());
+        if owners > 0 && self.seeds.len() == 1 && silent {
+            answers.truncate(owners);
+        }
+        answers
     }
 
     async fn call<T, F>(
@@ -315,10 +340,10 @@ impl Cores {
         all
     }
 
-    fn nodes(&self) -> Vec<Core> {
-        let mut nodes = Vec::new();
-        self.add_owners(&mut nodes);
-        if nodes.is_empty() { self.seeds.clone() } else { nodes }
+    fn owners(&self) -> Vec<Core> {
+        let mut owners = Vec::new();
+        self.add_owners(&mut owners);
+        owners
     }
 
     fn add_owners(&self, nodes: &mut Vec<Core>) {
@@ -349,6 +374,26 @@ impl Cores {
     }
 }
 
+/// Calls the control listeners of `nodes`, all at once: address and answer of each.
+async fn ask<T, F>(
+    nodes: Vec<Core>,
+    limit: Duration,
+    call: impl Fn(Channel) -> F,
+) -> Vec<(String, Result<T, ApiError>)>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let calls = nodes.into_iter().map(|core| {
+        let (address, channel) = core.port(Port::Control);
+        let (address, called) = (address.to_owned(), call(channel));
+        async move {
+            let answer = bounded(&address, limit, called).await;
+            (address.clone(), answer.map_err(|status| refusal(&address, &status)))
+        }
+    });
+    futures_util::future::join_all(calls).await
+}
+
 async fn bounded<T>(
     address: &str,
     limit: Duration,
@@ -360,5 +405,58 @@ async fn bounded<T>(
             address,
             &format!("no answer within {} s", limit.as_secs()),
         ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Configured, and named by the map.
+    fn cores(seeds: &[&str], owners: &[&str]) -> Cores {
+        let seeds: Vec<CoreAddress> = seeds.iter().map(|seed| seed.parse().unwrap()).collect();
+        let owners = owners.iter().map(|owner| Some(Arc::from(*owner))).collect();
+        let (_, maps) = watch::channel(Arc::new(State { owners, ..State::default() }));
+        Cores::new(&seeds, maps, None).unwrap()
+    }
+
+    /// Who was asked and did answer; the first `answering` of them do.
+    async fn asked(cores: &Cores, answering: usize) -> Vec<(String, bool)> {
+        let calls = AtomicUsize::new(0);
+        let call = |_| {
+            let answers = calls.fetch_add(1, Ordering::Relaxed) < answering;
+            let gone = || Status::unavailable("gone");
+            async move { answers.then(|| Response::new(())).ok_or_else(gone) }
+        };
+        let answers = cores.every_node(Duration::from_secs(1), call).await;
+        answers.into_iter().map(|(address, answer)| (address, answer.is_ok())).collect()
+    }
+
+    fn of(address: &str, answers: bool) -> (String, bool) {
+        (address.to_owned(), answers)
+    }
+
+    #[tokio::test]
+    async fn a_configured_coreapp_that_owns_nothing_is_asked_too_and_missed() {
+        let cores = cores(&["a", "b"], &["a:6250"]);
+        assert_eq!(asked(&cores, 1).await, [of("a:6252", true), of("b:6252", false)]);
+        assert_eq!(asked(&cores, 2).await, [of("a:6252", true), of("b:6252", true)]);
+    }
+
+    /// As that of a headless service.
+    #[tokio::test]
+    async fn a_name_that_stands_for_all_coreapps_is_not_missed() {
+        let cores = cores(&["coreapp"], &["10.0.0.1:6250", "10.0.0.2:6250"]);
+        let owners = [of("10.0.0.1:6252", true), of("10.0.0.2:6252", true)];
+        assert_eq!(asked(&cores, 2).await, owners);
+        assert_eq!(asked(&cores, 3).await.last(), Some(&of("coreapp:6252", true)));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_is_one_by_configuration_or_by_what_a_map_has_named() {
+        assert!(cores(&["a", "b"], &[]).cluster());
+        assert!(!cores(&["a", "a:6250"], &["a:6250"]).cluster());
+        let (_, maps) = watch::channel(Arc::new(State { several: true, ..State::default() }));
+        assert!(Cores::new(&["a".parse().unwrap()], maps, None).unwrap().cluster());
     }
 }

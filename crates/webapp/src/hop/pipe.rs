@@ -77,7 +77,7 @@ impl Pipe {
         let open = changes.borrow().is_some();
         (!open).then_some(async move {
             if changes.wait_for(Option::is_some).await.is_err() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         })
     }

@@ -10,7 +10,7 @@ use tonic::{Request, Response, Status, transport::Channel};
 use crate::{
     app::App,
     auth::{Admin, Caller},
-    edge::{Context, Refusal},
+    edge::{Consulted, Context, Refusal},
     hop::Asker,
 };
 
@@ -42,12 +42,13 @@ impl Asking {
         limit: Duration,
         message: M,
         call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<T, ApiError>
+    ) -> Result<T, Refusal>
     where
         M: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.app.cores.control(limit, |channel| call(channel, self.request(&message, limit))).await
+        let call = |channel| call(channel, self.request(&message, limit));
+        self.app.cores.control(limit, call).await.map_err(consulted)
     }
 
     /// The same over the connection for files; `limit` is for the answer to begin.
@@ -59,12 +60,13 @@ impl Asking {
         limit: Duration,
         message: M,
         call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<T, ApiError>
+    ) -> Result<T, Refusal>
     where
         M: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.app.cores.media(limit, |channel| call(channel, self.request(&message, limit))).await
+        let call = |channel| call(channel, self.request(&message, limit));
+        self.app.cores.media(limit, call).await.map_err(consulted)
     }
 
     /// Asks the coreapp that changes what belongs to the account.
@@ -76,12 +78,13 @@ impl Asking {
         limit: Duration,
         message: M,
         call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<T, ApiError>
+    ) -> Result<T, Refusal>
     where
         M: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.app.cores.writer(limit, |channel| call(channel, self.request(&message, limit))).await
+        let call = |channel| call(channel, self.request(&message, limit));
+        self.app.cores.writer(limit, call).await.map_err(consulted)
     }
 
     /// Asks the coreapp that owns a contact's shard on its contacts listener.
@@ -94,13 +97,13 @@ impl Asking {
         limit: Duration,
         message: M,
         call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<T, ApiError>
+    ) -> Result<T, Refusal>
     where
         M: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let call = |channel| call(channel, self.request(&message, limit));
-        self.app.cores.owner_of(number, limit, call).await
+        self.app.cores.owner_of(number, limit, call).await.map_err(consulted)
     }
 
     /// The same on its messages listener.
@@ -113,13 +116,13 @@ impl Asking {
         limit: Duration,
         message: M,
         call: impl Fn(Channel, Request<M>) -> F,
-    ) -> Result<T, ApiError>
+    ) -> Result<T, Refusal>
     where
         M: Clone,
         F: Future<Output = Result<Response<T>, Status>>,
     {
         let call = |channel| call(channel, self.request(&message, limit));
-        self.app.cores.messages_owner_of(number, limit, call).await
+        self.app.cores.messages_owner_of(number, limit, call).await.map_err(consulted)
     }
 
     /// Asks every coreapp on its control listener: address and answer of each.
@@ -139,6 +142,11 @@ impl Asking {
     fn request<M: Clone>(&self, message: &M, limit: Duration) -> Request<M> {
         self.asker.request(message.clone(), limit)
     }
+}
+
+/// A refusal after a coreapp was asked.
+pub(super) fn consulted(error: ApiError) -> Refusal {
+    Refusal::from(error).consulted(Consulted(None))
 }
 
 impl FromRequestParts<Arc<App>> for Asking {

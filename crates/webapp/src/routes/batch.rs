@@ -18,7 +18,7 @@ use super::messages::{self, IDEMPOTENCY_KEY, Sender};
 use crate::{
     app::App,
     auth::Caller,
-    edge::{Consulted, Context, Refusal, json, read_within},
+    edge::{ARRIVAL, Consulted, Context, Refusal, json, read_within},
     hop::Failure,
 };
 
@@ -58,7 +58,7 @@ pub(super) async fn send(
         let details = "Too many batches are being sent at this moment";
         return Err(ApiError::new(Code::OVERLOADED, details).into());
     };
-    let body = read_within(&app.metrics, body, batch::MAX_BODY).await?;
+    let body = read_within(&app.metrics, body, batch::MAX_BODY, ARRIVAL).await?;
     let items = batch::parse(&body)?;
     drop(body);
     let sender = Sender::of(&app, &context, &caller, &headers)?;

@@ -11,6 +11,7 @@ use contract::{
 use http::{HeaderMap, StatusCode};
 use rpc::coreapp::{self as proto, contact::Status, contacts_client::ContactsClient};
 
+use super::asking::consulted;
 use crate::{
     app::App,
     auth::Caller,
@@ -41,7 +42,7 @@ pub(super) async fn check(
     body: Body,
 ) -> Result<Response, Refusal> {
     let body = read(&app.metrics, body).await?;
-    let CheckRequest { inputs, wait, force } = CheckRequest::parse(&body)?;
+    let CheckRequest { inputs, too_long, wait, force } = CheckRequest::parse(&body)?;
     let asked = inputs.len();
     let message = proto::CheckRequest { inputs, wait, force };
     let asker = caller.asker(&context, &headers);
@@ -55,12 +56,18 @@ pub(super) async fn check(
                 .max_encoding_message_size(rpc::http2::MAX_MESSAGE);
             async move { client.check(request).await }
         })
-        .await?;
+        .await
+        .map_err(consulted)?;
     if answer.contacts.len() != asked {
         let details = "The coreapp answered for another number of contacts than was asked";
-        return Err(ApiError::new(Code::INTERNAL, details).into());
+        return Err(consulted(ApiError::new(Code::INTERNAL, details)));
     }
-    let entries: Vec<_> = answer.contacts.into_iter().map(entry).collect();
+    let mut entries: Vec<_> = answer.contacts.into_iter().map(entry).collect();
+    for (at, input) in too_long {
+        if let Some(entry) = entries.get_mut(at) {
+            *entry = ContactEntry { input, status: ContactStatus::Invalid, wa_id: None };
+        }
+    }
     let mut response = json(StatusCode::OK, contacts::answer(&entries));
     response.extensions_mut().insert(Consulted(None));
     Ok(response)

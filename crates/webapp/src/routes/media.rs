@@ -23,7 +23,11 @@ use rpc::coreapp::{
 };
 use tonic::Status;
 
-use super::{InPath, asking::Asking, done};
+use super::{
+    InPath,
+    asking::{Asking, consulted},
+    done,
+};
 use crate::{
     app::App,
     auth::Caller,
@@ -123,7 +127,7 @@ pub(super) async fn download(asking: Asking, id: InPath) -> Result<Response, Ref
             _ => Err(Status::internal("the answer does not begin with its head")),
         }
     });
-    let (GetMediaHead { content_type, size }, parts) = call.await.map_err(consulted)?;
+    let (GetMediaHead { content_type, size }, parts) = call.await?;
     // A stream that breaks ends the connection: the client sees that its file is short.
     let pieces = parts.map(|part| match part?.part {
         Some(Part::Piece(piece)) => Ok(piece),
@@ -152,7 +156,7 @@ pub(super) async fn fetch(asking: Asking, id: InPath) -> Result<Response, Refusa
     let call = asking.media(CALL, message, |channel, request| async move {
         MediaClient::new(channel).redownload(request).await
     });
-    call.await.map_err(consulted)?;
+    call.await?;
     Ok(done(answer::resource("media_items", &[serde_json::json!({ "id": id })])))
 }
 
@@ -169,15 +173,11 @@ pub(super) async fn remove(asking: Asking, id: InPath) -> Result<Response, Refus
     let call = asking.media(CALL, message, |channel, request| async move {
         MediaClient::new(channel).delete(request).await
     });
-    call.await.map_err(consulted)?;
+    call.await?;
     Ok(done(answer::empty()))
 }
 
 fn parse(id: InPath) -> Result<MediaId, ApiError> {
     let id = id.ok().and_then(|Path(id)| id.parse().ok());
     id.ok_or_else(|| ApiError::new(Code::NOT_FOUND, "There is no file with this id"))
-}
-
-fn consulted(error: ApiError) -> Refusal {
-    Refusal::from(error).consulted(Consulted(None))
 }

@@ -126,7 +126,7 @@ pub(crate) fn table() -> Vec<Route> {
         route!(profile::about),
         route!(profile::change_about),
         route!(photo::get),
-        route!(photo::post),
+        route!(photo::post).within(photo::WHOLE),
         route!(photo::delete),
         route!(backups::backup),
         route!(backups::restore),
@@ -204,19 +204,33 @@ fn pem(certificates: Bytes) -> Response {
     for (name, value) in [
         (header::CONTENT_TYPE, "text/plain;charset=UTF-8"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"ca.pem\""),
+        (header::CACHE_CONTROL, "public"),
     ] {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }
 
-/// One node as it is, several as a map.
-fn by_node(nodes: impl IntoIterator<Item = (String, Value)>) -> Value {
-    let nodes: Map<String, Value> = nodes.into_iter().collect();
-    match nodes.len() {
-        1 => nodes.into_iter().next().map(|(_, alone)| alone).unwrap_or_default(),
-        _ => Value::Object(nodes),
+/// Of a cluster a map, each node once; of a lone coreapp what it says. What does not answer has `errors` in
+/// its place.
+fn by_node(
+    cluster: bool,
+    nodes: impl IntoIterator<Item = (String, Result<Value, ApiError>)>,
+) -> Value {
+    let value = |answer: Result<Value, ApiError>| {
+        answer.unwrap_or_else(|error| serde_json::json!({ "errors": [error] }))
+    };
+    let nodes = nodes.into_iter();
+    if !cluster {
+        // Known by two addresses, of which one may be of the past.
+        let alone = nodes.map(|(_, answer)| answer).min_by_key(Result::is_err);
+        return alone.map(value).unwrap_or_default();
     }
+    let mut shown = Map::new();
+    for (node, answer) in nodes {
+        shown.entry(node).or_insert_with(|| value(answer));
+    }
+    Value::Object(shown)
 }
 
 /// Was `?format=prometheus` asked for?

@@ -16,17 +16,21 @@ use tokio::task::spawn_blocking;
 
 use super::{
     answered,
-    asking::{Asking, AskingAdmin},
+    asking::{Asking, AskingAdmin, consulted},
     done,
 };
 use crate::{
-    edge::{Consulted, Refusal, read_within},
+    edge::{Refusal, read_within},
     multipart,
     picture::{self, PictureError},
 };
 
 /// The network has 8 s, the rest is for the commit and a fail-over.
 const CALL: Duration = Duration::from_secs(12);
+/// For the picture to arrive: 5 MiB at 1 Mbit/s take 42 s.
+const ARRIVAL: Duration = Duration::from_secs(60);
+/// For the whole request: that, and as long as others have.
+pub(super) const WHOLE: Duration = Duration::from_secs(100);
 
 /// Shows the photo that customers see.
 #[utoipa::path(
@@ -49,7 +53,7 @@ pub(super) async fn get(
         .await?;
     if photo.image.is_empty() {
         let error = ApiError::new(Code::NOT_FOUND, "No picture set.");
-        return Err(Refusal::from(error).consulted(Consulted(None)));
+        return Err(consulted(error));
     }
     let query = uri.query().unwrap_or_default();
     if query.split('&').any(|pair| pair == "format=link") {
@@ -73,6 +77,7 @@ pub(super) async fn get(
     responses(
         (status = 200, description = "In force.", body = Empty),
         (status = 400, description = "1008 no picture, 1009 it is none, 1025 a broken form.", body = Errors),
+        (status = 408, description = "1025: the body did not arrive within 60 s.", body = Errors),
     ),
 )]
 pub(super) async fn post(
@@ -82,7 +87,8 @@ pub(super) async fn post(
 ) -> Result<Response, Refusal> {
     let boundary = multipart::boundary(&headers)?;
     let beside = if boundary.is_some() { multipart::OVERHEAD } else { 0 };
-    let mut given = read_within(&asking.app.metrics, body, profile::PHOTO_MAX + beside).await?;
+    let max = profile::PHOTO_MAX + beside;
+    let mut given = read_within(&asking.app.metrics, body, max, ARRIVAL).await?;
     if let Some(boundary) = boundary {
         given = multipart::file(&given, &boundary, "file")?;
     }

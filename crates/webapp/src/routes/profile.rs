@@ -16,7 +16,7 @@ use rpc::coreapp::{
 };
 
 use super::{
-    asking::{Asking, AskingAdmin},
+    asking::{Asking, AskingAdmin, consulted},
     done,
 };
 use crate::edge::{Refusal, read};
@@ -82,14 +82,15 @@ pub(super) async fn change_about(
     change(&asking, Change::About(body)).await
 }
 
-async fn known(asking: &Asking) -> Result<Profile, ApiError> {
+async fn known(asking: &Asking) -> Result<Profile, Refusal> {
     let profile = asking
         .any(CALL, GetProfileRequest {}, |channel, request| async move {
             AccountClient::new(channel).get_profile(request).await
         })
         .await?;
     serde_json::from_slice(&profile.profile).map_err(|_| {
-        ApiError::new(Code::INTERNAL, "The coreapp answered with no profile this webapp can read")
+        let details = "The coreapp answered with no profile this webapp can read";
+        consulted(ApiError::new(Code::INTERNAL, details))
     })
 }
 

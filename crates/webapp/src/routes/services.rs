@@ -43,7 +43,6 @@ pub(super) async fn messages(asking: Asking) -> Result<Response, Refusal> {
             CollectionClient::new(channel).messages(request).await
         })
         .await;
-    let cluster = answers.len() > 1;
     let mut nodes = serde_json::Map::new();
     let mut refused: Option<ApiError> = None;
     for (_, answer) in answers {
@@ -58,7 +57,10 @@ pub(super) async fn messages(asking: Asking) -> Result<Response, Refusal> {
         let none = || ApiError::new(Code::NOT_READY, "No coreapp can be reached");
         return Err(refused.unwrap_or_else(none).into());
     }
-    let gc = if cluster { Value::Object(nodes) } else { json!({ "status": "processing" }) };
+    let gc = match asking.app.cores.cluster() {
+        true => Value::Object(nodes),
+        false => json!({ "status": "processing" }),
+    };
     Ok(processing("message", &gc))
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn block(asking: Asking, given: InPath, body: Body) -> Result<R
     params(("number" = String, Path, description = "Any notation of the number.")),
     responses(
         (status = 200, description = "They come again.", body = Empty),
-        (status = 400, description = "1009 no number, type or length; 1010 unknown field; 1025 no JSON; 2048 no message of this customer within the last 24 hours.", body = Errors),
+        (status = 400, description = "1009 no number; 1010 unknown field; 1025 no JSON.", body = Errors),
     ),
 )]
 pub(super) async fn unblock(

@@ -1,17 +1,22 @@
 //! `GET /v1/stats/app`: the coreapps' metrics, `GET /v1/stats/db`: what the database holds; as JSON or
 //! for Prometheus. Their `internal` variants, which the original did not document, are the same.
 
-use std::{collections::BTreeMap, fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write as _,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{extract::State, response::Response};
 use contract::{
-    answer,
+    ApiError, answer,
     monitoring::{DatabaseStatsAnswer, StatsAnswer},
 };
 use http::{StatusCode, Uri};
 use rpc::coreapp::{
-    Count, DatabaseRequest, Metric, Sample, StatsRequest, monitoring_client::MonitoringClient,
-    ops_client::OpsClient,
+    Count, DatabaseRequest, Metric, Sample, StatsRequest, StatsResponse,
+    monitoring_client::MonitoringClient, ops_client::OpsClient,
 };
 use serde_json::{Map, Value, json};
 
@@ -26,7 +31,7 @@ use crate::{
 /// Of one node; the slowest decides when the answer comes.
 const CALL: Duration = Duration::from_secs(5);
 
-/// Metrics by name; with several coreapps each sample says which.
+/// Metrics by name; in a cluster each sample says of which coreapp it is.
 type Merged = BTreeMap<String, Metric>;
 
 /// Shows the coreapps' figures.
@@ -46,21 +51,37 @@ pub(super) async fn app(
         .cores
         .every(CALL, |channel| async move { OpsClient::new(channel).stats(StatsRequest {}).await })
         .await;
-    let several = answers.len() > 1;
-    let (mut merged, mut failed, mut answered) = (Merged::new(), None, false);
+    let merged = together(app.cores.cluster(), answers)?;
+    Ok(figures("app", &merged, &uri))
+}
+
+/// Of a lone coreapp its own, of a cluster those of each node.
+///
+/// # Errors
+/// What one failed with, when none has answered.
+fn together(
+    cluster: bool,
+    answers: Vec<(String, Result<StatsResponse, ApiError>)>,
+) -> Result<Merged, ApiError> {
+    let (mut merged, mut nodes, mut failed) = (Merged::new(), BTreeSet::new(), None);
     for (address, answer) in answers {
         match answer {
-            Ok(stats) => {
-                answered = true;
-                merge(&mut merged, stats.metrics, several.then_some(&address));
+            Ok(StatsResponse { metrics, node }) => {
+                // One of an earlier version says no name.
+                let node = if node.is_empty() { address } else { node };
+                if nodes.contains(&node) || (!cluster && !nodes.is_empty()) {
+                    continue;
+                }
+                merge(&mut merged, metrics, cluster.then_some(&node));
+                nodes.insert(node);
             }
             Err(error) => failed = Some(error),
         }
     }
-    if let Some(error) = failed.filter(|_| !answered) {
-        return Err(error.into());
+    match failed {
+        Some(error) if nodes.is_empty() => Err(error),
+        _ => Ok(merged),
     }
-    Ok(figures("app", &merged, &uri))
 }
 
 /// Shows what the database holds.
@@ -170,7 +191,7 @@ fn exposition(merged: &Merged) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rpc::coreapp::Sample;
+    use contract::Code;
 
     use super::*;
 
@@ -186,19 +207,40 @@ mod tests {
         }
     }
 
+    fn stats(address: &str, node: &str, value: f64) -> (String, Result<StatsResponse, ApiError>) {
+        let stats = StatsResponse { metrics: vec![metric(value)], node: node.to_owned() };
+        (address.to_owned(), Ok(stats))
+    }
+
     #[test]
-    fn nodes_are_told_apart_and_labels_escaped() {
-        let mut merged = Merged::new();
-        merge(&mut merged, vec![metric(1.0)], Some(&"a:6252".to_owned()));
-        merge(&mut merged, vec![metric(2.5)], Some(&"b:6252".to_owned()));
+    fn nodes_are_told_apart_by_name_and_labels_escaped() {
+        let answers = vec![stats("a:6252", "one", 1.0), stats("b:6252", "two", 2.5)];
+        let merged = together(true, answers).unwrap();
         assert_eq!(
             exposition(&merged),
             "# HELP callback_requests Requests.\n# TYPE callback_requests counter\n\
-             callback_requests{node=\"a:6252\",result=\"a \\\"b\\\"\"} 1\n\
-             callback_requests{node=\"b:6252\",result=\"a \\\"b\\\"\"} 2.5\n"
+             callback_requests{node=\"one\",result=\"a \\\"b\\\"\"} 1\n\
+             callback_requests{node=\"two\",result=\"a \\\"b\\\"\"} 2.5\n"
         );
         let (_, json) = merged.iter().map(shown).next().unwrap();
-        assert_eq!(json["data"][0]["labels"]["node"], "a:6252");
+        assert_eq!(json["data"][0]["labels"]["node"], "one");
         assert_eq!(json["data"][0]["value"], 1);
+    }
+
+    #[test]
+    fn each_node_counts_once_and_is_named_in_a_cluster_only() {
+        let twice = || vec![stats("a:6252", "one", 1.0), stats("any:6252", "one", 1.0)];
+        let samples = |merged: Merged| merged.into_values().next().unwrap().samples;
+        let of_cluster = samples(together(true, twice()).unwrap());
+        assert_eq!((of_cluster.len(), &*of_cluster[0].labels["node"]), (1, "one"));
+        let alone = samples(together(false, twice()).unwrap());
+        assert_eq!((alone.len(), alone[0].labels.get("node")), (1, None));
+    }
+
+    #[test]
+    fn who_does_not_answer_is_left_out_unless_nobody_does() {
+        let down = || ("b:6252".to_owned(), Err(ApiError::new(Code::NOT_READY, "down")));
+        assert!(together(true, vec![stats("a:6252", "one", 1.0), down()]).is_ok());
+        assert_eq!(together(true, vec![down()]).err().map(|e| e.code), Some(Code::NOT_READY));
     }
 }

@@ -239,9 +239,9 @@ pub(super) async fn remove_sticker(
     Ok(done(answer::empty()))
 }
 
-async fn pack(asking: &Asking, uri: &Uri, id: InPath) -> Result<Pack, ApiError> {
+async fn pack(asking: &Asking, uri: &Uri, id: InPath) -> Result<Pack, Refusal> {
     if first_party(uri)? {
-        return Err(stickers::no_pack());
+        return Err(stickers::no_pack().into());
     }
     let message = GetPackRequest { id: named(id)? };
     asking
@@ -251,7 +251,7 @@ async fn pack(asking: &Asking, uri: &Uri, id: InPath) -> Result<Pack, ApiError> 
         .await
 }
 
-async fn put(asking: &Asking, message: PutPackRequest) -> Result<(), ApiError> {
+async fn put(asking: &Asking, message: PutPackRequest) -> Result<(), Refusal> {
     let put = asking.writer(CALL, message, |channel, request| async move {
         StickerpacksClient::new(channel).put(request).await
     });

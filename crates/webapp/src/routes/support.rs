@@ -1,14 +1,14 @@
-//! `GET /v1/support`: what every coreapp says of itself; one node as an object, several as a map.
+//! `GET /v1/support`: what every coreapp says of itself; a lone one as an object, a cluster as a map.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use axum::response::Response;
+use axum::{extract::State, response::Response};
 use contract::{ApiError, Code, answer, monitoring::SupportAnswer};
 use rpc::coreapp::{SupportRequest, SupportResponse, monitoring_client::MonitoringClient};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::{asking::Asking, by_node, done};
-use crate::edge::Refusal;
+use super::{by_node, done};
+use crate::{app::App, auth::Caller};
 
 /// Of one node; the slowest decides when the answer comes.
 const CALL: Duration = Duration::from_secs(5);
@@ -20,17 +20,18 @@ const CALL: Duration = Duration::from_secs(5);
     get, path = "/v1/support", tag = "Monitoring",
     responses((status = 200, description = "Of every coreapp.", body = SupportAnswer)),
 )]
-pub(super) async fn support(asking: Asking) -> Result<Response, Refusal> {
-    let answers = asking
-        .every(CALL, SupportRequest {}, |channel, request| async move {
-            MonitoringClient::new(channel).support(request).await
+pub(super) async fn support(State(app): State<Arc<App>>, _: Caller) -> Response {
+    let answers = app
+        .cores
+        .every_node(CALL, |channel| async move {
+            MonitoringClient::new(channel).support(SupportRequest {}).await
         })
         .await;
     let nodes = answers.into_iter().map(|(address, answer)| match answer.and_then(shown) {
-        Ok((node, support)) => (node, support),
-        Err(error) => (address, json!({ "errors": [error] })),
+        Ok((node, support)) => (node, Ok(support)),
+        Err(error) => (address, Err(error)),
     });
-    Ok(done(answer::resource("support", &by_node(nodes))))
+    done(answer::resource("support", &by_node(app.cores.cluster(), nodes)))
 }
 
 fn shown(answer: SupportResponse) -> Result<(String, Value), ApiError> {

@@ -22,7 +22,10 @@ use crate::{
     hop::Asker,
 };
 
-use super::{asking::Asking, done};
+use super::{
+    asking::{Asking, consulted},
+    done,
+};
 
 /// Of a call to the coreapp.
 const CALL: Duration = Duration::from_secs(5);
@@ -56,7 +59,7 @@ pub(super) async fn login(
     // Without a fresh copy the token would be refused, perhaps signed with a key of yesterday.
     app.directory.current()?;
     app.limits.may_try(&name)?;
-    let credential = credential(&app, &context, &name, &headers).await?;
+    let credential = credential(&app, &context, &name, &headers).await.map_err(consulted)?;
     let thread = app.passwords.thread().await?;
     // Again: others may have failed while this one waited.
     app.limits.may_try(&name)?;
@@ -69,7 +72,7 @@ pub(super) async fn login(
     };
     if let Some(new) = request.new_password {
         let hash = app.passwords.hash(thread, &app.rng, &new).await?;
-        set_password(&app, &context, &headers, &credential, hash).await?;
+        set_password(&app, &context, &headers, &credential, hash).await.map_err(consulted)?;
     } else if credential.must_change {
         return Err(ApiError::new(
             Code::PASSWORD_CHANGE_REQUIRED,

@@ -14,10 +14,10 @@ use rpc::coreapp::{
 };
 
 use super::{
-    asking::{Asking, AskingAdmin},
+    asking::{Asking, AskingAdmin, consulted},
     done, pem,
 };
-use crate::edge::{Consulted, Refusal, read};
+use crate::edge::{Refusal, read};
 
 /// As for settings: in force when it answers.
 const CALL: Duration = Duration::from_secs(10);
@@ -38,7 +38,7 @@ pub(super) async fn get(AskingAdmin(asking): AskingAdmin) -> Result<Response, Re
         .await?;
     if bundle.pem.is_empty() {
         let error = ApiError::new(Code::NOT_FOUND, "No webhook CA certificates found");
-        return Err(Refusal::from(error).consulted(Consulted(None)));
+        return Err(consulted(error));
     }
     Ok(pem(bundle.pem))
 }

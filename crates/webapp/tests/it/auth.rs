@@ -114,6 +114,25 @@ async fn a_token_revoked_elsewhere_or_issued_before_its_user_is_refused() {
     .await;
 }
 
+/// The most there are: a frame that is too large to be read would shut everybody out.
+#[tokio::test]
+async fn a_hundred_thousand_revoked_tokens_are_refused_and_the_others_still_let_in() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let (old, other) = (bearer("clerk_7"), token(TOKEN_KEY, "clerk_7", "other", 10));
+    assert_eq!(edge.get("/v1/health", &old).await.status, 200);
+    core.shared.snapshot.send_modify(|snapshot| {
+        let rands = &mut snapshot.revocations.as_mut().unwrap().rands;
+        rands.extend((0..100_000).map(|n| format!("{n:032x}")));
+        rands.push("ab".repeat(16));
+    });
+    eventually("the revocations have come", async || {
+        edge.get("/v1/health", &old).await.status == 401
+    })
+    .await;
+    assert_eq!(edge.get("/v1/health", &other).await.status, 200);
+}
+
 #[tokio::test]
 async fn the_initial_password_opens_nothing_but_its_own_change() {
     let core = core_with_passwords();

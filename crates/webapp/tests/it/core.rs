@@ -514,6 +514,7 @@ impl Ops for Peer {
             help: "Jobs.".to_owned(),
             samples: vec![proto::Sample { labels: Default::default(), value: 3.0 }],
         };
-        Ok(Response::new(proto::StatsResponse { metrics: vec![metric] }))
+        let (metrics, node) = (vec![metric], "core-1".to_owned());
+        Ok(Response::new(proto::StatsResponse { metrics, node }))
     }
 }

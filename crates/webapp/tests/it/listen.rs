@@ -111,3 +111,27 @@ async fn stopping_answers_what_is_in_work_and_accepts_nothing_new() {
     assert_eq!(send.await.unwrap().status, 201);
     stop.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_picture_has_a_minute_to_arrive() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let admin = bearer("admin");
+    let mut stream = TcpStream::connect(edge.http).await.unwrap();
+    let begun = format!(
+        "POST /v1/settings/profile/photo HTTP/1.1\r\nHost: localhost\r\nAuthorization: {admin}\r\n\
+         Content-Length: 10\r\nConnection: close\r\n\r\nno pic"
+    );
+    stream.write_all(begun.as_bytes()).await.unwrap();
+    eventually("its body is being read", async || {
+        let figures = edge.get("/metrics", &admin).await.json();
+        let requests = figures["metrics"]["web_requests"]["data"].as_array().unwrap();
+        requests.iter().any(|one| one["labels"]["state"] == "read" && one["value"] == 1)
+    })
+    .await;
+    pass(Duration::from_secs(50)).await;
+    stream.write_all(b"ture").await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains(r#""code":1009"#), "{answer}");
+}

@@ -32,6 +32,24 @@ async fn contacts_are_answered_one_by_one_in_their_order() {
 }
 
 #[tokio::test]
+async fn an_entry_that_is_too_long_is_invalid_in_its_place_and_the_others_are_answered() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    // A number, were it shorter.
+    let long = format!("1631{}5551001", " ".repeat(60));
+    let body = json!({"contacts": [long, "16315551002"]}).to_string();
+    let answer = edge.post("/v1/contacts", &bearer("clerk_7"), body).await;
+    assert_eq!(answer.status, 200, "{:?}", answer.body);
+    assert_eq!(
+        answer.json()["contacts"],
+        json!([
+            {"input": long, "status": "invalid"},
+            {"input": "16315551002", "status": "valid", "wa_id": "16315551002"},
+        ])
+    );
+}
+
+#[tokio::test]
 async fn an_identity_is_shown_and_acknowledged_by_its_latest_hash() {
     let core = Core::start();
     let edge = Edge::start(&core).await;
@@ -214,13 +232,41 @@ async fn the_authorities_of_webhooks_come_back_as_they_were_uploaded_until_they_
     assert_eq!(edge.call(Method::POST, path, &admin, pem).await.status, 200);
     let shown = edge.get(path, &admin).await;
     assert_eq!((shown.status.as_u16(), &shown.body[..]), (200, pem.as_bytes()));
-    assert_eq!(shown.header("content-type"), "text/plain;charset=UTF-8");
+    for (name, value) in [
+        ("content-type", "text/plain;charset=UTF-8"),
+        ("content-disposition", "attachment; filename=\"ca.pem\""),
+        ("cache-control", "public"),
+    ] {
+        assert_eq!(shown.header(name), value);
+    }
+    assert_eq!(none.header("cache-control"), "no-cache, private");
     assert_eq!(edge.call(Method::POST, path, &admin, "").await.refusal(), (400, 1008));
     assert_eq!(edge.call(Method::DELETE, path, &admin, "").await.status, 200);
     assert_eq!(edge.get(path, &admin).await.status, 404);
     for method in [Method::GET, Method::POST, Method::DELETE] {
         let refused = edge.call(method, path, &bearer("clerk_7"), pem).await;
         assert_eq!(refused.refusal(), (403, 1005));
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_says_whether_a_coreapp_was_asked() {
+    let core = Core::start();
+    let edge = Edge::start(&core).await;
+    let identity = "/v1/contacts/16315551004/identity";
+    let settings = "/v1/settings/application";
+    for (method, path, user, expected, asked) in [
+        (Method::GET, identity, "clerk_7", (404, 1006), true),
+        (Method::POST, "/v1/contacts/16315550000/block", "clerk_7", (400, 2048), true),
+        (Method::PATCH, settings, "admin", (400, 1008), true),
+        (Method::GET, "/v1/certificates/webhooks/ca", "admin", (404, 1006), true),
+        (Method::GET, "/v1/contacts/customer/identity", "clerk_7", (400, 1009), false),
+        (Method::PATCH, settings, "clerk_7", (403, 1005), false),
+    ] {
+        let answer = edge.call(method, path, &bearer(user), "").await;
+        assert_eq!(answer.refusal(), expected, "{path} as {user}");
+        let ids = if asked { answer.header("x-request-id") } else { "" };
+        assert_eq!(answer.header("x-internal-request-ids"), ids, "{path} as {user}");
     }
 }
 
