@@ -129,8 +129,7 @@ async fn status(http: u16) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn health_tells_a_network_that_is_away_and_a_callback_does_once() {
-    let mut roles = Roles::start_in(1, &[("WA_API_KEY", KEY)]).await;
-    roles.log_in_first().await;
+    let roles = Roles::start_in(1, &[("WA_API_KEY", KEY)]).await;
     for (is, wanted) in
         [("up", "connected"), ("lost just now", "connecting"), ("away", "disconnected")]
     {
