@@ -474,11 +474,12 @@ async fn a_batch_is_bounded_in_bytes_and_a_larger_write_goes_alone() {
     assert_eq!(lens, [1, 1, 2, 1]);
 }
 
-/// A database that can be switched off.
+/// A database that can be switched off, or have no room for anything.
 #[derive(Clone)]
 struct Switched {
     engine: Faulty,
     off: Arc<AtomicBool>,
+    full: Arc<AtomicBool>,
 }
 
 impl LaneEngine for Switched {
@@ -494,6 +495,9 @@ impl LaneEngine for Switched {
     async fn commit(&self, session: &mut (), fence: Fence, batch: &Arc<Batch>) -> Done {
         match self.off.load(Ordering::Relaxed) {
             true => Done::Lost { answered: false, why: "cut".to_owned() },
+            false if self.full.load(Ordering::Relaxed) => {
+                Done::Lost { answered: true, why: "the disk is full".to_owned() }
+            }
             false => self.engine.commit(session, fence, batch).await,
         }
     }
@@ -509,7 +513,7 @@ fn away(lanes: i16) -> (Switched, Lanes) {
     for lane in 0..lanes {
         engine.tables.lock().unwrap().lanes.insert(lane, (true, 0));
     }
-    let switched = Switched { engine, off: Arc::new(AtomicBool::new(true)) };
+    let switched = Switched { engine, off: Arc::new(AtomicBool::new(true)), full: Arc::default() };
     let rng: Arc<dyn Rng> = switched.engine.rng.clone();
     let feed: Arc<dyn Feed> = Arc::new(Log::default());
     let vault = Arc::new(Vault::new(None, None, rng.clone()));
@@ -565,41 +569,12 @@ async fn a_lane_without_work_learns_from_another_that_the_database_is_away() {
     assert!(commit(1, 4).await.is_ok());
 }
 
-/// A database that is switched on and answers every commit with an error, as one with a full disk does.
-#[derive(Clone)]
-struct Full {
-    engine: Faulty,
-    full: Arc<AtomicBool>,
-}
-
-impl LaneEngine for Full {
-    type Session = ();
-
-    async fn connect(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    async fn commit(&self, session: &mut (), fence: Fence, batch: &Arc<Batch>) -> Done {
-        match self.full.load(Ordering::Relaxed) {
-            true => Done::Lost { answered: true, why: "the disk is full".to_owned() },
-            false => self.engine.commit(session, fence, batch).await,
-        }
-    }
-
-    async fn ask(&self, session: &mut (), fence: Fence) -> Result<Option<(bool, i64)>, StoreError> {
-        self.engine.ask(session, fence).await
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_and_callers_are_refused()
  {
-    let full = Full { engine: faulty(1, 0, None), full: Arc::new(AtomicBool::new(true)) };
-    full.engine.tables.lock().unwrap().lanes.insert(0, (true, 0));
-    let rng: Arc<dyn Rng> = full.engine.rng.clone();
-    let feed: Arc<dyn Feed> = Arc::new(Log::default());
-    let vault = Arc::new(Vault::new(None, None, rng.clone()));
-    let lanes = Lanes::start(&full, INC, 1, 16, &feed, &vault, &rng);
+    let (switched, lanes) = away(1);
+    switched.full.store(true, Ordering::Relaxed);
+    switched.off.store(false, Ordering::Relaxed);
     let (answers, mut answered) = mpsc::unbounded_channel();
     lanes.own(shard(0), EPOCH, 1, answers);
     for n in 0..4 {
@@ -612,7 +587,7 @@ async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_an
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(answered.try_recv().is_err(), "none of them is given up");
 
-    full.full.store(false, Ordering::Relaxed);
+    switched.full.store(false, Ordering::Relaxed);
     let mut stored = HashSet::new();
     while stored.len() < 4 {
         let list = tokio::time::timeout(Duration::from_secs(30), answered.recv()).await;
@@ -621,7 +596,7 @@ async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_an
             stored.insert(answer.token);
         }
     }
-    assert_eq!(full.engine.tables.lock().unwrap().events.len(), 4);
+    assert_eq!(switched.engine.tables.lock().unwrap().events.len(), 4);
     let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(2)]);
     assert!(accept.await.is_ok());
 }
