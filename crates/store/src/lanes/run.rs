@@ -59,9 +59,11 @@ pub(crate) struct Lane<E: LaneEngine> {
     rng: Arc<dyn Rng>,
     /// What was split off or left over; goes before the inbox.
     groups: VecDeque<Vec<Item>>,
-    /// What the database failed to store, and when it is tried again. Bounded by what its shards have
-    /// under way.
-    failed: VecDeque<(Instant, Item)>,
+    /// What the database failed to store. Bounded by what its shards have under way.
+    failed: VecDeque<Item>,
+    /// When the first of them is tried again: one at a time while they fail, so that whoever waits in the
+    /// inbox gets its turn; one after the other as soon as one is stored.
+    again: Instant,
     /// The last batch failed, and nothing was stored since.
     unwell: bool,
 }
@@ -113,6 +115,7 @@ impl<E: LaneEngine> Lane<E> {
             rng,
             groups,
             failed,
+            again: Instant::now(),
             unwell: false,
         }
     }
@@ -146,7 +149,7 @@ impl<E: LaneEngine> Lane<E> {
                         // What failed until now the next start gets from the network once more.
                         None => return,
                     },
-                    () = until(self.failed.front()) => continue,
+                    () = sleep_until(self.again), if !self.failed.is_empty() => continue,
                 },
             };
             if self.inbox.is_fenced() {
@@ -198,11 +201,10 @@ impl<E: LaneEngine> Lane<E> {
 
     /// A write that failed before and is due again.
     fn due(&mut self) -> Option<Item> {
-        let (due, _) = self.failed.front()?;
-        if *due > Instant::now() {
+        if self.again > Instant::now() {
             return None;
         }
-        self.failed.pop_front().map(|(_, item)| item)
+        self.failed.pop_front()
     }
 
     /// Commits a batch, whatever it takes; `attempts`: that the database may answer with an error.
@@ -359,7 +361,8 @@ impl<E: LaneEngine> Lane<E> {
             error = why,
             "The database failed to store what is under way; it is tried again"
         );
-        self.failed.push_back((Instant::now() + AGAIN, item));
+        self.failed.push_back(item);
+        self.again = Instant::now() + AGAIN;
         None
     }
 
@@ -382,21 +385,13 @@ impl<E: LaneEngine> Lane<E> {
             tracing::warn!("This coreapp has been fenced: another one has taken over its shards");
         }
         let mut answers = Answers::default();
-        let failed = self.failed.drain(..).map(|(_, item)| item);
-        for item in self.groups.drain(..).flatten().chain(failed) {
+        for item in self.groups.drain(..).flatten().chain(self.failed.drain(..)) {
             answers.refuse(item, WriteError::Fenced);
         }
         for item in self.inboxes.iter().flat_map(|inbox| inbox.fence()) {
             answers.refuse(item, WriteError::Fenced);
         }
         answers.send();
-    }
-}
-
-async fn until(failed: Option<&(Instant, Item)>) {
-    match failed {
-        Some((due, _)) => sleep_until(*due).await,
-        None => std::future::pending().await,
     }
 }
 

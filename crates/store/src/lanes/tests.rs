@@ -577,7 +577,7 @@ async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_an
     switched.off.store(false, Ordering::Relaxed);
     let (answers, mut answered) = mpsc::unbounded_channel();
     lanes.own(shard(0), EPOCH, 1, answers);
-    for n in 0..4 {
+    for n in 0..400 {
         let reply = Reply::Token(n);
         lanes.submit(write(shard(0), vec![event(format!("receipt {n}"))], reply));
     }
@@ -586,17 +586,20 @@ async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_an
     assert!(matches!(refused, Ok(Err(WriteError::Rejected(_)))), "{refused:?}");
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(answered.try_recv().is_err(), "none of them is given up");
+    let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(3)]);
+    let refused = tokio::time::timeout(Duration::from_secs(1), accept).await;
+    assert!(matches!(refused, Ok(Err(WriteError::Rejected(_)))), "not behind them: {refused:?}");
 
     switched.full.store(false, Ordering::Relaxed);
     let mut stored = HashSet::new();
-    while stored.len() < 4 {
+    while stored.len() < 400 {
         let list = tokio::time::timeout(Duration::from_secs(30), answered.recv()).await;
         for answer in list.unwrap().unwrap() {
             assert!(answer.result.is_ok(), "{:?}", answer.result);
             stored.insert(answer.token);
         }
     }
-    assert_eq!(switched.engine.tables.lock().unwrap().events.len(), 4);
+    assert_eq!(switched.engine.tables.lock().unwrap().events.len(), 400);
     let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(2)]);
     assert!(accept.await.is_ok());
 }
