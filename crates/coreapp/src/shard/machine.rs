@@ -28,7 +28,7 @@ use super::{
     idempotent::{KeyHash, Keyed},
     identity::not_acknowledged,
     incoming::{Down, Place},
-    open::{HEARD_MAX, RETRIES_KEPT},
+    open::{AskedAgain, HEARD_MAX, RETRIES_KEPT},
     peers::{Loading, NO_KEYS_MAX, Peer, Until},
     queue::{Files, Job, Meta, Recipient, Stage},
     resolve::{Known, Resolving},
@@ -76,7 +76,7 @@ pub(crate) struct Machine {
     pub(super) heard: LruCache<(Number, Key), ()>,
     pub(super) hearing: HashMap<(Number, Key), Vec<Place>>,
     /// How often we asked for a message again, and devices asked us.
-    pub(super) retries: LruCache<(Number, Key), u32>,
+    pub(super) retries: LruCache<(Number, Key), AskedAgain>,
     pub(super) resends: LruCache<(Key, u32), u32>,
     pub(super) requests: LruCache<Number, (Instant, u32)>,
     /// Idempotency keys whose first request is not answered yet.

@@ -10,6 +10,7 @@ use contract::{
     },
     envelope::InboundContent,
     media::{Received, unfetched},
+    message::body_hash,
 };
 use session::{DecryptError, Message, PreKeyId, PreKeyMessage, Record};
 use store::{
@@ -28,12 +29,21 @@ use super::{
 };
 use crate::prekeys::ONE_TIME;
 
-/// Times a message is asked for again; then the webhook gets `unknown`.
+/// Copies of a message that may be undecryptable and are asked for again; at the next one the webhook
+/// gets `unknown`.
 const RETRIES_MAX: u32 = 5;
 /// Stored messages recognised without a look at their row, a shard.
 pub(super) const HEARD_MAX: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
 /// Messages whose retries are counted, a shard; a forgotten one starts at one again.
 pub(super) const RETRIES_KEPT: NonZeroUsize = NonZeroUsize::new(1_024).unwrap();
+
+/// A message that could not be decrypted and was asked for again.
+pub(super) struct AskedAgain {
+    /// Different copies that could not be, the last one among them.
+    count: u32,
+    /// SHA-256 of the last one.
+    copy: [u8; 32],
+}
 
 /// What a decryption gave.
 struct Opened {
@@ -142,12 +152,17 @@ impl Machine {
                 return self.want(read, Wanted::Undecryptable(message.clone()), fx);
             }
         }
-        let count = self.retries.get(&id).copied().unwrap_or(0) + 1;
+        let copy = body_hash(&message.envelope.ciphertext);
+        let count = match self.retries.get(&id) {
+            // A repetition: its acknowledgement was lost, and the request perhaps with it.
+            Some(asked) if asked.copy == copy => asked.count,
+            asked => asked.map_or(1, |asked| asked.count + 1),
+        };
         if count > RETRIES_MAX {
             self.store_inbound(message, InboundContent::unknown(), Vec::new(), false, ctx, fx);
             return;
         }
-        self.retries.put(id, count);
+        self.retries.put(id, AskedAgain { count, copy });
         // On the ordered stream the request goes before the acknowledgement.
         fx.sends.push(Outgoing::Retry {
             shard: self.shard,

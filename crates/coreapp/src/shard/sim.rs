@@ -3,6 +3,7 @@
 
 mod identity;
 mod repeats;
+mod unreadable;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
