@@ -1,5 +1,5 @@
-//! What is changed at one node goes for all of them: settings, logins, users, and the one contact sync
-//! that the network allows.
+//! What is changed at one node goes for all of them: settings, logins, users, the one contact sync that the
+//! network allows; and messages whose recipient belongs to another node than was dialled.
 
 #![expect(
     clippy::unwrap_used,
@@ -157,4 +157,69 @@ async fn the_network_is_asked_about_contacts_by_one_call_at_a_time_whoever_wants
     assert_eq!(stats["in_flight"]["contact_syncs_max"], 1, "{stats}");
     assert_eq!(stats["contact_sync"]["refused_concurrent"], 0, "{stats}");
     assert!(stats["contact_sync"]["count"].as_u64() > Some(1), "{stats}");
+}
+
+/// Ids and statuses that were told of them, each with the recipient as the network and as the sender names it.
+async fn told(roles: &Roles, after: &str) -> Vec<[String; 4]> {
+    let path = format!("/v1/events?after={after}&limit=1000");
+    let answer = roles.call(0, "GET", &path, &[], "").await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let events = answer.body["events"].as_array().unwrap();
+    let statuses = events.iter().filter_map(|event| event["payload"]["statuses"].get(0));
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = statuses.map(|status| {
+        let dialled = &status["message"]["recipient_id"];
+        [&status["id"], &status["status"], &status["recipient_id"], dialled].map(text)
+    });
+    all.collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recipient_whom_the_network_knows_by_another_number_gets_everything_from_that_numbers_shard()
+ {
+    let (_server, roles) = three_coreapps_behind_two_webapps("known_as").await;
+    let phones = phones();
+    let (dialled, rest) = phones.split_at(16);
+    let pairs: Vec<(&String, &String)> = dialled.iter().zip(&rest[16..]).collect();
+    for (dialled, phone) in &pairs {
+        let path = format!("/phones/{dialled}");
+        let body = json!({ "known_as": phone }).to_string();
+        let answer = call(roles.phones, "PUT", &path, "", &body).await;
+        assert_eq!((answer.status, &answer.body["known_as"]), (StatusCode::OK, &json!(phone)));
+    }
+    let before = roles.call(0, "GET", "/v1/events", &[], "").await;
+    let before = before.body["cursor"].as_str().unwrap();
+    let texts = ["first", "second", "third"];
+    let mut sent = Vec::new();
+    for (n, text) in texts.into_iter().enumerate() {
+        for (dialled, phone) in &pairs {
+            let body = json!({"to": dialled, "type": "text", "text": {"body": text}}).to_string();
+            let answer = roles.call(n % 2, "POST", "/v1/messages", &[], &body).await;
+            assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.body);
+            let id = answer.body["messages"][0]["id"].as_str().unwrap().to_owned();
+            sent.push((id, *dialled, *phone));
+        }
+    }
+    for (_, phone) in &pairs {
+        support::until("all messages are at the phone", async || {
+            (roles.texts_at(phone).await.len() >= texts.len()).then_some(())
+        })
+        .await;
+        assert_eq!(roles.texts_at(phone).await, texts, "in order");
+        // The customer answers from the same number, in the same session.
+        roles.write_from(phone, "thanks").await;
+    }
+    support::until("every message was told to be read", async || {
+        let told = told(&roles, before).await;
+        let read = |(id, dialled, phone): &(String, &String, &String)| {
+            let words = [id.as_str(), "read", phone.as_str(), dialled.as_str()];
+            told.iter().any(|told| told.each_ref().map(String::as_str) == words)
+        };
+        sent.iter().all(read).then_some(())
+    })
+    .await;
+    let stats = roles.network("/stats").await;
+    assert_eq!(stats["undecryptable"], json!({}), "{stats}");
+    assert_eq!(stats["retries"]["requested"], 0, "{stats}");
+    assert_eq!((&stats["delivered_twice"], &stats["key_reuse"]), (&json!(0), &json!(0)), "{stats}");
 }

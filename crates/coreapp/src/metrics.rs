@@ -26,6 +26,7 @@ struct Inner {
     statuses: IntCounterVec,
     inbound: IntCounter,
     bundles_refused: IntCounter,
+    handed_on: IntCounter,
     retries_followed: IntCounter,
     retries_refused: IntCounter,
     pending_messages: metrics::IntGauge,
@@ -83,6 +84,10 @@ impl Metrics {
             bundles_refused: registry.counter(
                 "prekey_bundles_refused",
                 "Pre-key bundles of recipients' devices that were not valid",
+            )?,
+            handed_on: registry.counter(
+                "messages_handed_on",
+                "Messages to recipients whom the network knows by a number of another shard",
             )?,
             retries_followed: retries.with_label_values(&["followed"]),
             retries_refused: retries.with_label_values(&["refused"]),
@@ -228,6 +233,7 @@ impl Metrics {
     /// Adds what happened in one turn.
     pub(crate) fn count(&self, counts: Counts) {
         self.0.bundles_refused.inc_by(counts.bundles_refused);
+        self.0.handed_on.inc_by(counts.handed_on);
         self.0.retries_followed.inc_by(counts.retries_followed);
         self.0.retries_refused.inc_by(counts.retries_refused);
         for (kind, count) in StatusKind::ALL.into_iter().zip(counts.statuses) {

@@ -57,7 +57,7 @@ use crate::{
     gauges::Gauges,
     generation::Generations,
     inbound::Reading,
-    intake::{Gate, Handing, Intake, Quota},
+    intake::{Gate, Handing, HandingOn, Intake, Quota},
     log::StoreLog,
     media::{self, Asked, Files, FilesError, Held, Links, Shelf, Watched},
     metrics,
@@ -275,6 +275,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
     let (fetch, wanted) = mpsc::unbounded_channel();
     let (setups, to_set_up) = mpsc::unbounded_channel();
     let (files_wanted, wanted_files) = mpsc::unbounded_channel();
+    let (hand_on, handed_on) = mpsc::unbounded_channel();
     let (view, view_rx) = watch::channel(View::of(&Application::default(), None));
     let gate = Arc::new(Gate::new(0, 0));
     let window = Arc::new(Window::new(upstream.caps().window));
@@ -291,6 +292,7 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
             contacts: ask,
             bundles: fetch,
             files: files_wanted,
+            handed_on: hand_on,
             setups,
             metrics: metrics.clone(),
             sealing: upstream.caps().sealing,
@@ -521,6 +523,9 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         traces: env.traces.clone(),
     };
     background.spawn(asker.run(asked));
+    let handing_on =
+        HandingOn { intake: intake.clone(), map: map_rx.clone(), peers: peers.clone() };
+    background.spawn(handing_on.run(handed_on));
     let desk = Desk::new(drivers.clone(), map_rx.clone(), peers, contacts_waiting);
     let desk = Arc::new(desk);
     let complaints =

@@ -329,8 +329,16 @@ fn a_stored_message_has_a_fixed_form_and_comes_back() {
     // SHA-256 of the bytes above, from sha256sum.
     let hash = message::body_hash(&bytes).map(|byte| format!("{byte:02x}")).concat();
     assert_eq!(hash, "4269d014e9bc428e8a65d98bc4242f8eeb86120b4ac4147c0a6038ce99e137ea");
-    assert_eq!(Stored::decode(b"\x02\x01").err(), Some(StoredError::Version(2)));
+    assert_eq!(Stored::decode(b"\x03\x01").err(), Some(StoredError::Version(3)));
     for len in 0..16 {
+        assert_eq!(Stored::decode(&bytes[..len]).err(), Some(StoredError::Damaged), "{len}");
+    }
+
+    let moved = Stored { moved_to: Some(number("67890")), ..stored };
+    let bytes = moved.encode();
+    assert!(bytes.starts_with(b"\x02\x0567890\x01\x0512345\x00\x06+12345{"));
+    assert!(Stored::decode(&bytes).is_ok_and(|back| back == moved));
+    for len in 0..22 {
         assert_eq!(Stored::decode(&bytes[..len]).err(), Some(StoredError::Damaged), "{len}");
     }
 }

@@ -10,8 +10,8 @@ use contract::{Number, ShardId};
 use futures_util::FutureExt;
 use rpc::{
     coreapp::{
-        BuryRequest, Looked, LookupRequest, NudgeRequest, SendFrame, SendReply, SettledRequest,
-        SyncContactsRequest, peer_client::PeerClient,
+        BuryRequest, DeliverRequest, Looked, LookupRequest, NudgeRequest, SendFrame, SendReply,
+        SettledRequest, SyncContactsRequest, peer_client::PeerClient,
     },
     identity::Identity,
 };
@@ -113,6 +113,20 @@ impl Peers {
         let mut request = Request::new(frame);
         request.set_timeout(limit);
         let answer = timeout(limit, client.forward(request)).await;
+        Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner())
+    }
+
+    /// Hands a message on to the owner of the shard of its recipient's number.
+    pub(crate) async fn deliver(
+        &self,
+        shard: ShardId,
+        request: DeliverRequest,
+        limit: Duration,
+    ) -> Result<SendReply, Unanswered> {
+        let mut client = self.client_of(shard)?;
+        let mut request = Request::new(request);
+        request.set_timeout(limit);
+        let answer = timeout(limit, client.deliver(request)).await;
         Ok(answer.map_err(|_| Unanswered)?.map_err(|_| Unanswered)?.into_inner())
     }
 

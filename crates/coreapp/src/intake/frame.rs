@@ -10,11 +10,14 @@ use contract::{
     message::{self, Category},
 };
 use futures_util::future::{BoxFuture, join_all};
-use rpc::coreapp::SendFrame;
+use rpc::coreapp::{DeliverRequest, SendFrame, SendReply};
 use telemetry::Traces;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
-use super::{Handing, Quota};
+use super::{Handing, Quota, pipe};
 use crate::{
     cluster::beat::Beat,
     shard::{
@@ -80,12 +83,27 @@ impl Intake {
         frame: SendFrame,
         reply: ReplyTo,
     ) -> Result<Frame, (ReplyTo, ApiError)> {
-        match self.parts(&frame) {
+        let parts = self.parts(&frame).and_then(|parts| {
+            self.is_new(parts.key)?;
+            Ok(parts)
+        });
+        self.framed(frame, parts, None, reply)
+    }
+
+    fn framed(
+        &self,
+        frame: SendFrame,
+        parts: Result<Parts, ApiError>,
+        moved_to: Option<Number>,
+        reply: ReplyTo,
+    ) -> Result<Frame, (ReplyTo, ApiError)> {
+        match parts {
             Err(error) => Err((reply, error)),
             Ok(Parts { key, to, category, idempotent }) => Ok(Frame {
                 key,
                 to,
-                route: Route::of(&to),
+                moved_to,
+                route: Route::of(&moved_to.unwrap_or(to)),
                 input: frame.input,
                 category,
                 message: frame.message,
@@ -96,6 +114,38 @@ impl Intake {
                 reply,
             }),
         }
+    }
+
+    /// One frame, checked in that way, until its answer.
+    pub(crate) async fn once(
+        &self,
+        frame: SendFrame,
+        check: impl Fn(&Self, SendFrame, ReplyTo) -> Result<Frame, (ReplyTo, ApiError)>,
+    ) -> SendReply {
+        let seq = frame.seq;
+        let (reply, answer) = oneshot::channel();
+        match check(self, frame, ReplyTo::Once(reply)) {
+            Ok(frame) => self.submit(vec![frame]).await,
+            Err((_, error)) => return pipe::reply(seq, &Err(error)),
+        }
+        let accepted = answer.await.unwrap_or_else(|_| {
+            Err(ApiError::new(Code::NOT_READY, "the coreapp is stopping; the outcome is unknown"))
+        });
+        pipe::reply(seq, &accepted)
+    }
+
+    /// A message that another shard has accepted, however long ago, is stored in the shard of the number
+    /// that the network knows its recipient by.
+    pub(crate) async fn deliver(&self, request: DeliverRequest) -> SendReply {
+        let DeliverRequest { frame, wa_id } = request;
+        self.once(frame.unwrap_or_default(), |intake, frame, reply| {
+            let parts = intake.parts(&frame);
+            match Number::from_digits(wa_id.as_bytes()) {
+                Ok(wa_id) => intake.framed(frame, parts, Some(wa_id), reply),
+                Err(error) => Err((reply, invalid(format!("'wa_id': {error}")))),
+            }
+        })
+        .await
     }
 
     /// Whoever sent the frame has decided whether it is traced.
@@ -112,18 +162,10 @@ impl Intake {
         if self.number.borrow().is_none() {
             return Err(unregistered());
         }
-        let invalid = |details: String| ApiError::new(Code::INVALID, details);
         let key = Key::from_bytes(&frame.key)
             .ok()
             .filter(|_| frame.key.len() == contract::id::OWN_KEY_LEN)
             .ok_or_else(|| invalid("'key' must be 9 bytes".to_owned()))?;
-        let skew_s = i64::from(key.minted_s()) - self.clock.unix_s();
-        if skew_s.abs() > KEY_SKEW_S {
-            return Err(invalid(format!(
-                "'key' was minted {skew_s} s off this coreapp's clock, at most {KEY_SKEW_S} are \
-                 allowed; check the clocks of both hosts"
-            )));
-        }
         if frame.input.len() > INPUT_MAX {
             return Err(invalid(format!("'input' has more than {INPUT_MAX} bytes")));
         }
@@ -142,6 +184,19 @@ impl Intake {
             self.templates.check(&frame.message)?;
         }
         Ok(Parts { key, to, category, idempotent })
+    }
+
+    /// # Errors
+    /// A caller's key is of another time.
+    fn is_new(&self, key: Key) -> Result<(), ApiError> {
+        let skew_s = i64::from(key.minted_s()) - self.clock.unix_s();
+        if skew_s.abs() > KEY_SKEW_S {
+            return Err(invalid(format!(
+                "'key' was minted {skew_s} s off this coreapp's clock, at most {KEY_SKEW_S} are \
+                 allowed; check the clocks of both hosts"
+            )));
+        }
+        Ok(())
     }
 
     /// Hands frames to the drivers of their shards, in order; those that name a file which is not there
@@ -173,6 +228,10 @@ impl Intake {
         }
         send_replies(refused);
     }
+}
+
+fn invalid(details: String) -> ApiError {
+    ApiError::new(Code::INVALID, details)
 }
 
 fn timeout(ms: u32) -> Duration {

@@ -22,7 +22,7 @@ use crate::{
         Intake,
         pipe::{self, MANY_MAX, PIPE_MAX, StreamOut},
     },
-    shard::effects::{Frame, ReplyTo},
+    shard::effects::ReplyTo,
 };
 
 /// Items of a stream taken in one go.
@@ -73,7 +73,7 @@ impl Messages for MessagesService {
 
     async fn send(&self, request: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         let frame = request.into_inner();
-        Ok(Response::new(once(&self.intake, frame, Intake::check).await))
+        Ok(Response::new(self.intake.once(frame, Intake::check).await))
     }
 
     async fn cancel(
@@ -107,24 +107,6 @@ impl Messages for MessagesService {
         self.reading.mark(id).await.map_err(to_status)?;
         Ok(Response::new(MarkReadResponse {}))
     }
-}
-
-/// One frame, checked in that way, until its answer.
-pub(super) async fn once(
-    intake: &Intake,
-    frame: SendFrame,
-    check: impl Fn(&Intake, SendFrame, ReplyTo) -> Result<Frame, (ReplyTo, ApiError)>,
-) -> SendReply {
-    let seq = frame.seq;
-    let (reply, answer) = oneshot::channel();
-    match check(intake, frame, ReplyTo::Once(reply)) {
-        Ok(frame) => intake.submit(vec![frame]).await,
-        Err((_, error)) => return pipe::reply(seq, &Err(error)),
-    }
-    let accepted = answer.await.unwrap_or_else(|_| {
-        Err(ApiError::new(Code::NOT_READY, "the coreapp is stopping; the outcome is unknown"))
-    });
-    pipe::reply(seq, &accepted)
 }
 
 impl MessagesService {
@@ -214,7 +196,7 @@ mod tests {
     use crate::{
         cluster::{Peers, beat::Beat},
         intake::{Handing, Quota},
-        shard::task::Drivers,
+        shard::{effects::Frame, task::Drivers},
     };
 
     const MINTED_S: u32 = 1_700_000_000;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use ::rpc::{
     coreapp::{
-        BuryRequest, BuryResponse, LookupRequest, LookupResponse, NudgeRequest, NudgeResponse,
-        SendFrame, SendReply, SettledRequest, SettledResponse, SyncContactsRequest,
+        BuryRequest, BuryResponse, DeliverRequest, LookupRequest, LookupResponse, NudgeRequest,
+        NudgeResponse, SendFrame, SendReply, SettledRequest, SettledResponse, SyncContactsRequest,
         SyncContactsResponse, peer_server::Peer,
     },
     error::to_status,
@@ -15,7 +15,6 @@ use ::rpc::{
 use contract::{ApiError, Code, Number, ShardId};
 use tonic::{Request, Response, Status};
 
-use super::messages::once;
 use crate::{
     cluster::Members,
     contacts::{Central, Desk, told},
@@ -74,7 +73,14 @@ impl Peer for PeerService {
 
     async fn forward(&self, request: Request<SendFrame>) -> Result<Response<SendReply>, Status> {
         let frame = check(request)?;
-        Ok(Response::new(once(&self.intake, frame, Intake::check_handed).await))
+        Ok(Response::new(self.intake.once(frame, Intake::check_handed).await))
+    }
+
+    async fn deliver(
+        &self,
+        request: Request<DeliverRequest>,
+    ) -> Result<Response<SendReply>, Status> {
+        Ok(Response::new(self.intake.deliver(check(request)?).await))
     }
 
     async fn nudge(

@@ -92,8 +92,8 @@ impl Machine {
         let body_hash = message::body_hash(&body);
         let accepting = accepts(frame.trace, frame.key);
         let trace = accepting.as_ref().map(Writing::own);
-        let (to, input, category) = (frame.to, frame.input, frame.category);
-        let meta = Arc::new(Meta { to, input, category, trace });
+        let Frame { to, moved_to, input, category, .. } = frame;
+        let meta = Arc::new(Meta { to, moved_to, input, category, trace });
         let id = self.mint_job();
         let mut ops = vec![
             Op::InsertMessage(Message {
@@ -294,8 +294,9 @@ fn public_id(meta: &Meta, key: Key) -> MessageId {
 
 /// The body of the `message` row.
 fn stored(frame: &Frame) -> Bytes {
-    let (to, input, category) = (frame.to, frame.input.clone(), frame.category);
-    message::Stored { to, input, category, message: frame.message.clone() }.encode()
+    let Frame { to, moved_to, ref input, category, ref message, .. } = *frame;
+    let (input, message) = (input.clone(), message.clone());
+    message::Stored { to, moved_to, input, category, message }.encode()
 }
 
 pub(super) fn stored_hash(frame: &Frame) -> [u8; 32] {

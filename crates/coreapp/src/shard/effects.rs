@@ -18,7 +18,7 @@ use tokio::{
 };
 use upstream::{Outgoing, Sealing, UserBundles};
 
-use super::idempotent::KeyHash;
+use super::{elsewhere::HandedOn, idempotent::KeyHash};
 use crate::{
     intake::{Gate, pipe::StreamOut},
     media::Wanted,
@@ -31,6 +31,9 @@ use crate::{
 pub(crate) struct Frame {
     pub key: Key,
     pub to: Number,
+    /// Accepted by the shard of `to`, which hands it on to this number's.
+    pub moved_to: Option<Number>,
+    /// Of the recipient here.
     pub route: Route,
     pub input: String,
     pub category: Category,
@@ -128,6 +131,8 @@ pub(crate) struct Effects {
     pub bundles: Vec<Number>,
     /// Messages whose files the network is to get.
     pub files: Vec<Wanted>,
+    /// Messages for other shards.
+    pub handed_on: Vec<HandedOn>,
     /// Bundles that came with a retry receipt.
     pub setups: Vec<UserBundles>,
     /// Why stored sessions were not used.
@@ -140,6 +145,8 @@ pub(crate) struct Effects {
 pub(crate) struct Counts {
     /// Pre-key bundles that were not valid.
     pub bundles_refused: u64,
+    /// Messages that another shard has taken over.
+    pub handed_on: u64,
     /// Retry receipts that were followed, and those that were not: too many.
     pub retries_followed: u64,
     pub retries_refused: u64,

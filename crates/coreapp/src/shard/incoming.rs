@@ -250,7 +250,7 @@ impl Machine {
                 self.store_receipt(
                     place,
                     receipt,
-                    &Meta { to, input, category, trace: None },
+                    &Meta { to, moved_to: None, input, category, trace: None },
                     ctx,
                     fx,
                 );
@@ -305,7 +305,7 @@ impl Machine {
             conversation: receipt.conversation.filter(|_| errors.is_none()),
             errors: errors.as_slice(),
         };
-        let event = self.status_event(receipt.key, meta, Route::of(&meta.to), told, ctx);
+        let event = self.status_event(receipt.key, meta, Route::of(&meta.here()), told, ctx);
         self.write(Class::Hot, vec![Op::InsertEvent(event)], Some(Written::Down(place)), fx);
     }
 

@@ -34,7 +34,7 @@ impl Machine {
                 Stage::Accepting(waiters) => {
                     refused.extend(waiters.into_iter().map(|waiter| waiter.reply));
                 }
-                Stage::Waiting | Stage::Cancelling | Stage::Settling => {}
+                Stage::Waiting | Stage::Handing | Stage::Cancelling | Stage::Settling => {}
             }
         }
         for keyed in self.keyed.into_values() {

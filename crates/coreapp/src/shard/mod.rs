@@ -8,6 +8,7 @@ mod accept;
 pub(crate) mod block;
 pub(crate) mod cancel;
 pub(crate) mod effects;
+pub(crate) mod elsewhere;
 mod files;
 pub(crate) mod idempotent;
 mod identity;

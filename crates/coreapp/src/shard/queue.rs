@@ -21,6 +21,8 @@ pub(crate) const RECIPIENT_WAITING_MAX: usize = 1_000;
 pub(crate) struct Meta {
     /// As dialled; part of the public id.
     pub to: Number,
+    /// See [`Stored::moved_to`].
+    pub moved_to: Option<Number>,
     /// As the sender wrote it.
     pub input: String,
     pub category: Category,
@@ -95,6 +97,8 @@ pub(crate) enum Stage {
     Accepting(Vec<Waiter>),
     /// In its recipient's line.
     Waiting,
+    /// The recipient's shard is taking it over; still in its line.
+    Handing,
     /// The cancellation is under way; still in its line.
     Cancelling,
     /// The seal write is under way.
@@ -132,10 +136,15 @@ impl Meta {
         self.trace.map(|trace| trace.id())
     }
 
+    /// The number of this shard that the recipient has.
+    pub(super) fn here(&self) -> Number {
+        self.moved_to.unwrap_or(self.to)
+    }
+
     /// `job.header`: a stored message without its text.
     pub(crate) fn encode(&self) -> Bytes {
-        let (to, input, category) = (self.to, self.input.clone(), self.category);
-        Stored { to, input, category, message: Bytes::new() }.encode()
+        let Self { to, moved_to, ref input, category, .. } = *self;
+        Stored { to, moved_to, input: input.clone(), category, message: Bytes::new() }.encode()
     }
 
     /// # Errors
@@ -147,7 +156,8 @@ impl Meta {
 
 impl From<Stored> for Meta {
     fn from(stored: Stored) -> Self {
-        Self { to: stored.to, input: stored.input, category: stored.category, trace: None }
+        let Stored { to, moved_to, input, category, message: _ } = stored;
+        Self { to, moved_to, input, category, trace: None }
     }
 }
 
@@ -159,6 +169,7 @@ mod tests {
     fn a_job_header_survives_its_row() {
         let meta = Meta {
             to: Number::parse("4915112345678").unwrap(),
+            moved_to: Number::parse("4915112345679").ok(),
             input: "+49 151 12345678".to_owned(),
             category: Category::Text,
             trace: None,

@@ -56,7 +56,7 @@ impl Machine {
     /// Finds out where a job goes.
     pub(super) fn address(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
         let Some(job) = self.jobs.get(&key) else { return };
-        let (number, traced) = (job.meta.to, job.meta.trace.is_some());
+        let (number, traced) = (job.meta.here(), job.meta.trace.is_some());
         match self.cached(&number, ctx) {
             Some(known) => self.addressed(key, known, ctx, fx),
             None => {
@@ -212,7 +212,9 @@ impl Machine {
         } else {
             let (route, wa_id) = (job.route, known.wa_id.unwrap_or(job.meta.to));
             let traced = job.meta.trace.is_some();
-            if ctx.sealing == Sealing::Plain || self.keyed(wa_id, route, ctx, fx) {
+            let elsewhere = self.jobs.get(&key).is_some_and(|job| self.is_elsewhere(job));
+            let plain = ctx.sealing == Sealing::Plain;
+            if plain || elsewhere || self.keyed(wa_id, route, ctx, fx) {
                 self.list(route);
             } else if traced {
                 self.waits_for_keys(key, ctx, fx);

@@ -144,15 +144,16 @@ impl Machine {
                 begin_anew = retry.bundle;
             }
         }
-        let route = Route::of(&stored.to);
+        let message = stored.message.clone();
+        let meta = Arc::new(Meta { trace, ..Meta::from(stored) });
+        let route = Route::of(&meta.here());
         if let Some(bundle) = begin_anew {
             let bundle = DeviceBundle { device: number, bundle: Ok(*bundle) };
             fx.setups.push(UserBundles { wa_id, devices: vec![bundle] });
             // The set-up lists the route when it is done.
             self.fetching.entry(wa_id).or_default().push(route);
         }
-        let (id, message) = (self.mint_job(), stored.message.clone());
-        let meta = Arc::new(Meta { trace, ..Meta::from(stored) });
+        let id = self.mint_job();
         let row = JobRow { id, key, route, created_ms: ctx.now_ms, header: meta.encode(), trace };
         self.body_bytes += message.len();
         self.jobs.insert(

@@ -1,5 +1,7 @@
 //! The machine step by step, over days of virtual time: contacts, blocks, accounts that are gone.
 
+mod elsewhere;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -25,6 +27,7 @@ use upstream::{
 use super::{
     block::Standing,
     effects::{Accepted, Check, CheckState, Checked, Ctx, Effects, Frame, ReplyTo, Window},
+    elsewhere::HandedOn,
     machine::Machine,
     sim_phones::Seeded,
 };
@@ -48,6 +51,7 @@ fn number(text: &str) -> Number {
 
 /// One shard with rows that commit at once, and a network that answers when it is told to.
 struct World {
+    shard: ShardId,
     now: Instant,
     now_ms: i64,
     view: Arc<View>,
@@ -71,6 +75,8 @@ struct World {
     left: Vec<Bytes>,
     /// Messages whose files are wanted.
     wanted: Vec<Wanted>,
+    /// Messages for other shards.
+    handed_on: Vec<HandedOn>,
     acked: u64,
     next_key: u8,
     next_seq: u64,
@@ -82,6 +88,10 @@ impl World {
     }
 
     fn with(application: &Application) -> Self {
+        Self::of(shard(), application)
+    }
+
+    fn of(shard: ShardId, application: &Application) -> Self {
         let rng = Arc::new(Seeded::new(7));
         let me = Arc::new(Identity::generate(&*rng));
         let signed = SignedPreKey::generate(&me, PreKeyId::new(1).unwrap(), &*rng);
@@ -108,8 +118,9 @@ impl World {
             keys: &keys,
             rng: &*rng,
         };
-        let machine = Machine::new(shard(), 1, ShardLoad::default(), &ctx);
+        let machine = Machine::new(shard, 1, ShardLoad::default(), &ctx);
         Self {
+            shard,
             now,
             now_ms,
             view,
@@ -129,6 +140,7 @@ impl World {
             sent: Vec::new(),
             left: Vec::new(),
             wanted: Vec::new(),
+            handed_on: Vec::new(),
             acked: 0,
             next_key: 0,
             next_seq: 0,
@@ -155,7 +167,7 @@ impl World {
     /// The process starts anew on its rows.
     fn restart(&mut self) {
         let load = ShardLoad { blocked: self.blocked.clone(), ..ShardLoad::default() };
-        self.machine = Machine::new(shard(), 2, load, &self.ctx());
+        self.machine = Machine::new(self.shard, 2, load, &self.ctx());
     }
 
     /// One turn, and every row it touches.
@@ -210,6 +222,7 @@ impl World {
         out.reads.append(&mut fx.reads);
         self.asked.append(&mut fx.contacts);
         self.wanted.append(&mut fx.files);
+        self.handed_on.append(&mut fx.handed_on);
         for outgoing in fx.sends {
             match outgoing {
                 Outgoing::Send(item) => {
@@ -287,6 +300,7 @@ impl World {
         let frame = Frame {
             key,
             to,
+            moved_to: None,
             route: Route::of(&to),
             input: to.to_string(),
             category: Category::Text,
@@ -301,10 +315,14 @@ impl World {
         (key, answer.try_recv().ok())
     }
 
-    /// Sends a message that the network takes.
-    fn send_and_lose(&mut self, to: &str) -> Key {
+    fn attach(&mut self) {
         let welcome = Item::Welcome { epoch_seen: 1, acked_our_seq: 0 };
         self.turn(|machine, ctx, fx| machine.item(0, welcome, ctx, fx));
+    }
+
+    /// Sends a message that the network takes.
+    fn send_and_lose(&mut self, to: &str) -> Key {
+        self.attach();
         let (key, accepted) = self.send(to);
         accepted.unwrap().unwrap();
         if self.asked.contains(&number(to)) {
@@ -613,8 +631,7 @@ async fn a_delivered_message_is_not_asked_about() {
 /// One whose messages leave as soon as they can.
 fn attached() -> World {
     let mut world = World::new();
-    let welcome = Item::Welcome { epoch_seen: 1, acked_our_seq: 0 };
-    world.turn(|machine, ctx, fx| machine.item(0, welcome, ctx, fx));
+    world.attach();
     world.check(DIALLED, true, false);
     world.network_says(DIALLED, registered(WA_ID));
     world

@@ -131,6 +131,10 @@ impl Machine {
             return None;
         }
         let wa_id = job.wa_id?;
+        if self.is_elsewhere(job) {
+            self.hand_on(key, wa_id, fx);
+            return None;
+        }
         if job.body.is_none() {
             self.read_body(key, fx);
         }
@@ -241,7 +245,7 @@ impl Machine {
         }
     }
 
-    fn read_body(&mut self, key: Key, fx: &mut Effects) {
+    pub(super) fn read_body(&mut self, key: Key, fx: &mut Effects) {
         if self.reading_bodies.insert(key) {
             self.want(Read::Message(key), Wanted::Body(key), fx);
         }
@@ -535,7 +539,7 @@ impl Machine {
         self.settle(key, Some(kind), Some(told), ctx, fx);
     }
 
-    fn settle(
+    pub(super) fn settle(
         &mut self,
         key: Key,
         kind: Option<StatusKind>,
@@ -547,7 +551,11 @@ impl Machine {
         let Some(job) = self.jobs.get_mut(&key) else { return };
         let (route, wa_id) = (job.route, job.wa_id);
         match job.stage {
-            Stage::Accepting(_) | Stage::Cancelling | Stage::Sealing | Stage::Settling => return,
+            Stage::Accepting(_)
+            | Stage::Cancelling
+            | Stage::Handing
+            | Stage::Sealing
+            | Stage::Settling => return,
             Stage::Waiting => {
                 if let Some(recipient) = self.recipients.get_mut(&route) {
                     recipient.waiting.retain(|waiting| *waiting != key);
@@ -621,10 +629,10 @@ impl Machine {
         ctx: &Ctx<'_>,
     ) -> NewEvent {
         let Told { kind, timestamp_ms, wa_id, conversation, errors } = told;
-        let cached = || self.contacts.peek(&meta.to).and_then(|known| known.wa_id);
+        let cached = || self.contacts.peek(&meta.here()).and_then(|known| known.wa_id);
         let body = status(&StatusEvent {
             id: MessageId { direction: Direction::Outbound, number: meta.to, key },
-            recipient: wa_id.or_else(cached).unwrap_or(meta.to),
+            recipient: wa_id.or_else(cached).unwrap_or(meta.here()),
             input: &meta.input,
             kind,
             timestamp_s: timestamp_ms.div_euclid(1_000),

@@ -253,6 +253,7 @@ impl Client {
         Frame {
             key: Key::from_bytes(&bytes).unwrap(),
             to: self.to,
+            moved_to: None,
             route: Route::of(&self.to),
             input: self.to.to_string(),
             category: Category::Text,

@@ -24,6 +24,7 @@ use super::{
     block::Standing,
     cancel::CancelReply,
     effects::{Accepted, Check, Ctx, Effects, Frame, IdentityRequest, ReplyTo, Window, shard_of},
+    elsewhere::{HandedOn, NotTaken},
     leave::moved,
     machine::Machine,
 };
@@ -69,6 +70,7 @@ pub(crate) struct Shared {
     pub contacts: mpsc::UnboundedSender<Vec<Number>>,
     pub bundles: mpsc::UnboundedSender<Vec<Number>>,
     pub files: mpsc::UnboundedSender<Vec<Wanted>>,
+    pub handed_on: mpsc::UnboundedSender<Vec<HandedOn>>,
     pub setups: mpsc::UnboundedSender<UserBundles>,
     pub metrics: Metrics,
     pub sealing: Sealing,
@@ -132,6 +134,11 @@ enum Control {
         shard: ShardId,
         key: Key,
         ready: Result<Bytes, Unready>,
+    },
+    HandedOn {
+        shard: ShardId,
+        key: Key,
+        taken: Result<(), NotTaken>,
     },
     Cancel {
         shard: ShardId,
@@ -330,6 +337,11 @@ impl Drivers {
     /// The files of a message are at the network, or are not.
     pub(crate) fn files(&self, shard: ShardId, key: Key, ready: Result<Bytes, Unready>) {
         self.control(self.index(shard), Control::Files { shard, key, ready });
+    }
+
+    /// Another shard has taken a message over, or has not.
+    pub(crate) fn handed_on(&self, shard: ShardId, key: Key, taken: Result<(), NotTaken>) {
+        self.control(self.index(shard), Control::HandedOn { shard, key, taken });
     }
 
     /// Passes on what the link said; waits while the drivers are behind.
@@ -573,6 +585,11 @@ impl Driver {
                     machine.files(key, ready, ctx, fx);
                 }
             }
+            Control::HandedOn { shard, key, taken } => {
+                if let Some(machine) = self.machine(shard) {
+                    machine.handed_on(key, taken, ctx, fx);
+                }
+            }
             Control::Renew { generation, shards, done } => {
                 self.generation = generation;
                 for Renewed { shard, epoch, next_seq } in shards {
@@ -699,6 +716,9 @@ impl Driver {
         }
         if !fx.files.is_empty() {
             let _ended = self.shared.files.send(fx.files);
+        }
+        if !fx.handed_on.is_empty() {
+            let _ended = self.shared.handed_on.send(fx.handed_on);
         }
         for setup in fx.setups {
             let _ended = self.shared.setups.send(setup);

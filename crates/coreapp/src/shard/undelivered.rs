@@ -58,7 +58,7 @@ impl Machine {
     /// No receipt for long: is there still an account?
     pub(super) fn undelivered(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
         let Some(watched) = self.watched.get(&key) else { return };
-        let (number, age_ms) = (watched.meta.to, ctx.now_ms - watched.sent_ms);
+        let (number, age_ms) = (watched.meta.here(), ctx.now_ms - watched.sent_ms);
         let Some(after) = ctx.settings.undelivered_after.filter(|_| {
             // Older than any answer that could have been wrong.
             age_ms <= ctx.settings.contact_ttl_ms

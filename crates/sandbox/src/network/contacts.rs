@@ -70,7 +70,9 @@ impl Network {
     }
 
     fn contact(&mut self, number: String) -> ContactResult {
-        let registered = Number::from_digits(number.as_bytes()).ok().map(wa_id).filter(|phone| {
+        let dialled = Number::from_digits(number.as_bytes()).ok().map(wa_id);
+        let phone = dialled.map(|phone| self.phones.set(&phone).known_as.unwrap_or(phone));
+        let registered = phone.filter(|phone| {
             let behaviour = self.phones.behaviour(phone);
             behaviour.registered && !behaviour.deleted && !self.by_number.contains_key(phone)
         });

@@ -87,6 +87,8 @@ pub(crate) struct PhonePatch {
     fails: Option<u16>,
     /// Products in messages are not to be had: each such message has a `warning`.
     products_missing: Option<bool>,
+    /// Contact checks of this number name that one as the wa_id; the number itself: they do not.
+    known_as: Option<Number>,
     /// True: the phone is set up anew, now.
     new_identity: Option<bool>,
 }
@@ -108,6 +110,8 @@ pub(crate) struct PhoneView {
     fails: Option<u16>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     products_missing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_as: Option<Number>,
     /// The caller of the control API keeps its keys.
     outside: bool,
 }
@@ -203,7 +207,7 @@ impl Network {
             devices = u32::try_from(count).unwrap_or(u32::MAX);
         }
         let outside = outside.is_some();
-        let Override { refuses, fails, products_missing, .. } = self.phones.ends(&phone);
+        let Override { refuses, fails, products_missing, known_as, .. } = self.phones.set(&phone);
         PhoneView {
             wa_id: phone,
             registered,
@@ -215,6 +219,7 @@ impl Network {
             refuses,
             fails,
             products_missing: products_missing.unwrap_or(false),
+            known_as,
             outside,
         }
     }
@@ -249,6 +254,7 @@ impl Network {
             refuses: code(patch.refuses, set.refuses),
             fails: code(patch.fails, set.fails),
             products_missing: patch.products_missing.or(set.products_missing),
+            known_as: patch.known_as.or(set.known_as).filter(|other| *other != phone),
         };
         self.record_phone(phone);
         if patch.new_identity == Some(true) {

@@ -202,7 +202,7 @@ impl Network {
             return;
         }
         self.stats.delivered += 1;
-        if self.phones.ends(&phone).products_missing == Some(true) && self.has_products(n) {
+        if self.phones.set(&phone).products_missing == Some(true) && self.has_products(n) {
             let code = Code::PRODUCTS_MISSING.get();
             self.told(name, home, wire::receipt::Type::Warning, code, now);
         }

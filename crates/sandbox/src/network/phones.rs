@@ -63,6 +63,9 @@ pub(crate) struct Override {
     /// Products in messages are not to be had: each such message has a warning.
     #[serde(default)]
     pub(super) products_missing: Option<bool>,
+    /// Contact checks of this number name that one.
+    #[serde(default)]
+    pub(super) known_as: Option<Number>,
 }
 
 #[derive(Default)]
@@ -119,8 +122,8 @@ impl Phones {
         }
     }
 
-    /// How messages to it end that do not arrive well.
-    pub(super) fn ends(&self, wa_id: &Number) -> Override {
+    /// What the control API has set of it.
+    pub(super) fn set(&self, wa_id: &Number) -> Override {
         self.phones.get(wa_id).map(|phone| phone.set).unwrap_or_default()
     }
 

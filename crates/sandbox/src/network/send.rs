@@ -209,7 +209,7 @@ impl Network {
             // For as long as senders may still hold the account for valid: taken, and that is all.
             return Verdict::Sent { unix_ms: now.unix_ms, counted: None };
         }
-        if let Some(code) = self.phones.ends(&phone).refuses.and_then(known) {
+        if let Some(code) = self.phones.set(&phone).refuses.and_then(known) {
             return never(code, "the phone is set to refuse");
         }
         match behaviour.refused {
@@ -288,7 +288,7 @@ impl Network {
             self.record_landed(name);
             return self.outside_takes(&phone, name, flight.envelopes);
         }
-        if let Some(code) = self.phones.ends(&phone).fails.and_then(known) {
+        if let Some(code) = self.phones.set(&phone).fails.and_then(known) {
             self.record_landed(name);
             return self.told(name, home, wire::receipt::Type::Failed, code.get(), now);
         }

@@ -33,6 +33,7 @@ impl Clients {
         let frame = Frame {
             key,
             to,
+            moved_to: None,
             route: Route::of(&to),
             input: to.to_string(),
             category: Category::Text,
