@@ -311,6 +311,13 @@ class Database:
         file = home / "pid" if self.engine == "mariadb" else home / "data" / "postmaster.pid"
         return int(file.read_text().splitlines()[0])
 
+    def is_alive(self):
+        """Whether the server's first process runs."""
+        try:
+            return pathlib.Path(f"/proc/{self.pid()}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+        except OSError:
+            return False
+
     def pids(self):
         """The server's processes of this moment."""
         first = self.pid()

@@ -6,7 +6,7 @@ use futures_util::{FutureExt, future::BoxFuture};
 use store::{
     DeadPage, Lanes, Reader,
     rows::{DeadEvent, DeadState, Event},
-    write::{Class, Op},
+    write::{Class, Op, WriteError},
 };
 
 use crate::callbacks::{Log, LogError};
@@ -26,7 +26,10 @@ impl Log for StoreLog {
     ) -> BoxFuture<'static, Result<Vec<Event>, LogError>> {
         let reader = self.reader.clone();
         async move {
-            reader.events(shard, after, limit).await.map_err(|error| LogError(error.to_string()))
+            reader
+                .events(shard, after, limit)
+                .await
+                .map_err(|error| LogError::Once(error.to_string()))
         }
         .boxed()
     }
@@ -40,7 +43,7 @@ impl Log for StoreLog {
     ) -> BoxFuture<'static, Result<Vec<DeadEvent>, LogError>> {
         let reader = self.reader.clone();
         let page = DeadPage { endpoint, shard, state: DeadState::Parked, after_seq, limit };
-        async move { reader.dead_events(page).await.map_err(|error| LogError(error.to_string())) }
+        async move { reader.dead_events(page).await.map_err(|error| LogError::Once(error.to_string())) }
             .boxed()
     }
 
@@ -51,6 +54,13 @@ impl Log for StoreLog {
         ops: Vec<Op>,
     ) -> BoxFuture<'static, Result<(), LogError>> {
         let saved = self.lanes.commit(shard, epoch, Class::Cursor, ops);
-        async move { saved.await.map(|_| ()).map_err(|error| LogError(error.to_string())) }.boxed()
+        async move { saved.await.map(|_| ()).map_err(|error| not_saved(&error)) }.boxed()
+    }
+}
+
+fn not_saved(error: &WriteError) -> LogError {
+    match error {
+        WriteError::Failed(_) => LogError::AsAll(error.to_string()),
+        _ => LogError::Once(error.to_string()),
     }
 }

@@ -342,10 +342,11 @@ pub async fn start(config: Config, env: Env) -> Result<Running, StartError> {
         messages: Arc::default(),
         beat: beat.clone(),
         handing: Handing::new(map_rx.clone(), peers.clone(), {
-            let cluster = cluster.clone();
+            // Not by the connections of the cluster: a fence may have to wait for the lock of who is fenced.
+            let reader = reader.clone();
             Box::new(move || {
-                let cluster = cluster.clone();
-                async move { cluster.nodes().await.is_ok() }.boxed()
+                let reader = reader.clone();
+                async move { reader.generations().await.is_ok() }.boxed()
             })
         }),
         traces: env.traces.clone(),

@@ -166,6 +166,9 @@ pub enum WriteError {
     /// The database is away, and this write was never on its way there.
     #[error("the database does not answer; nothing was stored")]
     Away,
+    /// The database failed, and not for what this write holds: its disk is full, say. Nothing was stored.
+    #[error("the database fails to store anything: {0}")]
+    Failed(String),
     /// The database refuses this write, whatever the others do.
     #[error("the database refused the write: {0}")]
     Rejected(String),

@@ -1,7 +1,7 @@
 """Ways of failing, one a file: what happens to the processes while messages come in, and what of it is
 measured. Each has `rounds(stage, count)`, which gives a function for the measured fields, and may have
-`prepare(stage)`, before anything runs, `FIRST`, coreapps at the start, and `PATIENT` (clients that repeat
-what 503 or a broken connection tells them to).
+`prepare(stage)`, before anything runs, `house(directory)` and `unhouse(disk)`, where the database lies, `FIRST`,
+coreapps at the start, and `PATIENT` (clients that repeat what 503 or a broken connection tells them to).
 """
 import asyncio
 import random
@@ -12,16 +12,17 @@ import gateway as gw
 
 HEALTHY_S = (0.0, 3.0)  # of the load, before the next round
 SHARED_S = 60.0         # for every coreapp to get its share again
+STILL_S = 3.0          # without a shard that changes hands: all are where they belong
 ACCEPTING_S = 60.0      # for messages to be accepted again
 STUCK_S = 1.0           # calls begun so soon after a failure tell how long its shards were away
 ANSWERED_S = 30.0       # for these calls to be answered
 
 
 class Stage:
-    """Who plays: processes, database, load; `broken` are promises that were not kept."""
+    """Who plays: processes, database and where it lies, load; `broken` are promises that were not kept."""
 
-    def __init__(self, gateway, database, options):
-        self.gateway, self.database, self.options = gateway, database, options
+    def __init__(self, gateway, database, disk, options):
+        self.gateway, self.database, self.disk, self.options = gateway, database, disk, options
         self.load = None
         self.proxy = None
         self.broken = []
@@ -66,6 +67,16 @@ class Stage:
     def shards_of(self, roles):
         owned = dict(zip(self.gateway.core_roles, self.gateway.shards()))
         return sum(owned[role] for role in roles)
+
+    async def still(self):
+        """Until no shard has changed hands for a while; gives the sum of the epochs."""
+        seen, since = None, time.monotonic()
+        while time.monotonic() < since + STILL_S:
+            now = await asyncio.to_thread(self.epochs)
+            if now != seen:
+                seen, since = now, time.monotonic()
+            await asyncio.sleep(0.2)
+        return seen
 
     def epochs(self):
         """Sum of all shards' epochs: it grows by one whenever one changes hands."""

@@ -28,7 +28,7 @@ KILL = {
 
 
 async def rounds(stage, count):
-    before = stage.epochs()
+    before = await stage.still()
     outages, cuts = [], []
     for done in range(count):
         await stage.healthy()

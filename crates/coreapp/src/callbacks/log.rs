@@ -10,8 +10,14 @@ use store::{
 
 /// A page or a cursor did not get through. The dispatcher repeats; the text is for the log.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct LogError(pub String);
+pub enum LogError {
+    /// Once.
+    #[error("{0}")]
+    Once(String),
+    /// As everything else at the moment, which is said elsewhere.
+    #[error("{0}")]
+    AsAll(String),
+}
 
 /// The event log as one dispatcher sees it. Called a few times a second and shard, hence boxed.
 pub trait Log: Send + Sync + 'static {

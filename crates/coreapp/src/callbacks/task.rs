@@ -464,7 +464,11 @@ async fn logged<T>(
     match work.await {
         Ok(value) => Some(value),
         Err(error) => {
-            tracing::warn!(%error, shard = shard.get(), "{sentence}");
+            let shard = shard.get();
+            match error {
+                LogError::Once(error) => tracing::warn!(error, shard, "{sentence}"),
+                LogError::AsAll(error) => tracing::debug!(error, shard, "{sentence}"),
+            }
             None
         }
     }

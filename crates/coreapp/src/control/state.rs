@@ -57,11 +57,11 @@ pub enum ControlError {
 }
 
 impl ControlError {
-    /// The database was away: trying again may help.
+    /// The database was away or its disk full: trying again may help.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Store(error) => error.is_transient(),
-            Self::Write(error) => *error == WriteError::Away,
+            Self::Write(error) => matches!(error, WriteError::Away | WriteError::Failed(_)),
             Self::Row { .. } => false,
         }
     }

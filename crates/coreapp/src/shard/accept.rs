@@ -26,6 +26,8 @@ use super::{
 const RECIPIENT_RETRY_MS: u64 = 1_000;
 /// The same while the database is away.
 const AWAY_RETRY_MS: u64 = 1_000;
+/// The same while its disk is full: room is made by hand.
+const FAILED_RETRY_MS: u64 = 5_000;
 
 impl Machine {
     /// A message asks to be accepted.
@@ -220,7 +222,12 @@ impl Machine {
                     WriteError::Fenced | WriteError::NotOwned => {
                         ApiError::new(Code::NOT_PRIMARY_COREAPP, error.to_string())
                     }
-                    _ => ApiError::new(Code::DATABASE, error.to_string()),
+                    // Nothing was stored, and another coreapp could not either.
+                    WriteError::Failed(_) => ApiError::new(Code::OVERLOADED, error.to_string())
+                        .retry_after_ms(FAILED_RETRY_MS),
+                    WriteError::Rejected(_) | WriteError::Conflict => {
+                        ApiError::new(Code::INTERNAL, error.to_string())
+                    }
                 };
                 self.abandon_accept(key, hash, &Err(refusal), ctx, fx);
             }

@@ -675,14 +675,17 @@ impl Driver {
     fn take_held(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         while let Some((until, frame)) = self.held.pop_front() {
             let shard = shard_of(&frame);
+            if self.shared.lanes.is_away(shard) {
+                // Whoever owns it: one that is just changing hands has no other answer before it is back.
+                fx.replies.push((frame.reply, Err(away())));
+                continue;
+            }
             let takes = self.takes(shard);
             let Some(machine) = self.machines.get_mut(&shard).filter(|_| takes) else {
                 fx.replies.push((frame.reply, Err(moved())));
                 continue;
             };
-            if self.shared.lanes.is_away(shard) {
-                fx.replies.push((frame.reply, Err(away())));
-            } else if self.shared.lanes.has_room(shard) {
+            if self.shared.lanes.has_room(shard) {
                 machine.accept(frame, ctx, fx);
             } else if until <= ctx.now {
                 fx.replies.push((frame.reply, Err(no_room())));

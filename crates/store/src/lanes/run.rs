@@ -64,8 +64,8 @@ pub(crate) struct Lane<E: LaneEngine> {
     /// When the first of them is tried again: one at a time while they fail, so that whoever waits in the
     /// inbox gets its turn; one after the other as soon as one is stored.
     again: Instant,
-    /// The last batch failed, and nothing was stored since.
-    unwell: bool,
+    /// The last batch failed, and nothing was stored since; when that was last said.
+    unwell: Option<Instant>,
 }
 
 /// A batch's fate, known.
@@ -116,7 +116,7 @@ impl<E: LaneEngine> Lane<E> {
             groups,
             failed,
             again: Instant::now(),
-            unwell: false,
+            unwell: None,
         }
     }
 
@@ -129,7 +129,7 @@ impl<E: LaneEngine> Lane<E> {
     async fn batches(&mut self) {
         loop {
             self.inbox.finished();
-            let mut attempts = if self.unwell { 1 } else { ERRORS_MAX };
+            let mut attempts = if self.unwell.is_some() { 1 } else { ERRORS_MAX };
             let ready = self.groups.pop_front().or_else(|| {
                 let due = self.due()?;
                 attempts = 1;
@@ -175,7 +175,9 @@ impl<E: LaneEngine> Lane<E> {
             let batch = Arc::new(batch);
             match self.settle(&batch, attempts).await {
                 Fate::Committed => {
-                    self.unwell = false;
+                    if self.unwell.take().is_some() {
+                        tracing::info!(lane = self.fence.lane, "The database stores again");
+                    }
                     self.fence.batch += 1;
                     self.inbox.advance(&next_seqs);
                     self.tell(&batch, waiting);
@@ -188,14 +190,28 @@ impl<E: LaneEngine> Lane<E> {
                     });
                 }
                 Fate::Failed(why) => {
-                    self.unwell = true;
                     self.split(&batch, waiting, |lane, item| lane.try_later(item, &why));
+                    self.say_unwell(&why);
                 }
                 Fate::Fenced => {
                     self.groups.push_front(Built::unbuild(&batch, waiting));
                     return self.refuse_all();
                 }
             }
+        }
+    }
+
+    /// Once in a while: the log may lie on the same full disk.
+    fn say_unwell(&mut self, why: &str) {
+        let now = Instant::now();
+        if self.unwell.is_none_or(|said| now - said >= AGAIN) {
+            self.unwell = Some(now);
+            tracing::error!(
+                lane = self.fence.lane,
+                error = why,
+                waiting = self.failed.len(),
+                "The database fails to store anything; new messages are refused, what is under way waits"
+            );
         }
     }
 
@@ -233,12 +249,15 @@ impl<E: LaneEngine> Lane<E> {
                 Done::Refused(refusal) => return Fate::Refused(refusal),
                 Done::NoRow => puzzles += 1,
                 Done::Lost { answered, why } => {
-                    tracing::warn!(
-                        lane = self.fence.lane,
-                        batch = self.fence.batch,
-                        error = why,
-                        "A commit was not confirmed; the lane asks for its outcome"
-                    );
+                    // What the database goes on answering is said by `say_unwell`.
+                    if errors == 0 && self.unwell.is_none() {
+                        tracing::warn!(
+                            lane = self.fence.lane,
+                            batch = self.fence.batch,
+                            error = why,
+                            "A commit was not confirmed; the lane asks for its outcome"
+                        );
+                    }
                     errors += u32::from(answered);
                     if !answered {
                         self.cut.send_replace(());
@@ -354,13 +373,8 @@ impl<E: LaneEngine> Lane<E> {
     fn try_later(&mut self, item: Item, why: &str) -> Option<(Item, WriteError)> {
         let intake = item.ops.iter().any(|op| matches!(op, Op::InsertMessage(_)));
         if intake || !matches!(item.to, ReplyTo::Token(..)) {
-            return Some((item, WriteError::Rejected(why.to_owned())));
+            return Some((item, WriteError::Failed(why.to_owned())));
         }
-        tracing::error!(
-            shard = item.shard.get(),
-            error = why,
-            "The database failed to store what is under way; it is tried again"
-        );
         self.failed.push_back(item);
         self.again = Instant::now() + AGAIN;
         None

@@ -583,12 +583,12 @@ async fn what_a_full_disk_kept_from_being_stored_is_stored_once_there_is_room_an
     }
     let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(1)]);
     let refused = tokio::time::timeout(Duration::from_secs(30), accept).await;
-    assert!(matches!(refused, Ok(Err(WriteError::Rejected(_)))), "{refused:?}");
+    assert!(matches!(refused, Ok(Err(WriteError::Failed(_)))), "{refused:?}");
     tokio::time::sleep(Duration::from_secs(600)).await;
     assert!(answered.try_recv().is_err(), "none of them is given up");
     let accept = lanes.commit(shard(0), EPOCH, Class::Intake, vec![message(3)]);
     let refused = tokio::time::timeout(Duration::from_secs(1), accept).await;
-    assert!(matches!(refused, Ok(Err(WriteError::Rejected(_)))), "not behind them: {refused:?}");
+    assert!(matches!(refused, Ok(Err(WriteError::Failed(_)))), "not behind them: {refused:?}");
 
     switched.full.store(false, Ordering::Relaxed);
     let mut stored = HashSet::new();
