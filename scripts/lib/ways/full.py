@@ -7,6 +7,7 @@ The disk is a file system in memory, of its own: only root may mount one.
 """
 import asyncio
 import collections
+import errno
 import os
 import pathlib
 import subprocess
@@ -41,10 +42,17 @@ def unhouse(disk):
 
 def fill(disk):
     """Gives what takes the room."""
-    ballast, free = disk / "ballast", os.statvfs(disk)
+    ballast = disk / "ballast"
     with open(ballast, "wb") as file:
-        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - (ROOM_MIB << 20))
-    return ballast
+        while True:
+            free = os.statvfs(disk)
+            try:
+                os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - (ROOM_MIB << 20))
+                return ballast
+            except OSError as error:
+                # The database took some meanwhile.
+                if error.errno != errno.ENOSPC:
+                    raise
 
 
 async def rounds(stage, count):

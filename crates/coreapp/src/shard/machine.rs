@@ -445,9 +445,7 @@ impl Machine {
                 }
             }
         }
-        if self.untransmitted > 0 && self.timers.is_empty() {
-            self.transmit_all(ctx, fx);
-        }
+        self.transmit_all(ctx, fx);
         if !ctx.settings.security_notifications {
             // Nobody need acknowledge any more.
             for route in std::mem::take(&mut self.held) {

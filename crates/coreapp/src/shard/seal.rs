@@ -73,8 +73,7 @@ impl Machine {
     /// Seals what is ready, acknowledges what is durable. Called at the end of every turn.
     pub(crate) fn pump(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
         self.acknowledge(fx);
-        if self.sealing || self.closing || !self.attached || ctx.frozen || self.link_hold.is_some()
-        {
+        if self.sealing || !self.may_transmit(ctx) {
             return;
         }
         let max = if self.seal_singly > 0 { 1 } else { SEAL_MAX };
@@ -300,13 +299,20 @@ impl Machine {
         self.seal_singly = self.seal_singly.saturating_sub(1);
         match result {
             Ok(_) => {
+                let first = self.untransmitted == 0;
                 for key in keys {
                     if let Some(job) = self.jobs.get_mut(&key) {
                         job.stage = Stage::Sealed;
                         job.durable = job.envelopes.len();
                         self.untransmitted += 1;
-                        self.transmit(key, ctx, fx);
+                        if first {
+                            self.transmit(key, ctx, fx);
+                        }
                     }
+                }
+                if !first {
+                    // What could not leave a moment ago goes before these.
+                    self.transmit_all(ctx, fx);
                 }
             }
             Err(error) if keys.len() > 1 => {
@@ -341,9 +347,13 @@ impl Machine {
         self.list(route);
     }
 
+    fn may_transmit(&self, ctx: &Ctx<'_>) -> bool {
+        self.attached && !self.closing && !ctx.frozen && self.link_hold.is_none()
+    }
+
     /// Sends one sealed message, if it may leave now.
     pub(super) fn transmit(&mut self, key: Key, ctx: &Ctx<'_>, fx: &mut Effects) {
-        if self.closing || !self.attached || ctx.frozen || self.link_hold.is_some() {
+        if !self.may_transmit(ctx) {
             return;
         }
         let Some(job) = self.jobs.get_mut(&key) else { return };
@@ -376,7 +386,7 @@ impl Machine {
 
     /// Sends whatever is sealed, in order of acceptance.
     pub(super) fn transmit_all(&mut self, ctx: &Ctx<'_>, fx: &mut Effects) {
-        if self.untransmitted == 0 || !self.attached {
+        if self.untransmitted == 0 || !self.may_transmit(ctx) {
             return;
         }
         let sealed: Vec<Key> = self

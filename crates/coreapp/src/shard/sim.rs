@@ -1,5 +1,5 @@
-//! The machine in a simulated world: a database that commits, loses and crashes, a network that
-//! drops connections and repeats itself, clients that ask again. Every seed is one history.
+//! The machine in a simulated world: a database that commits, loses, crashes and does not take the beat, a
+//! network that drops connections and repeats itself, clients that ask again. Every seed is one history.
 
 mod identity;
 mod repeats;
@@ -310,6 +310,8 @@ pub(super) struct World {
     on_the_wire: VecDeque<Outgoing>,
     pub(super) network: Network,
     pub(super) clients: Vec<Client>,
+    /// The own beat is stale.
+    frozen: bool,
     /// They repeat their requests and take them back.
     pub(super) insistent: bool,
     pub(super) next_client: usize,
@@ -398,6 +400,7 @@ impl World {
             on_the_wire: VecDeque::new(),
             network: Network::default(),
             clients,
+            frozen: false,
             insistent: true,
             next_client: 0,
         }
@@ -411,7 +414,7 @@ impl World {
             settings: &self.view,
             gate: &self.gate,
             window: &self.window,
-            frozen: false,
+            frozen: self.frozen,
             sealing: self.sealing,
             tracing: true,
             generation: self.generation,
@@ -429,6 +432,7 @@ impl World {
         self.setups.extend(fx.setups.into_iter().map(|user| user.wa_id));
         for send in &fx.sends {
             let Outgoing::Send(item) = send else { continue };
+            assert!(!self.frozen, "bytes leave although the beat is stale");
             for envelope in &item.envelopes {
                 let row = self.tables.outbox.get(&(item.key, 0));
                 let durable = row.is_some_and(|row| row.payload == envelope.ciphertext);
@@ -443,7 +447,8 @@ impl World {
     }
 
     pub(super) fn step(&mut self, faults: bool) {
-        match self.dice.roll(if faults { 110 } else { 100 }) {
+        self.frozen &= faults;
+        match self.dice.roll(if faults { 112 } else { 100 }) {
             0..10 => self.client(),
             10..15 if self.insistent => self.client_asks_again(),
             10..15 => self.client(),
@@ -459,6 +464,7 @@ impl World {
             }
             100..104 => self.disconnect(),
             104..106 => self.crash(),
+            106..108 => self.frozen = !self.frozen,
             _ => self.customer_writes(),
         }
     }
@@ -753,7 +759,7 @@ impl World {
             settings: &self.view,
             gate: &self.gate,
             window: &self.window,
-            frozen: false,
+            frozen: self.frozen,
             sealing: self.sealing,
             tracing: true,
             generation: self.generation,
