@@ -20,7 +20,7 @@ from . import rounded
 SIZE_MIB = 1024
 ROOM_MIB = 4       # left when it is filled; the load takes it
 REFUSED_S = 120.0  # for the load to take it
-SLOW_S = 10.5      # a call may wait so long for its answer
+SLOW_S = 12.0      # a call may wait so long for its answer: 10 s, and a busy client
 AFTER_S = 10.0     # of load, once there is room again
 
 

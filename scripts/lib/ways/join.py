@@ -27,6 +27,7 @@ async def rounds(stage, count):
         began = time.monotonic()
         await change(role)
         await stage.shared()
+        await stage.still()
         moves.append((began, time.monotonic()))
         await calm()
 

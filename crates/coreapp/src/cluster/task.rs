@@ -282,10 +282,17 @@ impl<U: Upstream> Task<U> {
                 self.moved |= !got.is_empty();
                 self.input(Input::Claimed { now_ms, asked, got });
             }
-            Done::Owned { shard, result: Ok(()) } => self.input(Input::Owned { shard }),
+            Done::Owned { shard, result: Ok(()) } => {
+                tracing::debug!(shard = shard.get(), "took a shard up");
+                self.input(Input::Owned { shard });
+            }
             Done::Owned { result: Err(error), .. } => self.lose(error.into()),
-            Done::Closed { shard } => self.input(Input::Closed { shard }),
+            Done::Closed { shard } => {
+                tracing::debug!(shard = shard.get(), "let a shard go");
+                self.input(Input::Closed { shard });
+            }
             Done::Given { shard, given } => {
+                tracing::debug!(shard = shard.get(), given, "gave a shard to its next owner");
                 self.moved |= given;
                 self.input(Input::Given { now_ms, shard, given });
                 // The rows show the new owner.
@@ -346,10 +353,12 @@ impl<U: Upstream> Task<U> {
                 Done::Given { shard: seen.id, given }
             }),
             Output::Own(row) => self.push(async move {
+                tracing::debug!(shard = row.id.get(), "takes a shard up");
                 let result = holdings.own(row).await;
                 Done::Owned { shard: row.id, result }
             }),
             Output::Close(shard) => self.push(async move {
+                tracing::debug!(shard = shard.get(), "lets a shard go");
                 holdings.close(shard).await;
                 Done::Closed { shard }
             }),

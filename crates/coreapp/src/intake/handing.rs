@@ -80,6 +80,11 @@ impl Handing {
             return answers;
         }
         let answers = timeout(HEARS, (self.ask)()).await.unwrap_or(false);
+        if !answers {
+            tracing::info!(
+                "the owner of a shard does not hear of the database, nor does this coreapp"
+            );
+        }
         *asked = Some((Instant::now(), answers));
         answers
     }

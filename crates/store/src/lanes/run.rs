@@ -29,9 +29,10 @@ const RETRY_MOST: Duration = Duration::from_secs(2);
 /// was cut is opened anew sooner. A commit that only takes long is no reason.
 const AWAY: Duration = Duration::from_millis(200);
 /// Attempts of one batch that the database answers with an error that is no constraint (disk full,
-/// read-only). Then the batch is split: a poisoned row costs only itself. With the pauses above about
-/// 5 s. Its pieces have one attempt each until one of them is stored.
-const ERRORS_MAX: u32 = 8;
+/// read-only). Then the batch is split: a poisoned row costs only itself. With the pauses above 0.3 s at
+/// most, so that whoever can ask again is told as soon as while it is away. Its pieces have one attempt each
+/// until one of them is stored.
+const ERRORS_MAX: u32 = 5;
 /// After that a shard's own write that stands alone is tried again, alone and once each time, for as
 /// long as it takes: what the network was to be told is stored may not be dropped because a disk is full.
 const AGAIN: Duration = Duration::from_secs(5);

@@ -23,6 +23,8 @@ use super::{
 const BUDGET: Duration = Duration::from_secs(10);
 /// Of one try; then it is repeated under the same key with the shard map of that moment.
 const TRY: Duration = Duration::from_secs(3);
+/// A shard that changes hands is with its next owner soon after the map names it; nothing tells when.
+const HANDOVER: Duration = Duration::from_millis(100);
 /// The former owner of a shard has answered by then, or does not live.
 const MOVED: Duration = Duration::from_millis(250);
 
@@ -133,16 +135,19 @@ impl Hop {
         let (mut attempt, mut unknown) = (1, false);
         // Where the next try goes, if there is an other way.
         let mut next = Way::Owner;
+        // Who said last that it does not hear of the database. An owner may be replaced meanwhile; asked
+        // around, it would say so again.
+        let mut deaf: Option<Arc<Pipe>> = None;
         loop {
             let mut changes = self.changes();
             let shard = Route::of(&message.to).shard();
             let opening = self.pipe(shard).and_then(|owner| owner.opening());
-            let (way, pipe) = self.way(shard, next);
+            let (way, pipe) = self.way(shard, next, deaf.as_ref());
             next = Way::Owner;
-            let tried = match pipe {
+            let tried = match &pipe {
                 Some(pipe) => {
                     let frame = frame(attempt, way);
-                    self.attempt((shard, way), &pipe, frame, deadline, quota).await
+                    self.attempt((shard, way), pipe, frame, deadline, quota).await
                 }
                 None => self.no_owner(shard, deadline).await,
             };
@@ -150,7 +155,12 @@ impl Hop {
                 Try::Accepted(accepted) => return Ok(accepted),
                 Try::Refused(error) => match after(&error, unknown) {
                     // Does it fail the owner alone, which is then replaced, or everybody?
-                    After::Answer if silent(&error) && self.goes_around(shard, way) => {
+                    After::Answer
+                        if silent(&error)
+                            && is_first(deaf.as_ref(), pipe.as_ref())
+                            && self.has_other(shard, pipe.as_ref()) =>
+                    {
+                        deaf = pipe;
                         next = Way::Around;
                         (Duration::ZERO, error)
                     }
@@ -158,8 +168,7 @@ impl Hop {
                     After::Repeat { settled } => {
                         attempt += 1;
                         unknown |= !settled;
-                        let wait = error.retry_after_ms.map(Duration::from_millis);
-                        (wait.unwrap_or_else(|| backoff.next_delay()), error)
+                        (pause(&error, &mut backoff), error)
                     }
                 },
                 Try::Lost(cause) => {
@@ -186,7 +195,7 @@ impl Hop {
             let moved = matches!(last.code, Code::NOT_READY | Code::NOT_PRIMARY_COREAPP);
             tokio::select! {
                 () = sleep(wait) => {}
-                _ = changes.changed(), if moved => {}
+                _ = changes.changed(), if moved => backoff.reset(),
                 Some(()) = OptionFuture::from(opening), if moved => {}
             }
         }
@@ -194,17 +203,20 @@ impl Hop {
 
     /// By which pipe a try goes: around, if it is told to or the owner's pipe is not open, and another
     /// coreapp's is.
-    fn way(&self, shard: ShardId, next: Way) -> (Way, Option<Arc<Pipe>>) {
+    fn way(&self, shard: ShardId, next: Way, deaf: Option<&Arc<Pipe>>) -> (Way, Option<Arc<Pipe>>) {
         let owner = self.pipe(shard);
         let around = next == Way::Around || owner.as_ref().is_some_and(|pipe| !pipe.is_live());
-        match self.another(shard).filter(|_| around) {
+        match self.another(shard, deaf).filter(|_| around) {
             Some(another) => (Way::Around, Some(another)),
             None => (Way::Owner, owner),
         }
     }
 
-    fn goes_around(&self, shard: ShardId, way: Way) -> bool {
-        way == Way::Owner && self.another(shard).is_some()
+    /// Somebody else can be asked: the owner, if that is another by now, or by way of a third.
+    fn has_other(&self, shard: ShardId, asked: Option<&Arc<Pipe>>) -> bool {
+        let owner = self.pipe(shard);
+        owner.is_some_and(|owner| asked.is_some_and(|asked| !Arc::ptr_eq(&owner, asked)))
+            || self.another(shard, asked).is_some()
     }
 
     async fn no_owner(&self, shard: ShardId, deadline: Instant) -> Try {
@@ -299,6 +311,18 @@ fn after(error: &ApiError, unknown: bool) -> After {
     }
 }
 
+/// Before a refusal is followed by another try.
+fn pause(error: &ApiError, backoff: &mut Backoff) -> Duration {
+    let wait = error.retry_after_ms.map(Duration::from_millis);
+    let wait = wait.unwrap_or_else(|| backoff.next_delay());
+    if error.code == Code::NOT_PRIMARY_COREAPP { wait.min(HANDOVER) } else { wait }
+}
+
+/// Nobody else has said so yet.
+fn is_first(deaf: Option<&Arc<Pipe>>, asked: Option<&Arc<Pipe>>) -> bool {
+    deaf.is_none_or(|deaf| asked.is_some_and(|asked| Arc::ptr_eq(deaf, asked)))
+}
+
 /// The database does not answer, or does not keep up: refused before anything was written.
 fn silent(error: &ApiError) -> bool {
     error.code == Code::DATABASE && error.retry_after_ms.is_some()
@@ -318,4 +342,21 @@ fn outcome_unknown(last: &ApiError) -> ApiError {
             last.details
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shard_on_the_move_is_asked_for_every_tenth_of_a_second_and_a_coreapp_that_starts_less_often()
+     {
+        let mut backoff = Backoff::default();
+        let moved = ApiError::new(Code::NOT_PRIMARY_COREAPP, "moved");
+        let total: Duration = (0..20).map(|_| pause(&moved, &mut backoff)).sum();
+        assert!(total <= 20 * HANDOVER, "{total:?}");
+        let starts = ApiError::new(Code::NOT_READY, "starts");
+        assert_eq!(pause(&starts, &mut backoff), Duration::from_secs(1));
+        assert_eq!(pause(&starts.retry_after_ms(9_000), &mut backoff), Duration::from_secs(9));
+    }
 }

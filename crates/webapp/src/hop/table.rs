@@ -111,11 +111,14 @@ impl Hop {
         self.table.borrow().get(place)?.clone()
     }
 
-    /// An open pipe to a coreapp that does not own the shard.
-    pub(super) fn another(&self, shard: ShardId) -> Option<Arc<Pipe>> {
+    /// An open pipe to a coreapp that does not own the shard, and is not this one.
+    pub(super) fn another(&self, shard: ShardId, not: Option<&Arc<Pipe>>) -> Option<Arc<Pipe>> {
         let owner = self.pipe(shard)?;
         let pipes = self.pipes.lock().unwrap_or_else(PoisonError::into_inner);
-        let others = pipes.values().filter(|pipe| !Arc::ptr_eq(pipe, &owner));
+        let is = |pipe: &Arc<Pipe>, one: &Arc<Pipe>| Arc::ptr_eq(pipe, one);
+        let others = pipes
+            .values()
+            .filter(|pipe| !is(pipe, &owner) && !not.is_some_and(|not| is(pipe, not)));
         others.filter(|pipe| pipe.is_live()).min_by_key(|pipe| pipe.unanswered()).cloned()
     }
 

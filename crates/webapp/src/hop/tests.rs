@@ -155,13 +155,15 @@ async fn a_full_pipe_of_unread_items_keeps_its_connection_and_refuses_one_more()
     assert_eq!(hop.parts().unanswered, 0);
 }
 
-/// Takes every frame and answers none, or accepts all, or those that are to be handed on, or refuses all so.
+/// Takes every frame and answers none, or accepts all, or those that are to be handed on, or refuses all so,
+/// perhaps only once it is told to.
 #[derive(Clone)]
 enum Other {
     Silent,
     Accepts,
     HandsOn,
     Refuses(rpc::coreapp::ApiError),
+    RefusesLate(Arc<Notify>, rpc::coreapp::ApiError),
 }
 
 #[tonic::async_trait]
@@ -181,13 +183,24 @@ impl Messages for Other {
                     Self::Accepts => send_reply::Result::Accepted(accepted),
                     Self::HandsOn if frame.forward => send_reply::Result::Accepted(accepted),
                     Self::HandsOn => panic!("nobody asked for it to be handed on"),
-                    Self::Refuses(error) => send_reply::Result::Error(error.clone()),
+                    Self::Refuses(error) | Self::RefusesLate(_, error) => {
+                        send_reply::Result::Error(error.clone())
+                    }
                 };
                 Some(SendReply { seq: frame.seq, result: Some(result) })
             });
             let replies: Vec<_> = replies.collect();
             let some = !replies.is_empty();
-            async move { some.then_some(Ok(SendReplies { replies, quota: None })) }
+            let told = match &this {
+                Self::RefusesLate(told, _) => Some(Arc::clone(told)),
+                _ => None,
+            };
+            async move {
+                if let Some(told) = told {
+                    told.notified().await;
+                }
+                some.then_some(Ok(SendReplies { replies, quota: None }))
+            }
         });
         Ok(Response::new(Box::pin(replies)))
     }
@@ -241,11 +254,15 @@ async fn owner_and_another(owner: Other, another: Other) -> Arc<Hop> {
 fn hop_to(owner: &Arc<str>, another: &Arc<str>) -> Arc<Hop> {
     let hop =
         Arc::new(Hop::new(Arc::new(Web::new(Metrics::new(), "test".to_owned()).unwrap()), None));
+    hop.follow(&owned(owner, another));
+    hop
+}
+
+fn owned(owner: &Arc<str>, another: &Arc<str>) -> Vec<Option<Arc<str>>> {
     let mut owners = vec![Some(owner.clone()); 64];
     let to = contract::Route::of(&message(0).to).shard().get();
     owners[if to == 63 { 0 } else { 63 }] = Some(another.clone());
-    hop.follow(&owners);
-    hop
+    owners
 }
 
 #[tokio::test]
@@ -284,4 +301,24 @@ async fn that_the_database_is_away_is_said_at_once_when_another_coreapp_says_so_
 
     let hop = owner_and_another(Other::Refuses(away()), Other::HandsOn).await;
     assert!(hop.send(message(0)).await.result.is_ok(), "it fails the owner alone");
+}
+
+#[tokio::test]
+async fn an_owner_without_a_database_that_has_just_been_replaced_is_not_asked_around() {
+    let away = contract::ApiError::new(Code::DATABASE, "away").retry_after_ms(1_000).into();
+    let told = Arc::new(Notify::new());
+    let mut addresses: Vec<Arc<str>> = Vec::new();
+    for core in [Other::RefusesLate(Arc::clone(&told), away), Other::Accepts] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        addresses.push(listener.local_addr().unwrap().to_string().into());
+        serve(listener, core);
+    }
+    let hop = hop_to(&addresses[0], &addresses[1]);
+    eventually(|| hop.parts().open == 2).await;
+    let sender = Arc::clone(&hop);
+    let sent = tokio::spawn(async move { sender.send(message(0)).await.result.is_ok() });
+    eventually(|| hop.parts().unanswered == 1).await;
+    hop.follow(&owned(&addresses[1], &addresses[0]));
+    told.notify_one();
+    assert!(timeout(Duration::from_secs(1), sent).await.expect("at once").unwrap());
 }
