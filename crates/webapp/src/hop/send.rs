@@ -212,10 +212,11 @@ impl Hop {
         }
     }
 
-    /// Somebody else can be asked: the owner, if that is another by now, or by way of a third.
+    /// Somebody else can be asked: the owner, if that is another by now or is about to be, or by way of a
+    /// third.
     fn has_other(&self, shard: ShardId, asked: Option<&Arc<Pipe>>) -> bool {
-        let owner = self.pipe(shard);
-        owner.is_some_and(|owner| asked.is_some_and(|asked| !Arc::ptr_eq(&owner, asked)))
+        let Some(owner) = self.pipe(shard) else { return true };
+        asked.is_some_and(|asked| !Arc::ptr_eq(&owner, asked))
             || self.another(shard, asked).is_some()
     }
 

@@ -303,8 +303,9 @@ async fn that_the_database_is_away_is_said_at_once_when_another_coreapp_says_so_
     assert!(hop.send(message(0)).await.result.is_ok(), "it fails the owner alone");
 }
 
-#[tokio::test]
-async fn an_owner_without_a_database_that_has_just_been_replaced_is_not_asked_around() {
+/// The second of two coreapps gets the shard of an owner that has just been asked and will say that it does
+/// not hear of the database; `between`: nobody has it for a moment.
+async fn replaced_while_it_is_asked(between: bool) {
     let away = contract::ApiError::new(Code::DATABASE, "away").retry_after_ms(1_000).into();
     let told = Arc::new(Notify::new());
     let mut addresses: Vec<Arc<str>> = Vec::new();
@@ -318,7 +319,27 @@ async fn an_owner_without_a_database_that_has_just_been_replaced_is_not_asked_ar
     let sender = Arc::clone(&hop);
     let sent = tokio::spawn(async move { sender.send(message(0)).await.result.is_ok() });
     eventually(|| hop.parts().unanswered == 1).await;
-    hop.follow(&owned(&addresses[1], &addresses[0]));
-    told.notify_one();
+    if between {
+        let mut owners = owned(&addresses[0], &addresses[1]);
+        let to = contract::Route::of(&message(0).to).shard().index();
+        owners[to] = None;
+        hop.follow(&owners);
+        told.notify_one();
+        eventually(|| hop.metrics.hop_repeats.get() == 1).await;
+        hop.follow(&owned(&addresses[1], &addresses[0]));
+    } else {
+        hop.follow(&owned(&addresses[1], &addresses[0]));
+        told.notify_one();
+    }
     assert!(timeout(Duration::from_secs(1), sent).await.expect("at once").unwrap());
+}
+
+#[tokio::test]
+async fn an_owner_without_a_database_that_has_just_been_replaced_is_not_asked_around() {
+    replaced_while_it_is_asked(false).await;
+}
+
+#[tokio::test]
+async fn what_an_owner_without_a_database_says_does_not_go_for_its_successor() {
+    replaced_while_it_is_asked(true).await;
 }
