@@ -167,7 +167,7 @@ pub enum WriteError {
     #[error("the database does not answer; nothing was stored")]
     Away,
     /// The database failed, and not for what this write holds: its disk is full, say. Nothing was stored.
-    #[error("the database fails to store anything: {0}")]
+    #[error("the database failed to store it: {0}")]
     Failed(String),
     /// The database refuses this write, whatever the others do.
     #[error("the database refused the write: {0}")]

@@ -211,7 +211,7 @@ impl<E: LaneEngine> Lane<E> {
                 lane = self.fence.lane,
                 error = why,
                 waiting = self.failed.len(),
-                "The database fails to store anything; new messages are refused, what is under way waits"
+                "The database failed to store writes; new messages are refused, what is under way waits"
             );
         }
     }
