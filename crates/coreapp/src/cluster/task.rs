@@ -112,13 +112,35 @@ pub(crate) struct Deps<U> {
 
 /// What came of something.
 enum Done {
-    Tick { sent: Instant, tick: Result<Tick, StoreError>, nudges: Vec<oneshot::Sender<()>> },
-    Followed { result: Result<(), FollowError>, nudges: Vec<oneshot::Sender<()>> },
-    Fenced { inc: i64, dead: Option<bool> },
-    Claimed { asked: Vec<ShardId>, got: Vec<Shard> },
-    Owned { shard: ShardId, result: Result<(), HoldError> },
-    Closed { shard: ShardId },
-    Given { shard: ShardId, given: bool },
+    Tick {
+        sent: Instant,
+        sent_ms: u64,
+        tick: Result<Tick, StoreError>,
+        nudges: Vec<oneshot::Sender<()>>,
+    },
+    Followed {
+        result: Result<(), FollowError>,
+        nudges: Vec<oneshot::Sender<()>>,
+    },
+    Fenced {
+        inc: i64,
+        dead: Option<bool>,
+    },
+    Claimed {
+        asked: Vec<ShardId>,
+        got: Vec<Shard>,
+    },
+    Owned {
+        shard: ShardId,
+        result: Result<(), HoldError>,
+    },
+    Closed {
+        shard: ShardId,
+    },
+    Given {
+        shard: ShardId,
+        given: bool,
+    },
     Nothing,
 }
 
@@ -130,6 +152,7 @@ struct Task<U> {
     followers: Arc<Followers>,
     machine: Machine,
     origin: Instant,
+    order: Order,
     progress: watch::Sender<Progress>,
     work: FuturesUnordered<BoxFuture<'static, Done>>,
     ticking: bool,
@@ -160,6 +183,7 @@ pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet
         followers,
         machine: booted.machine,
         origin: booted.origin,
+        order: Order::default(),
         progress,
         work: FuturesUnordered::new(),
         ticking: false,
@@ -173,6 +197,19 @@ pub(crate) fn start<U: Upstream>(deps: Deps<U>, tasks: &mut tokio::task::JoinSet
     };
     tasks.spawn(task.run(told, lanes.fenced(), booted.outputs));
     Members { commands, progress: progress_rx }
+}
+
+/// Milliseconds of what this process does to the cluster's rows and of when it begins to read them, each later
+/// than the one before: a row that was read right after a change, in the same millisecond, must not be
+/// taken for an older one, or the change shows only with the next tick, a second later.
+#[derive(Default)]
+struct Order(u64);
+
+impl Order {
+    fn next(&mut self, now_ms: u64) -> u64 {
+        self.0 = now_ms.max(self.0 + 1);
+        self.0
+    }
 }
 
 impl<U: Upstream> Task<U> {
@@ -238,12 +275,13 @@ impl<U: Upstream> Task<U> {
         self.ticking = true;
         let nudges = std::mem::take(&mut self.nudges);
         let (cluster, inc, sent) = (self.cluster.clone(), self.inc, Instant::now());
+        let sent_ms = self.order.next(self.ms(sent));
         self.work.push(
             async move {
                 let tick = timeout(PATIENCE, cluster.tick(inc)).await;
                 let late = || StoreError::Database("no answer to the beat in time".to_owned());
                 let tick = tick.unwrap_or_else(|_| Err(late()));
-                Done::Tick { sent, tick, nudges }
+                Done::Tick { sent, sent_ms, tick, nudges }
             }
             .boxed(),
         );
@@ -252,9 +290,9 @@ impl<U: Upstream> Task<U> {
     fn done(&mut self, done: Done) {
         let now_ms = self.ms(Instant::now());
         match done {
-            Done::Tick { sent, tick, nudges } => {
+            Done::Tick { sent, sent_ms, tick, nudges } => {
                 self.ticking = false;
-                self.ticked(sent, tick, nudges);
+                self.ticked((sent, sent_ms), tick, nudges);
                 if std::mem::take(&mut self.again) {
                     self.tick();
                 }
@@ -280,6 +318,7 @@ impl<U: Upstream> Task<U> {
             }
             Done::Claimed { asked, got } => {
                 self.moved |= !got.is_empty();
+                let now_ms = self.order.next(now_ms);
                 self.input(Input::Claimed { now_ms, asked, got });
             }
             Done::Owned { shard, result: Ok(()) } => {
@@ -294,6 +333,7 @@ impl<U: Upstream> Task<U> {
             Done::Given { shard, given } => {
                 tracing::debug!(shard = shard.get(), given, "gave a shard to its next owner");
                 self.moved |= given;
+                let now_ms = self.order.next(now_ms);
                 self.input(Input::Given { now_ms, shard, given });
                 // The rows show the new owner.
                 self.tick();
@@ -304,7 +344,7 @@ impl<U: Upstream> Task<U> {
 
     fn ticked(
         &mut self,
-        sent: Instant,
+        (sent, sent_ms): (Instant, u64),
         tick: Result<Tick, StoreError>,
         nudges: Vec<oneshot::Sender<()>>,
     ) {
@@ -316,7 +356,7 @@ impl<U: Upstream> Task<U> {
                 let (configs, generation) = (tick.configs.clone(), tick.generation);
                 self.shown = Some(Shown { configs, generation });
                 self.looked.extend(nudges);
-                let (sent_ms, got_ms) = (self.ms(sent), self.ms(Instant::now()));
+                let got_ms = self.ms(Instant::now()).max(sent_ms);
                 self.input(Input::Tick { sent_ms, got_ms, tick });
                 // Only now: to be heard of is not enough, the rows must still name us.
                 self.beat.good(sent);
@@ -418,5 +458,17 @@ impl<U: Upstream> Task<U> {
     fn ms(&self, at: Instant) -> u64 {
         let since = at.saturating_duration_since(self.origin);
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_follows_in_the_same_millisecond_is_later_and_time_is_caught_up_with() {
+        let mut order = Order::default();
+        let stamps = [7, 7, 7, 8, 20].map(|now_ms| order.next(now_ms));
+        assert_eq!(stamps, [7, 8, 9, 10, 20]);
     }
 }
